@@ -1,0 +1,80 @@
+"""The peer directory: who exists, under which identity and keys, at which address. Unknown is refused.
+
+Keys are public JWKs (RFC 7517) as plain mappings; turning them into verifiers is the business of ``gateway.crypto``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from gateway.domain.ids import CityId, OperatorId, PeerIdentity
+
+KeyPurpose = Literal["consent", "attestation", "event", "proof"]
+"""What a key may sign: a city's consent tokens, attestations and events; an operator's proofs of possession."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryKey:
+    """One public key. ``kid`` is unique per owner and purpose; ``alg`` is ``ES256`` or ``EdDSA`` and pins the key."""
+
+    kid: str
+    purpose: KeyPurpose
+    alg: Literal["ES256", "EdDSA"]
+    jwk: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a serving peer listens (``host:port``) and the DNS SAN that its certificate must carry."""
+
+    address: str
+    server_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class CityPeer:
+    """A home city: identity of its adapter, where the peer API is served, its signing keys, display names."""
+
+    id: CityId
+    name_zh: str
+    name_en: str
+    identity: PeerIdentity
+    endpoint: Endpoint
+    keys: tuple[DirectoryKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorPeer:
+    """A relying party: identity of its client certificate and its proof keys (RFC 7638 thumbprint as ``kid``)."""
+
+    id: OperatorId
+    identity: PeerIdentity
+    keys: tuple[DirectoryKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayPeer:
+    """The gateway deployment: the audience of tokens, identity, endpoint, and the log's verifier key (signed-note)."""
+
+    deployment: str
+    identity: PeerIdentity
+    endpoint: Endpoint
+    log_origin: str
+    log_vkey: str
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """One version of the directory. ``issued`` and ``expires`` are Unix seconds; an expired directory is refused."""
+
+    version: int
+    issued: int
+    expires: int
+    trust_domain: str
+    gateway: GatewayPeer
+    cities: Mapping[CityId, CityPeer]
+    operators: Mapping[OperatorId, OperatorPeer]
+    auditors: Mapping[str, PeerIdentity]
+    witnesses: Mapping[str, PeerIdentity]

@@ -1,0 +1,248 @@
+"""What the services need from outside, as narrow contracts. Implementations: ``storage``, ``rpc``; fakes in tests.
+
+MUST sentences here are held by the contract suite ``tests/contract/test_store.py``, which every store runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from gateway.domain.decision import Decision
+from gateway.domain.ids import BundleDigest, CityId, OperatorId, RequestId, ScenarioId
+from gateway.errors import TiergateError
+
+Bound = Literal["none", "operator", "device"]
+
+
+class Clock(Protocol):
+    """Time, injected. One reference time is taken per operation."""
+
+    def now_ms(self) -> int:
+        """Unix milliseconds, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back; for lifetimes (I7)."""
+        ...
+
+
+def consent_key(city: CityId, consent_id: str) -> bytes:
+    """Key of a consent in the gateway's store: 32 bytes, SHA-256 over (city, jti)."""
+    return hashlib.sha256(f"{city}\0{consent_id}".encode()).digest()
+
+
+def request_key(operator: OperatorId, request_id: RequestId) -> bytes:
+    """Key of a request: 32 bytes, SHA-256 over (operator, request id)."""
+    return hashlib.sha256(f"{operator}\0{request_id}".encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class AttestationRecord:
+    """A verified attestation as kept beside the log: its id (``jti``) and its exact bytes (JWS compact)."""
+
+    id: str
+    jws: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionDraft:
+    """A decision about to be logged.
+
+    ``request`` and ``consent`` are the keys above, ``token_hash`` and ``body`` SHA-256 digests; times are Unix
+    milliseconds, ``consent_expires_s`` Unix seconds. ``rung`` is what the attestation allows; the store lowers it to 0
+    when the consent has been withdrawn by the time of the commit.
+    """
+
+    request: bytes
+    body: bytes
+    operator: OperatorId
+    city: CityId
+    scenario: ScenarioId
+    bundle: BundleDigest
+    rung: int
+    decided_at_ms: int
+    valid_until_ms: int
+    consent: bytes
+    token_hash: bytes
+    bound: Bound
+    consent_expires_s: int
+    attestation: AttestationRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentEvent:
+    """A verified event of a home city. ``kind`` withdrawal names a consent; a correction names nobody (I6).
+
+    ``digest`` is the SHA-256 of the signed event's exact bytes.
+    """
+
+    city: CityId
+    event_id: str
+    kind: Literal["withdrawal", "correction"]
+    consent: bytes | None
+    digest: bytes
+    received_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptParts:
+    """What a receipt is made of: exact entry bytes, index, inclusion hashes, and the signed checkpoint they lead to."""
+
+    index: int
+    entry: bytes
+    hashes: tuple[bytes, ...]
+    checkpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnreportedUse:
+    """One decision that its home city has not acknowledged yet."""
+
+    index: int
+    attestation_id: str
+    rung: int
+    entry: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRequest:
+    """A request seen before; ``decision`` is set while the stored one may be returned again."""
+
+    decision: Decision | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreported:
+    """A run of a city's unacknowledged decisions; between the cursor and ``upto`` (a log index) there are no others."""
+
+    uses: tuple[UnreportedUse, ...]
+    upto: int
+
+
+class DecisionStore(Protocol):
+    """The one place where decisions become facts."""
+
+    async def record_many(self, drafts: Sequence[DecisionDraft]) -> list[Decision | TiergateError]:
+        """Log decisions, durably, each on its own; results in order.
+
+        - MUST NOT return before the entries, the requests' rows and the consents' registrations are committed together.
+        - MUST register a consent (entry ``consent_registered``) in the same transaction at its first decision.
+        - MUST read the consent's withdrawal inside that transaction and record rung 0 if it is withdrawn (I7).
+        - A known request with the same body, bundle and resulting rung whose decision is still valid at
+          ``decided_at_ms``: MUST return the stored decision and write nothing. With the same body but no longer
+          valid, it is evaluated again: a new entry.
+        - A known request with another body: REQUEST_CONFLICT, nothing written.
+        - Log cannot be written: raises LOG_UNAVAILABLE; nothing is half stored; overload raises BUSY.
+        """
+        ...
+
+    def known_request(
+        self, request: bytes, body: bytes, consent: bytes, bundle: BundleDigest, now_ms: int
+    ) -> KnownRequest | None:
+        """What is known of a request (ids are kept 24 hours), read from committed state; None when it is new.
+
+        Raises REQUEST_CONFLICT when it was made with another body. A hint: ``record_many`` has the last word.
+        """
+        ...
+
+    async def record_event(self, event: ConsentEvent) -> int:
+        """Log a withdrawal or correction and make it effective in the same transaction; returns the log index.
+
+        Idempotent on (city, event_id): a repeated event returns the index that it had and writes nothing.
+        """
+        ...
+
+    async def record_refusal(self, operator: OperatorId, scenario: str, code: str, at_ms: int) -> int:
+        """Log an over-asking (a scenario not open to the operator); returns the log index."""
+        ...
+
+    async def publish_bundle(self, digest: BundleDigest, version: int, data: bytes, at_ms: int) -> None:
+        """Keep a bundle's bytes and log ``policy_published`` unless the log's newest publication is this digest."""
+        ...
+
+
+class LogReader(Protocol):
+    """Reading the log; every method may block on disk and is called off the event loop or for one row."""
+
+    def size(self) -> int:
+        """Size of the tree of the newest signed checkpoint."""
+        ...
+
+    def checkpoint(self) -> str:
+        """The newest signed checkpoint (signed note)."""
+        ...
+
+    def entries(self, start: int, end: int) -> Iterator[bytes]:
+        """Exact entry bytes of ``[start, end)`` in order. Raises RANGE_INVALID beyond ``size()``."""
+        ...
+
+    def receipt(self, index: int) -> ReceiptParts:
+        """The entry with its proof in the newest checkpoint. Raises RANGE_INVALID."""
+        ...
+
+    def receipts(self, indices: Sequence[int]) -> list[ReceiptParts]:
+        """Several, all under one checkpoint."""
+        ...
+
+    def inclusion(self, index: int, size: int) -> list[bytes]:
+        """Inclusion proof of ``index`` in the tree of ``size`` (RFC 9162, 2.1.3). Raises RANGE_INVALID."""
+        ...
+
+    def consistency(self, first: int, second: int) -> list[bytes]:
+        """Consistency proof between two sizes (RFC 9162, 2.1.4). Raises RANGE_INVALID."""
+        ...
+
+    def bundle(self, digest: BundleDigest) -> bytes:
+        """Bytes of a published bundle. Raises NOT_FOUND."""
+        ...
+
+    def bundle_digests(self) -> list[BundleDigest]:
+        """Digests of all published bundles, oldest first."""
+        ...
+
+
+class ReportCursor(Protocol):
+    """The durable outbox of use reports: a cursor on the log per city, not a second queue."""
+
+    def unreported(self, city: CityId, limit: int) -> Unreported:
+        """The city's oldest unacknowledged decisions below the newest checkpoint, in log order."""
+        ...
+
+    async def acknowledge(self, city: CityId, index: int) -> None:
+        """The city holds all of its reports up to and including ``index``. Never moves back."""
+        ...
+
+    def oldest_unreported_ms(self, city: CityId) -> int | None:
+        """Time of the oldest unacknowledged decision of a city, None when there is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AttestQuestion:
+    """One question to a home city, with the exact token (or handle) and proof that were presented."""
+
+    request_id: RequestId
+    operator: OperatorId
+    scenario: ScenarioId
+    bundle: BundleDigest
+    token: str
+    proof: str
+
+
+class HomeCity(Protocol):
+    """A home city's attestation service."""
+
+    async def attest(self, question: AttestQuestion) -> str:
+        """The city's signed attestation (JWS compact), not yet verified.
+
+        Raises HOME_CITY_UNAVAILABLE (with a retry time) for every platform-wide fault, a missed deadline included; the
+        city's caller errors (USES_EXHAUSTED, REQUEST_CONFLICT, PROOF_*, TOKEN_*, BUNDLE_MISMATCH) as they are.
+        """
+        ...
+
+    async def attest_many(self, questions: Sequence[AttestQuestion]) -> list[str | TiergateError]:
+        """Several questions in one call; answers in order, each a JWS or the error that ``attest`` would raise."""
+        ...

@@ -1,0 +1,182 @@
+"""All policies read from one place, before and after they become domain objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Generic, Literal, TypeVar
+
+from gateway.domain.bundle import NoticeTemplate
+from gateway.domain.ids import CityId, OperatorId, ScenarioId, TierId
+from gateway.domain.scenario import (
+    ConsentLimits,
+    DepositWaiver,
+    ExtraQuota,
+    FreePeriod,
+    Operator,
+    PayLater,
+    PercentageOff,
+    Priority,
+    Rung,
+    Scenario,
+    Term,
+    Terms,
+)
+from gateway.domain.tier import Concordance, Cut, Source, Tier, TierScale
+from gateway.errors import Problem
+from gateway.policy import schema
+
+Kind = Literal["cities", "scenarios", "operators"]
+"""The folders under ``policies/`` that hold one file per id."""
+
+SECONDS_PER_DAY = 86_400
+Doc_co = TypeVar("Doc_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Located(Generic[Doc_co]):
+    """A document and where its problems are reported: the file, and a path in front of its own keys."""
+
+    file: str
+    doc: Doc_co
+    prefix: str = ""
+
+    def problem(self, path: str, message: str, remedy: str = "") -> Problem:
+        """A problem at a key of this document."""
+        return Problem(self.file, ".".join(part for part in (self.prefix, path) if part), message, remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Everything that was read well enough to be a document.
+
+    ``unread`` holds (kind, id) of files that exist but could not be read, so that a reference to one of them is not
+    reported as a second fault.
+    """
+
+    scale: Located[schema.ScaleFile] | None
+    cities: Sequence[Located[schema.CityFile]]
+    scenarios: Sequence[Located[schema.ScenarioFile]]
+    operators: Sequence[Located[schema.OperatorFile]]
+    notice: Located[schema.NoticeFile] | None
+    unread: frozenset[tuple[Kind, str]] = frozenset()
+
+    def known(self, kind: Kind) -> frozenset[str]:
+        """Ids of a kind, unreadable ones included."""
+        read: Mapping[Kind, Sequence[Located[schema.Named]]] = {
+            "cities": self.cities,
+            "scenarios": self.scenarios,
+            "operators": self.operators,
+        }
+        return frozenset(item.doc.id for item in read[kind]) | {name for where, name in self.unread if where == kind}
+
+
+@dataclass(frozen=True, slots=True)
+class Policies:
+    """The checked policies as domain objects."""
+
+    scale: TierScale
+    concordances: Mapping[CityId, Concordance]
+    scenarios: Mapping[ScenarioId, Scenario]
+    operators: Mapping[OperatorId, Operator]
+    notice: NoticeTemplate
+
+
+def to_policies(
+    scale: schema.ScaleFile,
+    cities: Sequence[schema.CityFile],
+    scenarios: Sequence[schema.ScenarioFile],
+    operators: Sequence[schema.OperatorFile],
+    notice: schema.NoticeFile,
+) -> Policies:
+    """Turn checked documents into domain objects. Only for documents without errors."""
+    tiers = TierScale(tuple(Tier(TierId(t.id), level, t.name_zh, t.name_en) for level, t in enumerate(scale.tiers)))
+    return Policies(
+        tiers,
+        MappingProxyType({CityId(c.id): to_concordance(c, tiers) for c in cities}),
+        MappingProxyType({ScenarioId(s.id): to_scenario(s, tiers) for s in scenarios}),
+        MappingProxyType({OperatorId(o.id): to_operator(o) for o in operators}),
+        NoticeTemplate(notice.id, notice.version, notice.text_zh, notice.text_en),
+    )
+
+
+def to_source(doc: schema.SourceDoc) -> Source:
+    """A source."""
+    return Source(doc.url, doc.published, doc.confidence, doc.note or "")
+
+
+def to_concordance(doc: schema.CityFile, scale: TierScale) -> Concordance:
+    """A concordance. KeyError for a tier that the scale does not have."""
+    return Concordance(
+        city=CityId(doc.id),
+        version=doc.version,
+        score_name_zh=doc.score_name_zh,
+        score_name_en=doc.score_name_en,
+        score_min=doc.score_min,
+        score_max=doc.score_max,
+        design=doc.design,
+        cuts=tuple(
+            Cut(scale.level_of(TierId(c.tier)), c.minimum, c.label_zh, to_source(c.source or doc.source))
+            for c in doc.cuts
+        ),
+        max_age_days=doc.max_age_days,
+        effective_from=doc.effective_from,
+        effective_until=doc.effective_until,
+        illustrative=doc.illustrative,
+        source=to_source(doc.source),
+    )
+
+
+def to_term(doc: schema.TermDoc) -> Term:
+    """One typed term."""
+    match doc:
+        case schema.DepositWaiverDoc():
+            return DepositWaiver()
+        case schema.PercentageOffDoc():
+            return PercentageOff(doc.percent)
+        case schema.PayLaterDoc():
+            return PayLater(doc.days)
+        case schema.ExtraQuotaDoc():
+            return ExtraQuota(doc.unit, doc.count)
+        case schema.PriorityDoc():
+            return Priority()
+        case schema.FreePeriodDoc():
+            return FreePeriod(doc.minutes)
+
+
+def to_terms(doc: schema.TermsDoc) -> Terms:
+    """Terms with their words."""
+    return Terms(tuple(to_term(item) for item in doc.items), doc.text_zh, doc.text_en)
+
+
+def to_scenario(doc: schema.ScenarioFile, scale: TierScale) -> Scenario:
+    """A scenario. KeyError for a tier that the scale does not have."""
+    return Scenario(
+        id=ScenarioId(doc.id),
+        version=doc.version,
+        host_city=CityId(doc.host_city),
+        sector=doc.sector,
+        purpose=doc.purpose,
+        name_zh=doc.name_zh,
+        name_en=doc.name_en,
+        operators=tuple(OperatorId(name) for name in doc.operators),
+        base=to_terms(doc.base),
+        rungs=tuple(Rung(scale.level_of(TierId(r.tier)), to_terms(r)) for r in doc.rungs),
+        consent=ConsentLimits(
+            doc.consent.max_lifetime_days * SECONDS_PER_DAY, doc.consent.max_uses, doc.consent.unlimited
+        ),
+        time_grain=doc.time_grain,
+        effective_from=doc.effective_from,
+        effective_until=doc.effective_until,
+        illustrative=doc.illustrative,
+        local_threshold=doc.local_threshold,
+        source=to_source(doc.source),
+        purpose_zh=doc.purpose_zh,
+        purpose_en=doc.purpose_en,
+    )
+
+
+def to_operator(doc: schema.OperatorFile) -> Operator:
+    """A relying party."""
+    return Operator(OperatorId(doc.id), CityId(doc.host_city), doc.name_zh, doc.name_en, doc.contact, doc.illustrative)

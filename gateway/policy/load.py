@@ -1,0 +1,152 @@
+"""Reading the policy files: every problem of every file at once, or the checked policies."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from gateway.domain.ids import SLUG
+from gateway.errors import Problem, ProblemsError, Reason
+from gateway.policy import schema
+from gateway.policy.check import check
+from gateway.policy.documents import Documents, Kind, Located, Policies, to_policies
+from gateway.policy.problems import problems_of
+
+MAX_FILE_BYTES = 256 * 1024
+CASES_SUFFIX = ".cases.toml"
+_SUFFIX = ".toml"
+_SCALE, _NOTICE = "tier-scale.toml", "notice.toml"
+_KINDS: Mapping[Kind, type[schema.Named]] = {
+    "cities": schema.CityFile,
+    "scenarios": schema.ScenarioFile,
+    "operators": schema.OperatorFile,
+}
+_AT_ROOT = {_SCALE, _NOTICE, "README.md", *_KINDS}
+
+Model = TypeVar("Model", bound=schema.Strict)
+NamedModel = TypeVar("NamedModel", bound=schema.Named)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedPolicies:
+    """Checked policies, as documents (for the bundle) and as domain objects, with the warnings to be shown."""
+
+    scale: schema.ScaleFile
+    cities: tuple[schema.CityFile, ...]
+    scenarios: tuple[schema.ScenarioFile, ...]
+    operators: tuple[schema.OperatorFile, ...]
+    notice: schema.NoticeFile
+    policies: Policies
+    warnings: tuple[Problem, ...]
+
+
+def load_policies(root: Path) -> LoadedPolicies:
+    """Read and check everything under ``root``; case files are left to ``gateway.policy.cases``.
+
+    Raises :class:`ProblemsError` (POLICY_INVALID) that names every problem of every file.
+    """
+    problems: list[Problem] = list(_strangers(root))
+    scale = _located(root, _SCALE, schema.ScaleFile, problems)
+    notice = _located(root, _NOTICE, schema.NoticeFile, problems)
+    unread: set[tuple[Kind, str]] = set()
+    cities = _folder(root, "cities", schema.CityFile, problems, unread)
+    scenarios = _folder(root, "scenarios", schema.ScenarioFile, problems, unread)
+    operators = _folder(root, "operators", schema.OperatorFile, problems, unread)
+    findings = check(Documents(scale, cities, scenarios, operators, notice, frozenset(unread)))
+    problems += findings.errors
+    if problems or scale is None or notice is None:
+        raise ProblemsError(Reason.POLICY_INVALID, problems)
+    city_docs, scenario_docs, operator_docs = (
+        tuple(item.doc for item in cities),
+        tuple(item.doc for item in scenarios),
+        tuple(item.doc for item in operators),
+    )
+    return LoadedPolicies(
+        scale.doc,
+        city_docs,
+        scenario_docs,
+        operator_docs,
+        notice.doc,
+        to_policies(scale.doc, city_docs, scenario_docs, operator_docs, notice.doc),
+        findings.warnings,
+    )
+
+
+def read_toml(root: Path, name: str, model: type[Model], problems: list[Problem]) -> Model | None:
+    """Read one TOML file into its model; on any fault add the problems and return None."""
+    try:
+        with (root / name).open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        problems.append(Problem(name, "", f"cannot be read ({error.strerror})", "create the file"))
+        return None
+    if len(data) > MAX_FILE_BYTES:
+        problems.append(Problem(name, "", f"is larger than {MAX_FILE_BYTES} bytes"))
+        return None
+    try:
+        document = tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        problems.append(Problem(name, "", "is not UTF-8", "save the file as UTF-8"))
+        return None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        problems.append(Problem(name, "", f"is not TOML: {error}"))
+        return None
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        problems.extend(problems_of(name, error, document))
+        return None
+
+
+def policy_names(root: Path, kind: Kind) -> list[str]:
+    """Paths (``cities/fuzhou.toml``) of a folder's policy files, in order; empty if the folder is absent."""
+    return sorted(
+        f"{kind}/{path.name}"
+        for path in _listed(root / kind)
+        if path.name.endswith(_SUFFIX) and not path.name.endswith(CASES_SUFFIX)
+    )
+
+
+def _listed(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from (path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _strangers(root: Path) -> Iterator[Problem]:
+    """Files that nothing reads: a policy under a wrong name must not be silently without effect."""
+    for path in sorted(_listed(root)):
+        if path.name not in _AT_ROOT:
+            yield Problem(path.name, "", "is not a policy file", "remove it or correct its name")
+    for kind in _KINDS:
+        if not (root / kind).is_dir():
+            yield Problem(kind, "", "folder is missing", "create the folder")
+        for path in sorted(_listed(root / kind)):
+            stem = path.name.removesuffix(CASES_SUFFIX).removesuffix(_SUFFIX)
+            if stem == path.name or not SLUG.match(stem):
+                yield Problem(f"{kind}/{path.name}", "", "is not a policy file", "name it <id>.toml or <id>.cases.toml")
+
+
+def _located(root: Path, name: str, model: type[Model], problems: list[Problem]) -> Located[Model] | None:
+    doc = read_toml(root, name, model, problems)
+    return None if doc is None else Located(name, doc)
+
+
+def _folder(
+    root: Path, kind: Kind, model: type[NamedModel], problems: list[Problem], unread: set[tuple[Kind, str]]
+) -> list[Located[NamedModel]]:
+    read: list[Located[NamedModel]] = []
+    for name in policy_names(root, kind):
+        stem = Path(name).stem
+        item = _located(root, name, model, problems)
+        if item is None:
+            unread.add((kind, stem))
+            continue
+        read.append(item)
+        if item.doc.id != stem:
+            problems.append(item.problem("id", f'is "{item.doc.id}", but the file is named "{stem}"'))
+    return read

@@ -1,0 +1,70 @@
+"""Reading a process's settings: a TOML file, overridden by environment variables, every problem reported at once."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from gateway.errors import Problem, ProblemsError, Reason
+
+Model = TypeVar("Model", bound=BaseModel)
+_MAX_BYTES = 256 * 1024
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are refused, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_settings(
+    model: type[Model], path: Path, *, prefix: str, environment: Mapping[str, str] | None = None
+) -> Model:
+    """Read ``path`` and let ``<prefix>SECTION__KEY`` variables override it; relative paths count from the file.
+
+    Raises CONFIG_INVALID, as a :class:`ProblemsError`, with file, key and remedy of everything that is wrong.
+    """
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ProblemsError(Reason.CONFIG_INVALID, [Problem(str(path), "", "is larger than 256 KiB")])
+        data: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        problem = Problem(str(path), "", f"cannot be read ({error.strerror})", "name an existing file with --config")
+        raise ProblemsError(Reason.CONFIG_INVALID, [problem]) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ProblemsError(Reason.CONFIG_INVALID, [Problem(str(path), "", f"is not TOML: {error}")]) from error
+    for name, value in sorted((environment if environment is not None else os.environ).items()):
+        if name.startswith(prefix) and name != prefix:
+            _override(data, name.removeprefix(prefix).lower().split("__"), value)
+    try:
+        return model.model_validate(data, context={"base": path.resolve().parent})
+    except ValidationError as error:
+        problems = [
+            Problem(str(path), ".".join(map(str, item["loc"])), item["msg"], _remedy(item["type"]))
+            for item in error.errors(include_input=False, include_url=False)
+        ]
+        raise ProblemsError(Reason.CONFIG_INVALID, problems) from error
+
+
+def _override(data: dict[str, Any], keys: list[str], value: str) -> None:
+    for key in keys[:-1]:
+        inner = data.setdefault(key, {})
+        if not isinstance(inner, dict):
+            return  # the file has a plain value there; validation will name the unknown shape
+        data = inner
+    data[keys[-1]] = value
+
+
+def _remedy(kind: str) -> str:
+    match kind:
+        case "extra_forbidden":
+            return "remove it, or correct its name"
+        case "missing":
+            return "add it"
+        case _:
+            return ""

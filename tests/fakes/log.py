@@ -1,0 +1,64 @@
+"""A consent log in memory, as far as receivers of use reports see it: decisions, proofs, signed checkpoints."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from gateway.consentlog.checkpoint import Checkpoint
+from gateway.consentlog.entry import encode
+from gateway.consentlog.merkle import inclusion_proof, leaf_hash, root_of
+from gateway.consentlog.note import SignerKey, sign_note
+
+
+class FakeLog:
+    """Appends valid entries and proves them. ``fork`` copies it, so that two histories can be shown."""
+
+    def __init__(self, signer: SignerKey) -> None:
+        self.signer = signer
+        self.entries: list[bytes] = []
+        self._append(type="genesis", origin=signer.name, deployment="test-province")
+
+    def _append(self, **fields: Any) -> int:
+        self.entries.append(encode({"v": 1, "time": 1_793_491_200_000, **fields}))
+        return len(self.entries) - 1
+
+    def decide(self, rung: int, **changes: Any) -> int:
+        """Append a decision; its index."""
+        fields: dict[str, Any] = {
+            "id": secrets.token_hex(16),
+            "city": "fuzhou",
+            "operator": "xiamen-library",
+            "scenario": "xiamen-library",
+            "bundle": "ab" * 32,
+            "consent": 0,
+            "token": secrets.token_hex(32),
+            "attestation": secrets.token_hex(32),
+            "outcome": "entitled" if rung else "ordinary",
+            "rung": rung,
+            "valid_until": 1_793_491_500_000,
+        }
+        return self._append(type="decision", **{**fields, **changes})
+
+    def refuse(self) -> int:
+        """Append an entry that is not a decision; its index."""
+        return self._append(type="refusal", operator="xiamen-library", scenario="fuzhou-transit", code="RATE_LIMITED")
+
+    def inclusion(self, index: int) -> tuple[bytes, ...]:
+        """The proof of an entry in the log as it is now."""
+        return tuple(inclusion_proof(index, len(self.entries), self._subtree))
+
+    def checkpoint(self) -> str:
+        """A signed checkpoint of the log as it is now."""
+        root = root_of(map(leaf_hash, self.entries))
+        body = Checkpoint(self.signer.name, len(self.entries), root).body()
+        return sign_note(body, [self.signer]).decode()
+
+    def fork(self) -> FakeLog:
+        """Another log with the same beginning."""
+        twin = FakeLog(self.signer)
+        twin.entries = list(self.entries)
+        return twin
+
+    def _subtree(self, level: int, index: int) -> bytes:
+        return root_of(map(leaf_hash, self.entries[index << level : (index + 1) << level]))

@@ -1,0 +1,93 @@
+"""What a verifier remembers saves a signature check, never another one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.crypto.consent import ConsentToken, ConsentVerifier, new_id
+from gateway.errors import Reason, TiergateError
+from tests.unit.crypto.samples import (
+    LIBRARY,
+    NOW,
+    TRANSIT,
+    changed,
+    compact,
+    consent_verifier,
+    counted,
+    header,
+    refuses,
+)
+
+
+def _signed(**changes: Any) -> str:
+    return compact(header(), changed(counted().claims(), **changes))
+
+
+def _verify(text: str, now_s: float = NOW, *, verifier: ConsentVerifier) -> ConsentToken:
+    return verifier.verify(text, operator=LIBRARY, now_s=now_s)
+
+
+@pytest.fixture
+def remembering() -> tuple[ConsentVerifier, str]:
+    verifier = consent_verifier(remember=2)
+    text = _signed()
+    _verify(text, verifier=verifier)
+    assert text in verifier._seen
+    return verifier, text
+
+
+def test_a_remembered_token_is_the_same_value(remembering: tuple[ConsentVerifier, str]) -> None:
+    verifier, text = remembering
+    assert _verify(text, verifier=verifier) == _verify(text, verifier=consent_verifier())
+
+
+def test_a_remembered_token_still_expires(remembering: tuple[ConsentVerifier, str]) -> None:
+    verifier, text = remembering
+    with refuses(Reason.TOKEN_EXPIRED):
+        _verify(text, NOW + 3600, verifier=verifier)
+
+
+def test_a_remembered_token_is_still_not_valid_before_its_time(remembering: tuple[ConsentVerifier, str]) -> None:
+    verifier, text = remembering
+    with refuses(Reason.TOKEN_NOT_YET_VALID):
+        _verify(text, NOW - 600, verifier=verifier)
+
+
+def test_a_remembered_token_is_still_of_its_operator(remembering: tuple[ConsentVerifier, str]) -> None:
+    verifier, text = remembering
+    with refuses(Reason.TOKEN_OTHER_OPERATOR):
+        verifier.verify(text, operator=TRANSIT, now_s=NOW)
+
+
+def test_a_remembered_token_is_still_of_its_audience() -> None:
+    verifier = consent_verifier(remember=2)
+    text = _signed(aud="gateway-of-zhejiang")
+    for _ in range(2):
+        with refuses(Reason.TOKEN_AUDIENCE_WRONG):
+            _verify(text, verifier=verifier)
+
+
+def test_what_does_not_verify_is_not_remembered() -> None:
+    verifier = consent_verifier(remember=2)
+    for text in (_signed(uses=0), _signed()[:-4] + "AAAA"):
+        with pytest.raises(TiergateError):
+            _verify(text, verifier=verifier)
+    assert not verifier._seen
+
+
+def test_the_oldest_remembered_token_makes_room() -> None:
+    verifier = consent_verifier(remember=2)
+    texts = [_signed(jti=new_id()) for _ in range(3)]
+    for text in texts:
+        _verify(text, verifier=verifier)
+    assert list(verifier._seen) == texts[1:]
+    _verify(texts[0], verifier=verifier)
+    assert len(verifier._seen) == 2
+
+
+def test_nothing_is_remembered_unless_asked() -> None:
+    verifier = consent_verifier()
+    _verify(_signed(), verifier=verifier)
+    assert not verifier._seen

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import rfc8785
+
+from gateway.crypto.keys import Algorithm, algorithm_of, generate_signing_key, public_jwk, thumbprint
+from gateway.domain.directory import (
+    CityPeer,
+    Directory,
+    DirectoryKey,
+    Endpoint,
+    GatewayPeer,
+    KeyPurpose,
+    OperatorPeer,
+)
+from gateway.domain.ids import CityId, OperatorId, PeerIdentity
+from gateway.errors import ProblemsError, Reason, TiergateError
+from gateway.policy.directory import MAX_DIRECTORY_BYTES, build_directory, check_fresh, read_directory
+
+DOMAIN = "province.example.invalid"
+
+
+def key(purpose: KeyPurpose, alg: Algorithm = "ES256") -> DirectoryKey:
+    public = generate_signing_key(alg).public_key()
+    jwk = public_jwk(public)
+    return DirectoryKey(thumbprint(jwk), purpose, algorithm_of(public), jwk)
+
+
+def city(name: str) -> CityPeer:
+    keys = (key("consent"), key("attestation", "EdDSA"), key("event"))
+    place = Endpoint("127.0.0.1:7001", f"{name}.{DOMAIN}")
+    return CityPeer(CityId(name), "城", "City", PeerIdentity(DOMAIN, "city", name), place, keys)
+
+
+def operator(name: str, *keys: DirectoryKey) -> OperatorPeer:
+    return OperatorPeer(OperatorId(name), PeerIdentity(DOMAIN, "operator", name), keys)
+
+
+@pytest.fixture(scope="module")
+def directory() -> Directory:
+    return Directory(
+        version=3,
+        issued=1_000,
+        expires=2_000,
+        trust_domain=DOMAIN,
+        gateway=GatewayPeer(
+            "province",
+            PeerIdentity(DOMAIN, "gateway", ""),
+            Endpoint("[::1]:7000", f"gateway.{DOMAIN}"),
+            "log.example.invalid/2026q4",
+            "log.example.invalid/2026q4+0123abcd+AQIDBA==",
+        ),
+        cities={CityId(name): city(name) for name in ("alpha", "beta")},
+        operators={OperatorId("desk"): operator("desk", key("proof")), OperatorId("gate"): operator("gate")},
+        auditors={"bureau": PeerIdentity(DOMAIN, "auditor", "bureau")},
+        witnesses={"beta": PeerIdentity(DOMAIN, "witness", "beta")},
+    )
+
+
+def changed(directory: Directory, change: Callable[[Any], object]) -> bytes:
+    document = json.loads(build_directory(directory))
+    change(document)
+    return rfc8785.dumps(document)
+
+
+def problem_paths(data: bytes) -> list[str]:
+    with pytest.raises(ProblemsError) as caught:
+        read_directory(data)
+    assert caught.value.reason is Reason.DIRECTORY_INVALID
+    return [problem.path for problem in caught.value.problems]
+
+
+def test_what_is_built_is_read_back(directory: Directory) -> None:
+    data = build_directory(directory)
+    assert read_directory(data) == directory
+    assert build_directory(read_directory(data)) == data
+
+
+def test_an_empty_directory_is_one(directory: Directory) -> None:
+    bare = replace(directory, cities={}, operators={}, auditors={}, witnesses={})
+    assert read_directory(build_directory(bare)) == bare
+
+
+MALFORMED: list[tuple[Callable[[Any], object], str]] = [
+    (lambda d: d.update(colour=1), "colour"),
+    (lambda d: d.pop("gateway"), "gateway"),
+    (lambda d: d.update(format="x"), "format"),
+    (lambda d: d.update(version=True), "version"),
+    (lambda d: d.update(version="3"), "version"),
+    (lambda d: d.update(expires=1_000), "expires"),
+    (lambda d: d.update(issued=-1), "issued"),
+    (lambda d: d.update(trust_domain="Upper.case"), "trust_domain"),
+    (lambda d: d["gateway"].update(log_vkey="other+0123abcd+AQIDBA=="), "gateway.log_vkey"),
+    (lambda d: d["gateway"].update(log_vkey="no key"), "gateway.log_vkey"),
+    (lambda d: d["gateway"].update(identity=f"spiffe://{DOMAIN}/city/alpha"), "gateway.identity"),
+    (lambda d: d["gateway"]["endpoint"].update(address="nowhere"), "gateway.endpoint.address"),
+    (lambda d: d["gateway"]["endpoint"].update(address="host:0"), "gateway.endpoint.address"),
+    (lambda d: d["gateway"]["endpoint"].update(address="host:65536"), "gateway.endpoint.address"),
+    (lambda d: d["gateway"]["endpoint"].update(server_name="a b"), "gateway.endpoint.server_name"),
+    (lambda d: d["cities"][0].update(identity=f"spiffe://{DOMAIN}/city/beta"), "cities.0.identity"),
+    (lambda d: d["cities"][0].update(identity="spiffe://elsewhere.invalid/city/alpha"), "cities.0.identity"),
+    (lambda d: d["cities"][0].update(identity="https://alpha"), "cities.0.identity"),
+    (lambda d: d["cities"][0].update(id="Alpha"), "cities.0.id"),
+    (lambda d: d["cities"][0].update(keys=[]), "cities.0.keys"),
+    (lambda d: d["cities"][0]["keys"].pop(), "cities.0.keys"),
+    (lambda d: d["cities"][0]["keys"][0].update(purpose="proof"), "cities.0.keys.0.purpose"),
+    (lambda d: d["cities"][0]["keys"][0].update(alg="HS256"), "cities.0.keys.0.alg"),
+    (lambda d: d["cities"][0]["keys"][0].update(alg="EdDSA"), "cities.0.keys.0.jwk"),
+    (lambda d: d["cities"][0]["keys"][1]["jwk"].update(y="A" * 43), "cities.0.keys.1.jwk"),
+    (lambda d: d["cities"][0]["keys"][0]["jwk"].pop("y"), "cities.0.keys.0.jwk"),
+    (lambda d: d["cities"][0]["keys"][0]["jwk"].update(d="A" * 43), "cities.0.keys.0.jwk.d"),
+    (lambda d: d["cities"][0]["keys"][0]["jwk"].update(x="A" * 42), "cities.0.keys.0.jwk.x"),
+    (lambda d: d["cities"][0]["keys"][0]["jwk"].update(x="A" * 42 + "B"), "cities.0.keys.0.jwk.x"),
+    (lambda d: d["cities"][0]["keys"][0].update(kid="a b"), "cities.0.keys.0.kid"),
+    (lambda d: d["cities"][1]["keys"][0].update(jwk=d["cities"][0]["keys"][2]["jwk"]), "cities.1.keys.0.jwk"),
+    (lambda d: d["cities"].reverse(), "cities"),
+    (lambda d: d["operators"].append(d["operators"][1]), "operators"),
+    (lambda d: d["operators"][0]["keys"][0].update(purpose="consent"), "operators.0.keys.0.purpose"),
+    (lambda d: d["operators"][0]["keys"][0].update(kid="mine"), "operators.0.keys.0.kid"),
+    (lambda d: d["operators"][0]["keys"].append(d["operators"][0]["keys"][0]), "operators.0.keys.1.kid"),
+    (lambda d: d["auditors"].update(bureau=f"spiffe://{DOMAIN}/auditor/other"), "auditors.bureau"),
+    (lambda d: d["witnesses"].update(beta=f"spiffe://{DOMAIN}/city/beta"), "witnesses.beta"),
+]
+
+
+@pytest.mark.parametrize(("change", "path"), MALFORMED, ids=range(len(MALFORMED)))
+def test_a_fault_is_reported_where_it_is(directory: Directory, change: Callable[[Any], object], path: str) -> None:
+    assert path in problem_paths(changed(directory, change))
+
+
+def test_all_faults_are_reported_at_once(directory: Directory) -> None:
+    def change(document: Any) -> None:
+        document["expires"] = 1
+        document["cities"][0]["keys"].pop()
+        document["operators"][0]["keys"][0]["kid"] = "mine"
+
+    assert problem_paths(changed(directory, change)) == ["expires", "cities.0.keys", "operators.0.keys.0.kid"]
+
+
+def test_a_directory_with_a_fault_is_not_built(directory: Directory) -> None:
+    with pytest.raises(ProblemsError) as caught:
+        build_directory(replace(directory, expires=directory.issued))
+    assert [problem.path for problem in caught.value.problems] == ["expires"]
+
+
+def test_a_number_that_json_cannot_carry_is_not_built(directory: Directory) -> None:
+    with pytest.raises(TiergateError) as caught:
+        build_directory(replace(directory, expires=2**60))
+    assert caught.value.reason is Reason.DIRECTORY_INVALID
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b'"version":3', b'"version": 3'), (b'"version":3', b'"version":3,"version":3'), ("城".encode(), b"\\u57ce")],
+    ids=["space", "doubled member", "escaped text"],
+)
+def test_another_spelling_of_the_same_directory(directory: Directory, old: bytes, new: bytes) -> None:
+    data = build_directory(directory)
+    assert old in data
+    with pytest.raises(TiergateError) as caught:
+        read_directory(data.replace(old, new, 1))
+    assert caught.value.reason is Reason.DIRECTORY_INVALID
+    assert "canonical" in caught.value.detail
+
+
+@pytest.mark.parametrize("garbage", [b"", b"{", b"[]", b"\xff", b"[" * 100_000], ids=range(5))
+def test_garbage(garbage: bytes) -> None:
+    assert problem_paths(garbage) == [""]
+
+
+def test_an_oversized_directory() -> None:
+    with pytest.raises(TiergateError) as caught:
+        read_directory(b" " * (MAX_DIRECTORY_BYTES + 1))
+    assert caught.value.reason is Reason.DIRECTORY_INVALID
+
+
+def test_a_fresh_directory_is_returned(directory: Directory) -> None:
+    assert check_fresh(directory, 1_999, 0) is directory
+    assert check_fresh(directory, 1_999, 3) is directory
+
+
+@pytest.mark.parametrize(("now", "newest"), [(2_000, 0), (1_500, 4)], ids=["expired", "older than one seen"])
+def test_a_stale_directory_is_refused(directory: Directory, now: int, newest: int) -> None:
+    with pytest.raises(TiergateError) as caught:
+        check_fresh(directory, now, newest)
+    assert caught.value.reason is Reason.DIRECTORY_INVALID

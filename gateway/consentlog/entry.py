@@ -1,0 +1,181 @@
+"""Canonical log entries: RFC 8785 JSON of codes and commitments, at most 4096 bytes, nothing about a person.
+
+A schema is a table of fields and kinds. From it one regular expression per type is compiled that matches exactly the
+canonical bytes of valid entries: member order, absence of spaces, duplicates, floats and null, and every value's form
+are checked in one pass, both before an entry is written and when it is read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gateway.errors import Reason, TiergateError
+
+MAX_ENTRY_BYTES = 4096
+VERSION = 1
+
+Value = str | int
+
+
+class Kind(NamedTuple):
+    """One form of value: its canonical JSON as a regular expression, and a name for messages."""
+
+    pattern: str
+    name: str
+
+
+def _text(pattern: str, name: str) -> Kind:
+    return Kind(f'"{pattern}"', name)
+
+
+def _enum(*words: str) -> Kind:
+    return _text(f"(?:{'|'.join(words)})", " or ".join(words))
+
+
+SLUG = _text(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?", "slug")
+CODE = _enum(*Reason)
+HEX64 = _text(r"[0-9a-f]{64}", "64 hex digits")
+HEX32 = _text(r"[0-9a-f]{32}", "32 hex digits")
+ORIGIN = _text(r"[!#-*,-\[\]-~]{1,200}", "log origin without space, plus, quote or backslash")
+# Fifteen digits stay below 2**53, where every JSON reader still sees the exact number.
+NUMBER = Kind(r"(?:0|[1-9][0-9]{0,14})", "whole number below 10**15")
+RUNG = Kind(r"[0-3]", "rung 0 to 3")
+
+_COMMON = {"v": Kind(str(VERSION), "schema version 1"), "time": NUMBER}
+
+SCHEMAS: Mapping[str, Mapping[str, Kind]] = {
+    "genesis": {"origin": ORIGIN, "deployment": SLUG, "previous?": HEX64},
+    "policy_published": {"bundle": HEX64, "version": NUMBER},
+    "consent_registered": {
+        "city": SLUG,
+        "operator": SLUG,
+        "token": HEX64,
+        "bound": _enum("none", "operator", "device"),
+        "expires": NUMBER,
+    },
+    "consent_withdrawn": {"city": SLUG, "consent?": NUMBER, "event": HEX64},
+    "decision": {
+        "id": HEX32,
+        "city": SLUG,
+        "operator": SLUG,
+        "scenario": SLUG,
+        "bundle": HEX64,
+        "consent": NUMBER,
+        "token": HEX64,
+        "attestation": HEX64,
+        "outcome": _enum("entitled", "ordinary"),
+        "rung": RUNG,
+        "valid_until": NUMBER,
+    },
+    "refusal": {"operator": SLUG, "scenario": SLUG, "code": CODE},
+    "correction": {"city": SLUG, "event": HEX64},
+}
+"""Fields of each type beside ``v``, ``type`` and ``time``. A question mark marks an optional field."""
+
+
+def _compile(name: str, schema: Mapping[str, Kind]) -> re.Pattern[str]:
+    fields = {**_COMMON, "type": _enum(name), **schema}
+    pattern = ""
+    for field in sorted(fields, key=lambda item: item.rstrip("?")):
+        if not pattern and field.endswith("?"):
+            raise ValueError("the member that sorts first must be required: it alone has no comma before it")
+        member = f'{"," if pattern else ""}"{field.rstrip("?")}":{fields[field].pattern}'
+        pattern += f"(?:{member})?" if field.endswith("?") else member
+    return re.compile(r"\{" + pattern + r"\}")
+
+
+_PATTERNS = {name: _compile(name, schema) for name, schema in SCHEMAS.items()}
+_dump = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False, allow_nan=False).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One decoded entry. ``time`` is Unix milliseconds (UTC); ``fields`` holds everything beside type, time and v."""
+
+    type: str
+    time: int
+    fields: Mapping[str, Value]
+
+    def text(self, name: str) -> str:
+        """A string field; KeyError when the type does not have it."""
+        value = self.fields[name]
+        if not isinstance(value, str):
+            raise KeyError(name)
+        return value
+
+    def number(self, name: str) -> int:
+        """A number field; KeyError when the type does not have it."""
+        value = self.fields[name]
+        if not isinstance(value, int):
+            raise KeyError(name)
+        return value
+
+
+def encode(entry: Mapping[str, Value]) -> bytes:
+    """Canonical bytes of an entry, which must be complete (``v`` and ``type`` included).
+
+    The values are ASCII strings without escapes and whole numbers below 2**53; for these the standard encoder's
+    output is RFC 8785. Raises INTERNAL for an entry that does not fit its schema: writing it would be our fault.
+    """
+    try:
+        text = _dump(entry)
+    except (TypeError, ValueError) as error:
+        raise TiergateError(Reason.INTERNAL, "log entry cannot be encoded") from error
+    pattern = _PATTERNS.get(str(entry.get("type")))
+    if pattern is None or not pattern.fullmatch(text) or not _keeps_rules(entry):
+        raise TiergateError(Reason.INTERNAL, f"log entry breaks its schema: {_diagnose(text)}")
+    return _sized(text.encode("ascii"), Reason.INTERNAL)
+
+
+def decode(raw: bytes) -> Entry:
+    """Read one entry; LOG_CORRUPT unless the bytes are exactly the canonical form of a valid entry."""
+    _sized(raw, Reason.LOG_CORRUPT)
+    try:
+        text = raw.decode("ascii")
+        members = json.loads(text)
+        name = members["type"]
+        valid = _PATTERNS[name].fullmatch(text) is not None and _keeps_rules(members)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise TiergateError(Reason.LOG_CORRUPT, "entry is not a JSON object of a known type") from error
+    if not valid:
+        raise TiergateError(Reason.LOG_CORRUPT, f"entry breaks its schema: {_diagnose(text)}")
+    del members["type"], members["v"]
+    return Entry(name, members.pop("time"), members)
+
+
+def _sized(raw: bytes, reason: Reason) -> bytes:
+    if len(raw) > MAX_ENTRY_BYTES:
+        raise TiergateError(reason, "log entry larger than 4096 bytes")
+    return raw
+
+
+def _keeps_rules(members: Mapping[str, Value]) -> bool:
+    """What one field says about another: a decision is entitled exactly when its rung is positive (I2)."""
+    if members["type"] != "decision":
+        return True
+    return (members["outcome"] == "entitled") == (members["rung"] != 0)
+
+
+def _diagnose(text: str) -> str:
+    """Name what is wrong, by field names alone: values stay out of messages."""
+    pairs = json.loads(text, object_pairs_hook=lambda items: items)
+    if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
+        return "not an object"
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        return "duplicate members"
+    name = str(members.get("type"))
+    if name not in SCHEMAS:
+        return "unknown type"
+    fields = {"type": _enum(name), **_COMMON, **SCHEMAS[name]}
+    known = {field.rstrip("?"): kind for field, kind in fields.items()}
+    problems = [f"unknown field {field!r}" for field in members if field not in known]
+    problems += [f"no {field!r}" for field in fields if not field.endswith("?") and field not in members]
+    for field, kind in known.items():
+        if field in members and not re.fullmatch(kind.pattern, json.dumps(members[field], default=str)):
+            problems.append(f"{field!r} is not {kind.name}")
+    return "; ".join(problems) or "not canonical, or outcome and rung disagree"

@@ -1,0 +1,135 @@
+"""Writes the log as a static directory (C2SP tlog-tiles) that an auditor verifies without us.
+
+    checkpoint                 the newest signed checkpoint
+    tile/<L>/<N>[.p/<W>]       hash tiles
+    tile/entries/<N>[.p/<W>]   entry bundles
+    bundles/<digest>.json      the exact bytes of every published policy bundle
+    trust                      the trust file (C2SP tlog-policy) that the checkpoint satisfies
+
+Files are written whole (temporary name, fsync, rename), the checkpoint last: a reader that sees a checkpoint finds all
+that it covers. Memory does not depend on the log's size.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+from gateway.consentlog.merkle import leaf_hash
+from gateway.consentlog.tiles import TILE_WIDTH, Bundle, TileBuilder, bundle_path, encode_bundle, tile_path
+from gateway.consentlog.trust import TrustPolicy, VerifiedCheckpoint
+from gateway.errors import Reason, TiergateError
+
+CHECKPOINT = "checkpoint"
+TRUST = "trust"
+_PARTIAL = re.compile(r".+\.p/[1-9][0-9]{0,2}(?:\.tmp)?\Z")
+
+
+class EntrySource(Protocol):
+    """The part of a log reader that an export needs (``gateway.ports.LogReader`` has it)."""
+
+    def checkpoint(self) -> str:
+        """The newest signed checkpoint (signed note)."""
+        ...
+
+    def entries(self, start: int, end: int) -> Iterator[bytes]:
+        """Exact entry bytes of ``[start, end)`` in order."""
+        ...
+
+
+def policy_path(digest: str) -> str:
+    """Path of a policy bundle's bytes."""
+    return f"bundles/{digest}.json"
+
+
+def write_export(
+    source: EntrySource, directory: Path, bundles: Mapping[str, bytes], trust: bytes
+) -> VerifiedCheckpoint:
+    """Write, or bring up to date, the export in ``directory``; returns the checkpoint that it now carries.
+
+    ``bundles`` maps digest (SHA-256, hex) to bytes. Writing the same log again changes nothing; a grown log adds files
+    and removes the partial tiles that it outgrew. Raises NOTE_INVALID when the checkpoint does not satisfy ``trust``;
+    LOG_CORRUPT when the entries do not lead to its root or the directory holds another log; BUNDLE_INVALID when bytes
+    do not match their digest; STORE_FAILED when a file cannot be written.
+    """
+    raw = source.checkpoint().encode()
+    verified = TrustPolicy.parse(trust).verify(raw)
+    for digest, data in bundles.items():
+        if sha256(data).hexdigest() != digest:
+            raise TiergateError(Reason.BUNDLE_INVALID, "bundle bytes do not match their digest")
+    try:
+        current = _write_tree(source, directory, verified)
+        for digest, data in bundles.items():
+            _write_immutable(directory, policy_path(digest), data)
+        _write(directory / TRUST, trust)
+        _write(directory / CHECKPOINT, raw)
+        _remove_outgrown(directory, current)
+    except OSError as error:
+        raise TiergateError(Reason.STORE_FAILED, f"export: {error.strerror}") from error
+    return verified
+
+
+def _write_tree(source: EntrySource, directory: Path, verified: VerifiedCheckpoint) -> set[str]:
+    """Write bundles and tiles; the paths of the partial ones."""
+    head = verified.checkpoint
+    builder = TileBuilder()
+    pending: list[bytes] = []
+    partial: set[str] = set()
+    for entry in source.entries(0, head.size):
+        pending.append(entry)
+        full = builder.add(leaf_hash(entry))
+        if len(pending) == TILE_WIDTH:
+            bundle = Bundle(builder.frontier.size // TILE_WIDTH - 1, TILE_WIDTH)
+            _write_immutable(directory, bundle_path(bundle), encode_bundle(pending))
+            pending.clear()
+        for tile, hashes in full:
+            _write_immutable(directory, tile_path(tile), hashes)
+    if builder.frontier.size != head.size or builder.frontier.root() != head.root:
+        raise TiergateError(Reason.LOG_CORRUPT, "the entries do not lead to the checkpoint's root")
+    if pending:
+        path = bundle_path(Bundle(head.size // TILE_WIDTH, len(pending)))
+        partial.add(path)
+        _write(directory / path, encode_bundle(pending))
+    for tile, hashes in builder.partial():
+        partial.add(tile_path(tile))
+        _write(directory / tile_path(tile), hashes)
+    return partial
+
+
+def _write_immutable(directory: Path, path: str, data: bytes) -> None:
+    """A file that never changes once it is full: other bytes under its name are another log's."""
+    target = directory / path
+    if target.exists() and target.read_bytes() != data:
+        raise TiergateError(Reason.LOG_CORRUPT, f"{path} holds other bytes: the directory belongs to another log")
+    _write(target, data)
+
+
+def _write(target: Path, data: bytes) -> None:
+    if target.exists() and target.read_bytes() == data:
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(target.name + ".tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _remove_outgrown(directory: Path, current: set[str]) -> None:
+    """Remove partial tiles of earlier sizes (which tlog-tiles allows), and their folders once empty."""
+    for path in sorted((directory / "tile").rglob("*.p/*")):
+        name = path.relative_to(directory).as_posix()
+        if _PARTIAL.match(name) and name not in current:
+            path.unlink()
+            if not any(path.parent.iterdir()):
+                path.parent.rmdir()

@@ -1,0 +1,110 @@
+"""Verifies an export offline: every hash from the raw entries up to a checkpoint that the auditor's trust file accepts.
+
+The directory must hold exactly the files that the checkpoint calls for, so that nothing in it is unverified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from gateway.consentlog.audit import EntryAuditor
+from gateway.consentlog.export import CHECKPOINT, TRUST, policy_path
+from gateway.consentlog.merkle import leaf_hash
+from gateway.consentlog.note import MAX_NOTE_BYTES
+from gateway.consentlog.tiles import (
+    MAX_ENTRY_BYTES,
+    TILE_WIDTH,
+    Tile,
+    TileBuilder,
+    bundle_path,
+    bundles_of,
+    parse_bundle,
+    tile_path,
+    tiles_of,
+)
+from gateway.consentlog.trust import MAX_TRUST_BYTES, TrustPolicy
+from gateway.errors import Reason, TiergateError
+
+MAX_BUNDLE_FILE_BYTES = 16 * 1024 * 1024
+_MAX_TILE_FILE_BYTES = TILE_WIDTH * (MAX_ENTRY_BYTES + 2)
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedExport:
+    """What a verified export holds: tree size, root (32 bytes), entries by type, bundle digests, witness count."""
+
+    origin: str
+    size: int
+    root: bytes
+    entries: Mapping[str, int]
+    bundles: frozenset[str]
+    witnesses: int
+
+
+def verify_export(directory: Path, trust: bytes) -> VerifiedExport:
+    """Verify every byte of an export under the auditor's own trust file, obtained out of band.
+
+    The export's copy of the trust file must be the same bytes. Raises POLICY_INVALID (trust file), NOTE_INVALID
+    (checkpoint), PROOF_OF_LOG_INVALID (hashes do not lead to the root), LOG_CORRUPT (a file missing, unexpected or
+    changed, an entry that breaks its schema or a rule of ``audit``), BUNDLE_INVALID (policy bundle).
+    """
+    policy = TrustPolicy.parse(trust)
+    if _read(directory, TRUST, MAX_TRUST_BYTES) != trust:
+        raise TiergateError(Reason.LOG_CORRUPT, "the export's trust file is not the one given")
+    verified = policy.verify(_read(directory, CHECKPOINT, MAX_NOTE_BYTES))
+    head = verified.checkpoint
+    auditor = EntryAuditor(head.origin)
+    builder = TileBuilder()
+    for bundle in bundles_of(head.size):
+        for raw in parse_bundle(_read(directory, bundle_path(bundle), _MAX_TILE_FILE_BYTES), bundle.width):
+            auditor.add(raw)
+            for tile, hashes in builder.add(leaf_hash(raw)):
+                _compare(directory, tile, hashes)
+    for tile, hashes in builder.partial():
+        _compare(directory, tile, hashes)
+    if builder.frontier.root() != head.root:
+        raise TiergateError(Reason.PROOF_OF_LOG_INVALID, "the entries do not lead to the checkpoint's root")
+    for digest in auditor.bundles:
+        if sha256(_read(directory, policy_path(digest), MAX_BUNDLE_FILE_BYTES)).hexdigest() != digest:
+            raise TiergateError(Reason.BUNDLE_INVALID, "a policy bundle does not match its digest")
+    _check_files(directory, _expected(head.size, auditor.bundles))
+    return VerifiedExport(
+        head.origin, head.size, head.root, auditor.counts, auditor.bundles, witnesses=len(verified.witnessed)
+    )
+
+
+def _read(directory: Path, path: str, limit: int) -> bytes:
+    """A file of the export, of at most ``limit`` bytes."""
+    try:
+        with (directory / path).open("rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise TiergateError(Reason.LOG_CORRUPT, f"export: {path}: {error.strerror}") from error
+    if len(data) > limit:
+        raise TiergateError(Reason.LOG_CORRUPT, f"export: {path} is larger than it may be")
+    return data
+
+
+def _compare(directory: Path, tile: Tile, hashes: bytes) -> None:
+    if _read(directory, tile_path(tile), _MAX_TILE_FILE_BYTES) != hashes:
+        raise TiergateError(Reason.PROOF_OF_LOG_INVALID, f"{tile_path(tile)} does not match the entries")
+
+
+def _expected(size: int, bundles: frozenset[str]) -> Iterator[str]:
+    yield CHECKPOINT
+    yield TRUST
+    yield from map(policy_path, bundles)
+    yield from map(bundle_path, bundles_of(size))
+    yield from map(tile_path, tiles_of(size))
+
+
+def _check_files(directory: Path, expected: Iterator[str]) -> None:
+    """Every expected file has been read by now; find what is there beside them."""
+    names = set(expected)
+    for path in directory.rglob("*"):
+        name = path.relative_to(directory).as_posix()
+        if path.is_symlink() or (not path.is_dir() and name not in names):
+            raise TiergateError(Reason.LOG_CORRUPT, f"unexpected file in the export: {name}")

@@ -1,0 +1,233 @@
+"""Group commit: one thread owns the writing connection; the event loop hands it lists and is woken once per group.
+
+The life of one operation:
+
+1. ``submit`` appends it to the list of this turn of the loop; at the end of the turn the list goes to the thread.
+2. The thread takes everything that waits (up to ``max_group``). After a group of more than one, while fewer than
+   ``target`` wait and more keep coming, it lingers up to ``window_s``: on a fast disk groups do not form by themselves,
+   and at low load there must be no delay.
+3. ``BEGIN IMMEDIATE``, ``apply`` with the whole group, ``COMMIT``, ``after_commit``.
+4. All results of the group are released by one call into the loop.
+
+On any failure the transaction is rolled back, ``on_rollback`` puts memory back in step with the database, every
+operation of the group fails with a typed error, and the thread goes on: it recovers when the cause is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+from gateway.errors import Reason, TiergateError
+from gateway.sqlite.connect import map_sqlite_error
+
+OpT = TypeVar("OpT")
+ResT = TypeVar("ResT")
+
+Apply = Callable[[sqlite3.Connection, Sequence[OpT]], Sequence[ResT | Exception]]
+"""Carries out a group inside its transaction and returns one result per operation, in order.
+
+An exception *returned* fails its operation alone, which must then have written nothing; one *raised* fails the group.
+"""
+AfterCommit = Callable[[Sequence[OpT], Sequence[ResT | Exception]], None]
+"""Runs after the COMMIT and before any result is released. If it raises, the group is stored but every operation is
+reported as failed: nobody may act on it."""
+
+
+class GroupWriter(Generic[OpT, ResT]):
+    """The writer of one database. Owns ``connection`` from ``start`` on and closes it at the end.
+
+    ``max_pending``: operations submitted and not yet released; more are refused with BUSY. ``window_s`` in seconds.
+    ``on_rollback`` MUST re-read from the database whatever ``apply`` keeps in memory: when COMMIT itself fails, only
+    the database knows what was stored. It is called again before the next group if it fails.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        apply: Apply[OpT, ResT],
+        *,
+        after_commit: AfterCommit[OpT, ResT] | None = None,
+        on_rollback: Callable[[], None] | None = None,
+        max_pending: int = 8192,
+        max_group: int = 1024,
+        target: int = 32,
+        window_s: float = 0.001,
+    ) -> None:
+        self._connection = connection
+        self._apply = apply
+        self._after_commit = after_commit
+        self._on_rollback = on_rollback
+        self._max_pending = max_pending
+        self._max_group = max_group
+        self._target = target
+        self._window_s = window_s
+        self._stale = False
+        # event loop's side
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turn: list[tuple[OpT, asyncio.Future[ResT]]] = []
+        self._pending = 0
+        self._closing = False
+        self._stopped: asyncio.Event | None = None
+        # between the two; None ends the thread
+        self._handed: SimpleQueue[list[tuple[OpT, asyncio.Future[ResT]]] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="group-writer", daemon=False)
+
+    @property
+    def pending(self) -> int:
+        """Operations submitted and not yet released."""
+        return self._pending
+
+    def start(self) -> None:
+        """Start the thread; to be called once, on the running loop that will submit."""
+        self._loop = asyncio.get_running_loop()
+        self._stopped = asyncio.Event()
+        self._thread.start()
+
+    async def submit(self, operation: OpT) -> ResT:
+        """Have ``operation`` applied and committed; its result.
+
+        A cancelled caller does not undo it: once submitted it is carried out. Raises what ``apply`` returned for it;
+        BUSY when too many are pending; SHUTTING_DOWN after ``close``; STORE_BUSY, STORE_FAILED or INTERNAL when the
+        group failed.
+        """
+        if self._loop is None or self._closing:
+            raise TiergateError(Reason.SHUTTING_DOWN, "writer is not running")
+        if self._pending >= self._max_pending:
+            raise TiergateError(Reason.BUSY, "writer queue is full", retry_after_s=1)
+        future: asyncio.Future[ResT] = self._loop.create_future()
+        self._pending += 1
+        if not self._turn:
+            self._loop.call_soon(self._hand_over)
+        self._turn.append((operation, future))
+        return await future
+
+    async def close(self) -> None:
+        """Carry out everything submitted, end the thread, close the connection. Later submissions are refused."""
+        if self._loop is None or self._stopped is None:
+            self._closing = True
+            return
+        if not self._closing:
+            self._closing = True
+            self._hand_over()
+            self._handed.put(None)
+        await self._stopped.wait()
+        self._thread.join()
+
+    def _hand_over(self) -> None:
+        if self._turn:
+            self._handed.put(self._turn)
+            self._turn = []
+
+    def _release(self, group: Sequence[tuple[OpT, asyncio.Future[ResT]]], results: Sequence[ResT | Exception]) -> None:
+        self._pending -= len(group)
+        for (_, future), result in zip(group, results, strict=True):
+            if future.done():
+                continue  # its caller was cancelled
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+    # -- the thread ----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        waiting: deque[tuple[OpT, asyncio.Future[ResT]]] = deque()
+        loop, stopped = self._loop, self._stopped
+        if loop is None or stopped is None:
+            return
+        previous = 0
+        running = True
+        while running or waiting:
+            running = running and self._collect(waiting, linger=previous > 1)
+            if not waiting:
+                continue
+            group = [waiting.popleft() for _ in range(min(len(waiting), self._max_group))]
+            previous = len(group)
+            results = self._commit([operation for operation, _ in group])
+            self._call(loop, self._release, group, results)
+        try:
+            self._connection.close()
+        finally:
+            self._call(loop, stopped.set)
+
+    def _collect(self, waiting: deque[tuple[OpT, asyncio.Future[ResT]]], *, linger: bool) -> bool:
+        """Move what was handed over to ``waiting``, blocking while there is nothing; False at the end mark."""
+        deadline = 0.0
+        while True:
+            try:
+                if not waiting:
+                    handed = self._handed.get()
+                elif not linger or len(waiting) >= self._target:
+                    handed = self._handed.get_nowait()
+                else:
+                    now = time.monotonic()
+                    deadline = deadline or now + self._window_s
+                    # A pause of a quarter window means that nobody else is on the way.
+                    handed = self._handed.get(timeout=max(0.0, min(deadline - now, self._window_s / 4)))
+            except Empty:
+                return True
+            if handed is None:
+                return False
+            waiting.extend(handed)
+
+    def _commit(self, operations: Sequence[OpT]) -> Sequence[ResT | Exception]:
+        try:
+            self._catch_up()
+            self._connection.execute("BEGIN IMMEDIATE")
+            results = self._apply(self._connection, operations)
+            if len(results) != len(operations):
+                raise TiergateError(Reason.INTERNAL, "apply returned another number of results")
+            self._connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001  # whatever happens, the group fails and the thread lives
+            self._roll_back()
+            return _failures(error, len(operations))
+        if self._after_commit is not None:
+            try:
+                self._after_commit(operations, results)
+            except Exception as error:  # noqa: BLE001  # as above; the group is stored but must not be acted on
+                return _failures(error, len(operations))
+        return results
+
+    def _roll_back(self) -> None:
+        self._stale = True
+        with contextlib.suppress(Exception):  # the next group begins with another attempt and reports its failure
+            self._catch_up()
+
+    def _catch_up(self) -> None:
+        if self._stale:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            if self._on_rollback is not None:
+                self._on_rollback()
+            self._stale = False
+
+    @staticmethod
+    def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object) -> None:
+        try:
+            loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            return  # the loop is closed: nobody waits any more, and what was submitted is still carried out
+
+
+def _failures(error: Exception, count: int) -> list[Exception]:
+    """One exception per operation: a shared one would collect the traceback of every task that raises it."""
+    if isinstance(error, sqlite3.Error):
+        mapped = map_sqlite_error(error)
+    elif isinstance(error, TiergateError):
+        mapped = error
+    else:
+        mapped = TiergateError(Reason.INTERNAL, f"group failed: {type(error).__name__}")
+    failures: list[Exception] = []
+    for _ in range(count):
+        failure = TiergateError(mapped.reason, mapped.detail, retry_after_s=mapped.retry_after_s)
+        failure.__cause__ = error
+        failures.append(failure)
+    return failures

@@ -1,0 +1,276 @@
+"""One group of operations inside one transaction: the only code that changes the log (DESIGN: the consent log).
+
+1  Read what the group touches: consents, requests, each by one statement.
+2  Decide operation by operation, in order; later ones see what earlier ones of the group did.
+3  Append the leaves, insert the rows, store completed tiles.
+4  Sign one checkpoint for the whole group. The caller commits, and only then releases results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from gateway.consentlog.checkpoint import Checkpoint
+from gateway.consentlog.entry import VERSION, Value, encode
+from gateway.consentlog.note import SignerKey, sign_note
+from gateway.domain.decision import Decision, Outcome
+from gateway.errors import Reason, TiergateError
+from gateway.ports import ConsentEvent, DecisionDraft
+from gateway.storage.operations import (
+    Acknowledge,
+    ConsentState,
+    ForgetRequests,
+    Genesis,
+    GroupRows,
+    Operation,
+    PublishBundle,
+    RecordDecisions,
+    RecordEvent,
+    RecordRefusal,
+    Result,
+)
+from gateway.storage.rows import commitment, short, stored_decision
+from gateway.storage.tree import Head, TreeWriter
+
+_SELECT_CONSENTS = """
+    SELECT json_group_array(json_array(key, idx, secret, withdrawn))
+    FROM consent WHERE key IN (SELECT value FROM json_each(?))"""
+_SELECT_REQUESTS = """
+    SELECT json_group_array(json_array(r.key, r.body, r.idx, e.leaf))
+    FROM request r JOIN entry e ON e.idx = r.idx WHERE r.key IN (SELECT value FROM json_each(?))"""
+_INSERT_ENTRIES = """
+    INSERT INTO entry (idx, leaf, city, attestation, salt)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?)"""
+_INSERT_REQUESTS = """
+    INSERT INTO request (key, body, idx, at)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE true
+    ON CONFLICT (key) DO UPDATE SET idx = excluded.idx"""
+_INSERT_CONSENTS = """
+    INSERT INTO consent (key, idx, secret, withdrawn, expires)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) WHERE true
+    ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, withdrawn = excluded.withdrawn"""
+_INSERT_ATTESTATIONS = """
+    INSERT OR IGNORE INTO attestation (id, jws) SELECT value ->> 0, value ->> 1 FROM json_each(?)"""
+
+
+class GroupTransaction:
+    """Applies groups. Lives on the writer thread; ``connection`` is the one the group's transaction is open on."""
+
+    def __init__(self, tree: TreeWriter, signer: SignerKey) -> None:
+        self._tree = tree
+        self._signer = signer
+        self._head: Head | None = None
+        self._rows = GroupRows()
+        self._consents: dict[str, ConsentState] = {}
+        self._requests: dict[str, tuple[str, Decision]] = {}
+        self._known_attestations: dict[str, None] = {}
+
+    @property
+    def head(self) -> Head | None:
+        """The head that the last group signed; None when it appended nothing."""
+        return self._head
+
+    def apply(self, connection: sqlite3.Connection, operations: Sequence[Operation]) -> list[Result | Exception]:
+        """Apply a group inside an open transaction; one result or error per operation."""
+        self._rows = GroupRows()
+        self._head = None
+        before = self._tree.size
+        self._load(connection, operations)
+        results: list[Result | Exception] = [self._one(connection, operation) for operation in operations]
+        self._insert(connection)
+        if self._tree.size != before:
+            self._sign(connection)
+        return results
+
+    def _load(self, connection: sqlite3.Connection, operations: Sequence[Operation]) -> None:
+        consents: set[str] = set()
+        requests: list[str] = []
+        for operation in operations:
+            if isinstance(operation, RecordDecisions):
+                consents.update(short(draft.consent) for draft in operation.drafts)
+                requests.extend(short(draft.request) for draft in operation.drafts)
+            elif isinstance(operation, RecordEvent) and operation.event.consent is not None:
+                consents.add(short(operation.event.consent))
+        self._consents = {}
+        self._requests = {}
+        if consents:
+            (found,) = connection.execute(_SELECT_CONSENTS, (json.dumps(list(consents)),)).fetchone()
+            for key, index, secret, withdrawn in json.loads(found):
+                self._consents[key] = ConsentState(index, bytes.fromhex(secret), withdrawn)
+        if requests:
+            (found,) = connection.execute(_SELECT_REQUESTS, (json.dumps(requests),)).fetchone()
+            for key, body, index, leaf in json.loads(found):
+                self._requests[key] = (body, stored_decision(leaf, index))
+
+    def _one(self, connection: sqlite3.Connection, operation: Operation) -> Result | Exception:
+        match operation:
+            case RecordDecisions(drafts):
+                return [self._decide(draft) for draft in drafts]
+            case RecordEvent(event):
+                return self._event(connection, event)
+            case RecordRefusal(operator, scenario, code, at_ms):
+                return self._append(at_ms, "refusal", operator=operator, scenario=scenario, code=code)
+            case PublishBundle():
+                return self._publish(connection, operation)
+            case Genesis(origin, deployment, at_ms):
+                if self._tree.size == 0:
+                    self._append(at_ms, "genesis", origin=origin, deployment=deployment)
+                return 0
+            case Acknowledge(city, index):
+                connection.execute(
+                    "INSERT INTO report_cursor (city, idx) VALUES (?, ?)"
+                    " ON CONFLICT (city) DO UPDATE SET idx = max(idx, excluded.idx)",
+                    (city, index),
+                )
+                return index
+            case ForgetRequests(before_ms):
+                return connection.execute("DELETE FROM request WHERE at < ?", (before_ms,)).rowcount
+
+    # -- decisions -----------------------------------------------------------------------------------------------
+
+    def _decide(self, draft: DecisionDraft) -> Decision | TiergateError:
+        request, body = short(draft.request), draft.body[:16].hex()
+        key = short(draft.consent)
+        consent = self._consents.get(key)
+        # read here, inside the transaction: a withdrawal that is committed has won (I7)
+        rung = 0 if consent is not None and consent.withdrawn is not None else draft.rung
+        seen = self._requests.get(request)
+        if seen is not None:
+            if seen[0] != body:
+                return TiergateError(Reason.REQUEST_CONFLICT)
+            stored = seen[1]
+            if stored.valid_until_ms > draft.decided_at_ms and stored.bundle == draft.bundle and stored.rung == rung:
+                return stored
+        if consent is None or consent.index is None:
+            consent = self._register(key, consent, draft)
+        decision = self._append_decision(draft, consent, rung)
+        self._requests[request] = (body, decision)
+        self._rows.requests[request] = (request, body, decision.log_index, draft.decided_at_ms)
+        return decision
+
+    def _register(self, key: str, known: ConsentState | None, draft: DecisionDraft) -> ConsentState:
+        state = known or ConsentState(None, os.urandom(32), None)
+        state.index = self._append(
+            draft.decided_at_ms,
+            "consent_registered",
+            city=draft.city,
+            operator=draft.operator,
+            token=commitment(state.secret, draft.token_hash),
+            bound=draft.bound,
+            expires=draft.consent_expires_s,
+        )
+        self._consents[key] = state
+        self._rows.consents[key] = (key, state.index, state.secret.hex(), state.withdrawn, draft.consent_expires_s)
+        return state
+
+    def _append_decision(self, draft: DecisionDraft, consent: ConsentState, rung: int) -> Decision:
+        salt = os.urandom(32)
+        attestation = draft.attestation
+        identifier = secrets.token_hex(16)
+        leaf = encode(
+            {
+                "v": VERSION,
+                "type": "decision",
+                "time": draft.decided_at_ms,
+                "id": identifier,
+                "city": draft.city,
+                "operator": draft.operator,
+                "scenario": draft.scenario,
+                "bundle": draft.bundle,
+                "consent": consent.index or 0,
+                "token": commitment(consent.secret, draft.token_hash),
+                "attestation": commitment(salt, hashlib.sha256(attestation.jws).digest()),
+                "outcome": Outcome.of(rung).value,
+                "rung": rung,
+                "valid_until": draft.valid_until_ms,
+            }
+        )
+        index = self._tree.append(leaf)
+        self._rows.entries.append((index, leaf.decode("ascii"), draft.city, attestation.id, salt.hex()))
+        if attestation.id not in self._known_attestations:
+            self._rows.attestations[attestation.id] = (attestation.id, attestation.jws.decode("ascii"))
+        return Decision(
+            identifier, draft.operator, draft.city, draft.scenario, draft.bundle, rung, draft.decided_at_ms,
+            draft.valid_until_ms, index,
+        )  # fmt: skip
+
+    # -- everything else -----------------------------------------------------------------------------------------
+
+    def _event(self, connection: sqlite3.Connection, event: ConsentEvent) -> int:
+        row = connection.execute(
+            "SELECT idx FROM event WHERE city = ? AND id = ?", (event.city, event.event_id)
+        ).fetchone()
+        if row is not None:
+            return int(row[0])
+        if event.consent is None:
+            index = self._append(event.received_at_ms, "correction", city=event.city, event=event.digest.hex())
+        else:
+            key = short(event.consent)
+            state = self._consents.get(key) or ConsentState(None, os.urandom(32), None)
+            link: dict[str, Value] = {} if state.index is None else {"consent": state.index}
+            index = self._append(
+                event.received_at_ms, "consent_withdrawn", city=event.city, event=event.digest.hex(), **link
+            )
+            if state.withdrawn is None:
+                state.withdrawn = index
+            self._consents[key] = state
+            # a consent that was never used has no known end yet; 0 keeps its row out of any purge by expiry
+            self._rows.consents[key] = (key, state.index, state.secret.hex(), state.withdrawn, 0)
+        connection.execute("INSERT INTO event (city, id, idx) VALUES (?, ?, ?)", (event.city, event.event_id, index))
+        return index
+
+    def _publish(self, connection: sqlite3.Connection, operation: PublishBundle) -> int:
+        row = connection.execute("SELECT digest, idx FROM bundle ORDER BY idx DESC LIMIT 1").fetchone()
+        if row is not None and row[0] == operation.digest:
+            return int(row[1])
+        index = self._append(operation.at_ms, "policy_published", bundle=operation.digest, version=operation.version)
+        connection.execute(
+            "INSERT INTO bundle (digest, idx, data) VALUES (?, ?, ?)"
+            " ON CONFLICT (digest) DO UPDATE SET idx = excluded.idx",
+            (operation.digest, index, operation.data),
+        )
+        return index
+
+    def _append(self, at_ms: int, kind: str, /, **fields: Value) -> int:
+        leaf = encode({"v": VERSION, "type": kind, "time": at_ms, **fields})
+        index = self._tree.append(leaf)
+        self._rows.entries.append((index, leaf.decode("ascii"), None, None, None))
+        return index
+
+    def _insert(self, connection: sqlite3.Connection) -> None:
+        rows = self._rows
+        if rows.entries:
+            connection.execute(_INSERT_ENTRIES, (json.dumps(rows.entries),))
+        for statement, table in (
+            (_INSERT_REQUESTS, rows.requests),
+            (_INSERT_CONSENTS, rows.consents),
+            (_INSERT_ATTESTATIONS, rows.attestations),
+        ):
+            if table:
+                connection.execute(statement, (json.dumps(list(_values(table))),))
+
+    def _sign(self, connection: sqlite3.Connection) -> None:
+        self._tree.store_tiles(connection)
+        body = Checkpoint(self._signer.name, self._tree.size, self._tree.root()).body()
+        self._head = Head(self._tree.size, sign_note(body, [self._signer]).decode())
+        connection.execute(
+            "INSERT INTO head (one, size, checkpoint) VALUES (1, ?, ?)"
+            " ON CONFLICT (one) DO UPDATE SET size = excluded.size, checkpoint = excluded.checkpoint",
+            (self._head.size, self._head.checkpoint),
+        )
+
+    def committed(self) -> None:
+        """The group is durable: remember which attestations are stored, so that they are not sent again."""
+        known = self._known_attestations
+        known.update(dict.fromkeys(self._rows.attestations))
+        for key in [key for key, _ in zip(known, range(len(known) - 65_536), strict=False)]:
+            del known[key]
+
+
+def _values(table: Mapping[str, tuple[object, ...]]) -> Sequence[tuple[object, ...]]:
+    return list(table.values())

@@ -1,0 +1,95 @@
+"""What the writer thread is asked to do, and the rows that a group of operations adds up to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gateway.domain.decision import Decision
+from gateway.domain.ids import BundleDigest, CityId, OperatorId
+from gateway.errors import TiergateError
+from gateway.ports import ConsentEvent, DecisionDraft
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDecisions:
+    """Result: one decision or error per draft, in order."""
+
+    drafts: tuple[DecisionDraft, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEvent:
+    """Result: the log index."""
+
+    event: ConsentEvent
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRefusal:
+    """Result: the log index."""
+
+    operator: OperatorId
+    scenario: str
+    code: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PublishBundle:
+    """Result: the log index of the publication in force."""
+
+    digest: BundleDigest
+    version: int
+    data: bytes
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Genesis:
+    """The first entry of a log; without effect on a log that has one."""
+
+    origin: str
+    deployment: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """A city holds its reports up to ``index``."""
+
+    city: CityId
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetRequests:
+    """Drop request rows made before ``before_ms``."""
+
+    before_ms: int
+
+
+Operation = RecordDecisions | RecordEvent | RecordRefusal | PublishBundle | Genesis | Acknowledge | ForgetRequests
+Result = list[Decision | TiergateError] | int
+
+
+@dataclass(slots=True)
+class ConsentState:
+    """A consent in the transaction: ``index`` is None before its first decision, ``withdrawn`` the event's."""
+
+    index: int | None
+    secret: bytes
+    withdrawn: int | None
+
+
+@dataclass(slots=True)
+class GroupRows:
+    """Rows collected for one commit.
+
+    They are inserted by one statement per table: each statement step gives up the interpreter lock, and a hundred of
+    them per group would cost more than the commit.
+    """
+
+    entries: list[tuple[int, str, str | None, str | None, str | None]] = field(default_factory=list)
+    requests: dict[str, tuple[str, str, int, int]] = field(default_factory=dict)
+    consents: dict[str, tuple[str, int | None, str, int | None, int]] = field(default_factory=dict)
+    attestations: dict[str, tuple[str, str]] = field(default_factory=dict)

@@ -1,0 +1,75 @@
+"""Numbered migrations of the gateway's database.
+
+| version | what |
+|---|---|
+| 1 | the log (entry, tile, head), consents, requests, attestations, events, report cursors, bundles |
+
+``entry.salt`` and ``entry.attestation`` are the erasable part of an entry; the leaf itself is never changed.
+Keys are 32 hex digits (the first 128 bits of a SHA-256), which SQLite's JSON functions carry as they are.
+"""
+
+from __future__ import annotations
+
+from gateway.sqlite.migrate import Migration
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(
+        1,
+        "log",
+        """
+        CREATE TABLE entry (
+            idx INTEGER PRIMARY KEY,
+            leaf TEXT NOT NULL,
+            city TEXT,
+            attestation TEXT,
+            salt TEXT
+        );
+        CREATE TRIGGER entry_is_final BEFORE UPDATE OF idx, leaf ON entry
+        BEGIN SELECT RAISE(ABORT, 'log entries are final'); END;
+        CREATE TRIGGER entry_stays BEFORE DELETE ON entry
+        BEGIN SELECT RAISE(ABORT, 'log entries are final'); END;
+        CREATE TABLE tile (
+            id INTEGER PRIMARY KEY,
+            hashes BLOB NOT NULL
+        );
+        CREATE TABLE head (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            size INTEGER NOT NULL,
+            checkpoint TEXT NOT NULL
+        );
+        CREATE TABLE consent (
+            key TEXT PRIMARY KEY,
+            idx INTEGER,
+            secret TEXT NOT NULL,
+            withdrawn INTEGER,
+            expires INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TABLE request (
+            key TEXT PRIMARY KEY,
+            body TEXT NOT NULL,
+            idx INTEGER NOT NULL,
+            at INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        CREATE INDEX request_at ON request (at);
+        CREATE TABLE attestation (
+            id TEXT PRIMARY KEY,
+            jws TEXT NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TABLE event (
+            city TEXT NOT NULL,
+            id TEXT NOT NULL,
+            idx INTEGER NOT NULL,
+            PRIMARY KEY (city, id)
+        ) WITHOUT ROWID;
+        CREATE TABLE report_cursor (
+            city TEXT PRIMARY KEY,
+            idx INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TABLE bundle (
+            digest TEXT PRIMARY KEY,
+            idx INTEGER NOT NULL,
+            data BLOB NOT NULL
+        ) WITHOUT ROWID;
+        """,
+    ),
+)

@@ -1,0 +1,266 @@
+"""The SQLite store: implements ``DecisionStore``, ``LogReader`` and ``ReportCursor`` of ``gateway.ports``."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from gateway.consentlog.merkle import consistency_proof, inclusion_proof, inclusion_proofs
+from gateway.consentlog.note import SignerKey
+from gateway.domain.decision import Decision
+from gateway.domain.ids import BundleDigest, CityId, OperatorId
+from gateway.errors import Reason, TiergateError
+from gateway.ports import Clock, ConsentEvent, DecisionDraft, KnownRequest, ReceiptParts, Unreported, UnreportedUse
+from gateway.sqlite.connect import DatabaseLock, connect_reader, connect_writer, map_sqlite_error
+from gateway.sqlite.migrate import migrate
+from gateway.sqlite.writer import GroupWriter
+from gateway.storage.group import GroupTransaction
+from gateway.storage.operations import (
+    Acknowledge,
+    ForgetRequests,
+    Genesis,
+    Operation,
+    PublishBundle,
+    RecordDecisions,
+    RecordEvent,
+    RecordRefusal,
+    Result,
+)
+from gateway.storage.rows import short, stored_decision
+from gateway.storage.schema import MIGRATIONS
+from gateway.storage.tree import Head, NodeCache, TreeReader, TreeWriter
+
+REQUEST_KEPT_MS = 24 * 3600 * 1000
+_RUN = 256
+_SELECT_LEAVES = "SELECT idx, leaf FROM entry WHERE idx IN (SELECT value FROM json_each(?))"
+
+
+class SqliteStore:
+    """One consent log in one file, used by one process (a second one is refused with STORE_BUSY)."""
+
+    def __init__(self, database: Path, signer: SignerKey, clock: Clock) -> None:
+        """Open or create. ``signer.name`` is the log's origin. Raises STORE_BUSY, STORE_FAILED, LOG_CORRUPT."""
+        self._clock = clock
+        self._lock = DatabaseLock(database)
+        try:
+            self._connection = connect_writer(database)
+            migrate(self._connection, MIGRATIONS)
+            self._reader = connect_reader(database)
+            self._origin = signer.name
+            self._cache = NodeCache()
+            self._signer = signer
+            self._reload()
+        except BaseException:
+            self._lock.release()
+            raise
+        self._reading = threading.Lock()
+        self._tree_reader = TreeReader(self._reader, self._cache)
+        self._writer: GroupWriter[Operation, Result] = GroupWriter(
+            self._connection, self._apply, after_commit=self._after_commit, on_rollback=self._reload
+        )
+
+    async def start(self, deployment: str) -> None:
+        """Start the writer and make sure that the log has its first entry."""
+        self._writer.start()
+        await self._index(Genesis(self._origin, deployment, self._clock.now_ms()))
+
+    async def close(self) -> None:
+        """Finish what was submitted, then release the file."""
+        await self._writer.close()
+        self._reader.close()
+        self._lock.release()
+
+    # -- writer thread -------------------------------------------------------------------------------------------
+
+    def _reload(self) -> None:
+        """Memory from the database: at start, and whenever a commit's fate is the database's to tell."""
+        self._tree = TreeWriter(self._connection, self._cache)
+        self._group = GroupTransaction(self._tree, self._signer)
+        row = self._connection.execute("SELECT size, checkpoint FROM head").fetchone()
+        self._head = Head(row[0], row[1]) if row else Head(0, "")
+
+    def _apply(self, connection: sqlite3.Connection, operations: Sequence[Operation]) -> Sequence[Result | Exception]:
+        return self._group.apply(connection, operations)
+
+    def _after_commit(self, _operations: Sequence[Operation], _results: Sequence[Result | Exception]) -> None:
+        self._tree.committed()
+        self._group.committed()
+        if self._group.head is not None:
+            self._head = self._group.head
+
+    # -- DecisionStore -------------------------------------------------------------------------------------------
+
+    async def _submit(self, operation: Operation) -> Result:
+        try:
+            return await self._writer.submit(operation)
+        except TiergateError as error:
+            if error.reason in {Reason.STORE_BUSY, Reason.STORE_FAILED, Reason.LOG_CORRUPT}:
+                retry = error.retry_after_s or 5.0
+                raise TiergateError(Reason.LOG_UNAVAILABLE, error.detail, retry_after_s=retry) from error
+            raise
+
+    async def _index(self, operation: Operation) -> int:
+        result = await self._submit(operation)
+        if not isinstance(result, int):
+            raise TiergateError(Reason.INTERNAL, "operation gave no index")
+        return result
+
+    async def record_many(self, drafts: Sequence[DecisionDraft]) -> list[Decision | TiergateError]:
+        """See ``DecisionStore``."""
+        result = await self._submit(RecordDecisions(tuple(drafts)))
+        if isinstance(result, int):
+            raise TiergateError(Reason.INTERNAL, "operation gave no decisions")
+        return result
+
+    def known_request(
+        self, request: bytes, body: bytes, consent: bytes, bundle: BundleDigest, now_ms: int
+    ) -> KnownRequest | None:
+        """See ``DecisionStore``."""
+        with self._reads() as connection:
+            row = connection.execute(
+                "SELECT r.body, r.idx, e.leaf, (SELECT withdrawn FROM consent WHERE key = ?)"
+                " FROM request r JOIN entry e ON e.idx = r.idx WHERE r.key = ?",
+                (short(consent), short(request)),
+            ).fetchone()
+        if row is None:
+            return None
+        if row[0] != body[:16].hex():
+            raise TiergateError(Reason.REQUEST_CONFLICT)
+        stored = stored_decision(row[2], row[1])
+        stands = stored.rung == 0 or row[3] is None
+        usable = stands and stored.valid_until_ms > now_ms and stored.bundle == bundle
+        return KnownRequest(stored if usable else None)
+
+    async def record_event(self, event: ConsentEvent) -> int:
+        """See ``DecisionStore``."""
+        return await self._index(RecordEvent(event))
+
+    async def record_refusal(self, operator: OperatorId, scenario: str, code: str, at_ms: int) -> int:
+        """See ``DecisionStore``."""
+        return await self._index(RecordRefusal(operator, scenario, code, at_ms))
+
+    async def publish_bundle(self, digest: BundleDigest, version: int, data: bytes, at_ms: int) -> None:
+        """See ``DecisionStore``."""
+        await self._index(PublishBundle(digest, version, data, at_ms))
+
+    async def forget_requests(self) -> int:
+        """Drop requests older than 24 hours; returns how many."""
+        return await self._index(ForgetRequests(self._clock.now_ms() - REQUEST_KEPT_MS))
+
+    # -- LogReader -----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _reads(self) -> Iterator[sqlite3.Connection]:
+        with self._reading:
+            try:
+                yield self._reader
+            except sqlite3.Error as error:
+                raise map_sqlite_error(error) from error
+
+    def size(self) -> int:
+        """See ``LogReader``."""
+        return self._head.size
+
+    def checkpoint(self) -> str:
+        """See ``LogReader``."""
+        return self._head.checkpoint
+
+    def entries(self, start: int, end: int) -> Iterator[bytes]:
+        """See ``LogReader``."""
+        self._check_range(start <= end <= self._head.size and start >= 0)
+        for first in range(start, end, _RUN):
+            last = min(first + _RUN, end)
+            with self._reads() as connection:
+                rows = connection.execute(
+                    "SELECT leaf FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (first, last)
+                ).fetchall()
+            if len(rows) != last - first:
+                raise TiergateError(Reason.LOG_CORRUPT, f"entries missing in {first} to {last}")
+            for (leaf,) in rows:
+                yield leaf.encode("ascii")
+
+    def receipt(self, index: int) -> ReceiptParts:
+        """See ``LogReader``."""
+        return self.receipts([index])[0]
+
+    def receipts(self, indices: Sequence[int]) -> list[ReceiptParts]:
+        """See ``LogReader``."""
+        head = self._head
+        self._check_range(all(0 <= index < head.size for index in indices))
+        with self._reads() as connection:
+            rows = connection.execute(_SELECT_LEAVES, (json.dumps(list(indices)),)).fetchall()
+            proofs = inclusion_proofs(
+                indices, head.size, lambda level, index: self._tree_reader.subtree(level, index, head.size)
+            )
+        leaves = {index: leaf.encode("ascii") for index, leaf in rows}
+        if not leaves.keys() >= set(indices):
+            raise TiergateError(Reason.LOG_CORRUPT, "entries missing")
+        return [
+            ReceiptParts(index, leaves[index], tuple(proof), head.checkpoint)
+            for index, proof in zip(indices, proofs, strict=True)
+        ]
+
+    def inclusion(self, index: int, size: int) -> list[bytes]:
+        """See ``LogReader``."""
+        self._check_range(0 <= index < size <= self._head.size)
+        return self._prove(lambda get: inclusion_proof(index, size, get))
+
+    def consistency(self, first: int, second: int) -> list[bytes]:
+        """See ``LogReader``."""
+        self._check_range(0 < first <= second <= self._head.size)
+        return self._prove(lambda get: consistency_proof(first, second, get))
+
+    def _prove(self, make: Callable[[Callable[[int, int], bytes]], list[bytes]]) -> list[bytes]:
+        size = self._head.size
+        with self._reads():
+            return make(lambda level, index: self._tree_reader.subtree(level, index, size))
+
+    @staticmethod
+    def _check_range(inside: bool) -> None:  # noqa: FBT001 - a condition, not a flag
+        if not inside:
+            raise TiergateError(Reason.RANGE_INVALID)
+
+    def bundle(self, digest: BundleDigest) -> bytes:
+        """See ``LogReader``."""
+        with self._reads() as connection:
+            row = connection.execute("SELECT data FROM bundle WHERE digest = ?", (digest,)).fetchone()
+        if row is None:
+            raise TiergateError(Reason.NOT_FOUND, "bundle")
+        return bytes(row[0])
+
+    def bundle_digests(self) -> list[BundleDigest]:
+        """See ``LogReader``."""
+        with self._reads() as connection:
+            rows = connection.execute("SELECT digest FROM bundle ORDER BY idx").fetchall()
+        return [BundleDigest(row[0]) for row in rows]
+
+    # -- ReportCursor --------------------------------------------------------------------------------------------
+
+    def unreported(self, city: CityId, limit: int) -> Unreported:
+        """See ``ReportCursor``."""
+        size = self._head.size
+        with self._reads() as connection:
+            rows = connection.execute(
+                "SELECT idx, leaf, attestation FROM entry"
+                " WHERE city = ? AND idx > coalesce((SELECT idx FROM report_cursor WHERE city = ?), -1) AND idx < ?"
+                " AND attestation IS NOT NULL ORDER BY idx LIMIT ?",
+                (city, city, size, limit),
+            ).fetchall()
+        uses = tuple(
+            UnreportedUse(index, attestation, stored_decision(leaf, index).rung, leaf.encode("ascii"))
+            for index, leaf, attestation in rows
+        )
+        return Unreported(uses, uses[-1].index if len(uses) == limit else size - 1)
+
+    async def acknowledge(self, city: CityId, index: int) -> None:
+        """See ``ReportCursor``."""
+        await self._index(Acknowledge(city, index))
+
+    def oldest_unreported_ms(self, city: CityId) -> int | None:
+        """See ``ReportCursor``."""
+        first = self.unreported(city, 1).uses
+        return stored_decision(first[0].entry.decode("ascii"), first[0].index).decided_at_ms if first else None

@@ -1,0 +1,181 @@
+"""The stored Merkle tree: full tiles and the right edge, and the head that readers see.
+
+Level-0 tiles are stored when they are full; the hashes of the last, partial one follow from its entries. Higher tiles
+are stored from their first hash on. Nodes completed lately are kept in memory (about 200 bytes each).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from dataclasses import dataclass
+
+from gateway.consentlog.merkle import CompletedNode, Frontier, leaf_hash, node_hash
+from gateway.consentlog.tiles import TILE_HEIGHT, TILE_WIDTH
+from gateway.errors import Reason, TiergateError
+
+_RECENT_NODES = 65_536
+_HASH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The newest committed tree: its size and signed checkpoint."""
+
+    size: int
+    checkpoint: str
+
+
+def tile_id(level: int, index: int) -> int:
+    """Row id of a tile: tile levels 0 to 7 in the upper bits, the index below."""
+    return level << 56 | index
+
+
+class NodeCache:
+    """Hashes of complete subtrees. Complete subtrees never change, so an entry can only be absent, never wrong."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[tuple[int, int], bytes] = {}
+        self._lock = threading.Lock()  # the writer adds while readers look up and evict
+
+    def get(self, level: int, index: int) -> bytes | None:
+        """The hash, if it is held."""
+        return self._nodes.get((level, index))
+
+    def put(self, nodes: list[CompletedNode]) -> None:
+        """Keep nodes of a committed tree; the oldest make room."""
+        with self._lock:
+            held = self._nodes
+            for level, index, value in nodes:
+                held[level, index] = value
+            for key in [key for key, _ in zip(held, range(len(held) - _RECENT_NODES), strict=False)]:
+                del held[key]
+
+
+class TreeWriter:
+    """The writer's side: appends leaves, writes tiles; used on the writer thread alone."""
+
+    def __init__(self, connection: sqlite3.Connection, cache: NodeCache) -> None:
+        """Load the right edge of the committed tree. Raises LOG_CORRUPT when entries and tiles disagree."""
+        self._cache = cache
+        row = connection.execute("SELECT size FROM head").fetchone()
+        size = row[0] if row else 0
+        (stored,) = connection.execute(
+            "SELECT count(*) FROM entry WHERE idx >= ?", (size - size % TILE_WIDTH,)
+        ).fetchone()
+        if stored != size % TILE_WIDTH:
+            raise TiergateError(Reason.LOG_CORRUPT, f"{stored} entries in the last tile of a tree of {size}")
+        reader = TreeReader(connection, cache)
+        self._committed = Frontier.from_subtrees(size, lambda level, index: reader.subtree(level, index, size))
+        self._frontier = self._committed.copy()
+        self._completed: list[CompletedNode] = []
+
+    @property
+    def size(self) -> int:
+        """Number of leaves, those of the open transaction included."""
+        return self._frontier.size
+
+    def append(self, leaf: bytes) -> int:
+        """Add an entry; returns its index."""
+        index = self._frontier.size
+        self._frontier.append(leaf_hash(leaf), self._completed)
+        return index
+
+    def root(self) -> bytes:
+        """Root with everything appended so far."""
+        return self._frontier.root()
+
+    def store_tiles(self, connection: sqlite3.Connection) -> None:
+        """Write the tiles that the open transaction has completed or extended."""
+        by_tile: dict[int, bytearray] = {}
+        # only full level-0 tiles are stored: everything below is still in the entry rows
+        full_leaves = self._frontier.size - self._frontier.size % TILE_WIDTH
+        leaves = {index: value for level, index, value in self._completed if level == 0 and index < full_leaves}
+        if leaves:
+            for number in range(min(leaves) // TILE_WIDTH, full_leaves // TILE_WIDTH):
+                start = number * TILE_WIDTH
+                hashes = bytearray()
+                for index in range(start, start + TILE_WIDTH):
+                    known = leaves.get(index)
+                    hashes += known if known is not None else self._stored_leaf(connection, index)
+                by_tile[tile_id(0, number)] = hashes
+        for level, index, value in self._completed:
+            if level and level % TILE_HEIGHT == 0:
+                row = tile_id(level // TILE_HEIGHT, index // TILE_WIDTH)
+                if row not in by_tile:
+                    found = connection.execute("SELECT hashes FROM tile WHERE id = ?", (row,)).fetchone()
+                    by_tile[row] = bytearray(found[0] if found else b"")
+                by_tile[row] += value
+        if by_tile:
+            connection.executemany(
+                "INSERT INTO tile (id, hashes) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET hashes = excluded.hashes",
+                [(row, bytes(hashes)) for row, hashes in by_tile.items()],
+            )
+
+    def _stored_leaf(self, connection: sqlite3.Connection, index: int) -> bytes:
+        known = self._cache.get(0, index)
+        if known is not None:
+            return known
+        return leaf_hash(_leaf(connection, index))
+
+    def committed(self) -> None:
+        """The transaction is durable: its nodes may be read."""
+        self._cache.put(self._completed)
+        self._completed = []
+        self._committed = self._frontier.copy()
+
+    def rolled_back(self) -> None:
+        """Forget what the transaction appended."""
+        self._completed = []
+        self._frontier.restore(self._committed)
+
+
+def _leaf(connection: sqlite3.Connection, index: int) -> bytes:
+    row = connection.execute("SELECT leaf FROM entry WHERE idx = ?", (index,)).fetchone()
+    if row is None:
+        raise TiergateError(Reason.LOG_CORRUPT, f"entry {index} is missing")
+    return str(row[0]).encode("ascii")
+
+
+class TreeReader:
+    """The readers' side: hashes of complete subtrees of committed trees."""
+
+    def __init__(self, connection: sqlite3.Connection, cache: NodeCache) -> None:
+        self._connection = connection
+        self._cache = cache
+
+    def subtree(self, level: int, index: int, size: int) -> bytes:
+        """Hash of the complete subtree ``(level, index)`` in a tree of ``size`` leaves.
+
+        From memory, else from the tile that holds it, else from the entries. Raises LOG_CORRUPT for a missing part.
+        """
+        known = self._cache.get(level, index)
+        if known is not None:
+            return known
+        hashes = self._below(level, index, size)
+        while len(hashes) > 1:
+            hashes = [node_hash(hashes[i], hashes[i + 1]) for i in range(0, len(hashes), 2)]
+        self._cache.put([(level, index, hashes[0])])
+        return hashes[0]
+
+    def _below(self, level: int, index: int, size: int) -> list[bytes]:
+        """The hashes at the tile level at or under ``level`` that the subtree consists of."""
+        height = level % TILE_HEIGHT
+        tile_level, first, count = level // TILE_HEIGHT, index << height, 1 << height
+        number = first // TILE_WIDTH
+        if tile_level == 0 and (number + 1) * TILE_WIDTH > size:
+            rows = self._connection.execute(
+                "SELECT leaf FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (first, first + count)
+            ).fetchall()
+            hashes = [leaf_hash(row[0].encode("ascii")) for row in rows]
+        else:
+            row = self._connection.execute(
+                "SELECT hashes FROM tile WHERE id = ?", (tile_id(tile_level, number),)
+            ).fetchone()
+            data = row[0] if row else b""
+            start = first % TILE_WIDTH * _HASH
+            part = data[start : start + count * _HASH]
+            hashes = [part[i : i + _HASH] for i in range(0, len(part), _HASH)]
+        if len(hashes) != count:
+            raise TiergateError(Reason.LOG_CORRUPT, f"subtree {level}/{index} is incomplete")
+        return hashes

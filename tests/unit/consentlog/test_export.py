@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from gateway.consentlog.export import write_export
+from gateway.consentlog.merkle import leaf_hash, root_of
+from gateway.consentlog.verify import verify_export
+from gateway.errors import Reason, TiergateError
+from tests.unit.consentlog.samples import BUNDLE, DIGEST, ORIGIN, TRUST, MemoryLog, long_log, small_log
+
+BUNDLES: Mapping[str, bytes] = {DIGEST: BUNDLE}
+
+
+def files(directory: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()
+    }
+
+
+def export(directory: Path, entries: list[bytes]) -> Path:
+    write_export(MemoryLog(entries), directory, BUNDLES, TRUST)
+    return directory
+
+
+def refused(directory: Path, *reasons: Reason, trust: bytes = TRUST) -> TiergateError:
+    with pytest.raises(TiergateError) as caught:
+        verify_export(directory, trust)
+    assert caught.value.reason in reasons
+    return caught.value
+
+
+def test_a_small_export_has_exactly_these_files(tmp_path: Path) -> None:
+    export(tmp_path, small_log())
+    assert set(files(tmp_path)) == {
+        "checkpoint",
+        "trust",
+        f"bundles/{DIGEST}.json",
+        "tile/0/000.p/6",
+        "tile/entries/000.p/6",
+    }
+
+
+@pytest.mark.parametrize("size", [3, 255, 256, 257, 520])
+def test_an_export_verifies_at_any_size(tmp_path: Path, size: int) -> None:
+    log = long_log(size)
+    verified = verify_export(export(tmp_path, log), TRUST)
+    assert verified.size == size
+    assert verified.origin == ORIGIN
+    assert verified.root == root_of(map(leaf_hash, log))
+    assert sum(verified.entries.values()) == size
+    assert verified.bundles == {DIGEST}
+    assert verified.witnesses == 0
+
+
+def test_writing_again_changes_nothing(tmp_path: Path) -> None:
+    export(tmp_path, small_log())
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    export(tmp_path, small_log())
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_grown_log_is_brought_up_to_date(tmp_path: Path) -> None:
+    for size in (100, 256, 300):
+        assert verify_export(export(tmp_path / "one", long_log(size)), TRUST).size == size
+    assert files(tmp_path / "one") == files(export(tmp_path / "two", long_log(300)))
+
+
+def test_what_a_broken_off_export_left_is_cleared(tmp_path: Path) -> None:
+    export(tmp_path, long_log(100))
+    (tmp_path / "tile/0/000.p/77.tmp").write_bytes(b"half")
+    (tmp_path / "tile/0/000.p/77").write_bytes(b"older")
+    verify_export(export(tmp_path, long_log(100)), TRUST)
+
+
+def test_another_log_is_not_written_over(tmp_path: Path) -> None:
+    export(tmp_path, long_log(300))
+    before = files(tmp_path)
+    other = long_log(300)
+    other[5], other[6] = other[6], other[5]
+    with pytest.raises(TiergateError) as caught:
+        export(tmp_path, other)
+    assert caught.value.reason is Reason.LOG_CORRUPT
+    assert files(tmp_path) == before
+
+
+class Shortened(MemoryLog):
+    def entries(self, start: int, end: int) -> Iterator[bytes]:
+        return super().entries(start, end - 1)
+
+
+class Altered(MemoryLog):
+    def entries(self, start: int, end: int) -> Iterator[bytes]:
+        yield from (item.replace(b"fuzhou", b"xiamen") for item in super().entries(start, end))
+
+
+@pytest.mark.parametrize("kind", [Shortened, Altered])
+def test_entries_that_do_not_lead_to_the_checkpoint_are_not_exported(tmp_path: Path, kind: type[MemoryLog]) -> None:
+    with pytest.raises(TiergateError) as caught:
+        write_export(kind(small_log()), tmp_path, BUNDLES, TRUST)
+    assert caught.value.reason is Reason.LOG_CORRUPT
+    assert not (tmp_path / "checkpoint").exists()
+
+
+def test_bundle_bytes_must_match_their_digest(tmp_path: Path) -> None:
+    with pytest.raises(TiergateError) as caught:
+        write_export(MemoryLog(small_log()), tmp_path, {DIGEST: b"{}"}, TRUST)
+    assert caught.value.reason is Reason.BUNDLE_INVALID
+    assert files(tmp_path) == {}
+
+
+def test_a_checkpoint_outside_the_trust_file_is_not_exported(tmp_path: Path) -> None:
+    with pytest.raises(TiergateError) as caught:
+        write_export(MemoryLog(small_log()), tmp_path, BUNDLES, b"quorum none\n")
+    assert caught.value.reason is Reason.NOTE_INVALID
+
+
+def test_a_place_that_cannot_be_written_is_a_typed_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(TiergateError) as caught:
+        export(tmp_path / "file", small_log())
+    assert caught.value.reason is Reason.STORE_FAILED

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gateway.consentlog.note import SignerKey
+from gateway.consentlog.verify import verify_export
+from gateway.errors import Reason, TiergateError
+from tests.unit.consentlog.samples import DIGEST, ORIGIN, TRUST, small_log
+from tests.unit.consentlog.test_export import export, files, refused
+
+ANY = (Reason.LOG_CORRUPT, Reason.PROOF_OF_LOG_INVALID, Reason.NOTE_INVALID, Reason.BUNDLE_INVALID)
+
+
+def test_any_changed_byte_is_found(tmp_path: Path) -> None:
+    export(tmp_path, small_log())
+    changed = 0
+    for name, data in files(tmp_path).items():
+        path = tmp_path / name
+        for position in range(len(data)):
+            path.write_bytes(data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :])
+            refused(tmp_path, *ANY)
+            changed += 1
+        path.write_bytes(data)
+    assert changed > 2000
+    verify_export(tmp_path, TRUST)
+
+
+def test_any_missing_cut_or_lengthened_file_is_found(tmp_path: Path) -> None:
+    export(tmp_path, small_log())
+    for name, data in files(tmp_path).items():
+        path = tmp_path / name
+        path.unlink()
+        assert name in refused(tmp_path, Reason.LOG_CORRUPT).detail
+        for bad in (b"", data[:-1], data + b"\n"):
+            path.write_bytes(bad)
+            refused(tmp_path, *ANY)
+        path.write_bytes(data)
+    verify_export(tmp_path, TRUST)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "tile/1/000", "tile/0/000.p/5", f"bundles/{'0' * 64}.json"])
+def test_an_unexpected_file_is_found(tmp_path: Path, name: str) -> None:
+    path = export(tmp_path, small_log()) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"")
+    assert name in refused(tmp_path, Reason.LOG_CORRUPT).detail
+
+
+def test_a_link_is_found(tmp_path: Path) -> None:
+    export(tmp_path / "export", small_log())
+    (tmp_path / "export" / "checkpoint").rename(tmp_path / "checkpoint")
+    (tmp_path / "export" / "checkpoint").symlink_to(tmp_path / "checkpoint")
+    refused(tmp_path / "export", Reason.LOG_CORRUPT)
+
+
+def test_the_auditors_own_trust_file_decides(tmp_path: Path) -> None:
+    export(tmp_path, small_log())
+    other = f"log {SignerKey.generate(ORIGIN).verifier}\nquorum none\n".encode()
+    refused(tmp_path, Reason.LOG_CORRUPT, trust=other)
+    (tmp_path / "trust").write_bytes(other)
+    refused(tmp_path, Reason.NOTE_INVALID, trust=other)
+    with pytest.raises(TiergateError) as caught:
+        verify_export(tmp_path, b"nonsense")
+    assert caught.value.reason is Reason.POLICY_INVALID
+
+
+def test_a_published_bundle_must_be_there(tmp_path: Path) -> None:
+    export(tmp_path, small_log())
+    (tmp_path / f"bundles/{DIGEST}.json").unlink()
+    refused(tmp_path, Reason.LOG_CORRUPT)

@@ -1,0 +1,272 @@
+"""One city's adapter as a whole: wiring, start, reload, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from adapters.alarms import Alarms, Metrics
+from adapters.attest import AnswerSettings, Attester
+from adapters.authority import ConsentAuthority
+from adapters.clock import Clock
+from adapters.config import AdapterSettings, load_keys
+from adapters.consult import Platform
+from adapters.custody import CityKeys
+from adapters.events import EventPusher
+from adapters.reference import Reference, load_reference
+from adapters.reports import UseReports
+from adapters.rpc import AttestationServicer, ConsentServicer, GatewayEvents, UseReportServicer
+from adapters.sources.settings import open_source
+from adapters.store.attestations import Tidy
+from adapters.store.city_store import CityStore, SeeVersion
+from gateway.api.consent.v1 import consent_pb2
+from gateway.api.peer.v1 import peer_pb2
+from gateway.clock import SystemClock
+from gateway.domain.ids import CityId, ResidentRef
+from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+from gateway.observability import MetricsEndpoint, configure_logging, new_registry
+from gateway.process import stop_event, write_ready
+from gateway.transport.access import ADAPTER_ACCESS
+from gateway.transport.channel import open_channel
+from gateway.transport.identity import Callers
+from gateway.transport.server import Server, ServerLimits, ServiceBinding, build_server
+from gateway.transport.tls import CertificateFiles, WatchedCertificate
+
+TIDY_INTERVAL_S = 60.0
+CHECK_INTERVAL_S = 300.0
+# The writer thread must not wait 5 ms for the loop each time it comes back from SQLite.
+SWITCH_INTERVAL_S = 0.0005
+
+_log = structlog.get_logger(__name__)
+
+
+class Adapter:
+    """A city's adapter. ``start`` raises every problem of files and settings; ``stop`` gives everything back."""
+
+    _keys: CityKeys
+    _reference: Reference
+    _store: CityStore
+    _platform: Platform
+    _certificate: WatchedCertificate
+
+    def __init__(
+        self, settings: AdapterSettings, *, clock: Clock | None = None, registry: CollectorRegistry | None = None
+    ) -> None:
+        self._settings = settings
+        self._city = CityId(settings.city)
+        self._clock = clock or SystemClock()
+        self._registry = registry or new_registry()
+        self._open = AsyncExitStack()
+        self._server: Server | None = None
+        self._alarms = Alarms(self._registry, self._clock)
+        self._metrics = Metrics(self._registry)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def address(self) -> str:
+        """``host:port`` on which it serves. To be asked after ``start``."""
+        assert self._server is not None
+        return f"{self._settings.listen.rpartition(':')[0]}:{self._server.port}"
+
+    async def start(self) -> None:
+        """Read everything, open everything, serve. Raises ProblemsError and TiergateError; then nothing stays open."""
+        async with AsyncExitStack() as stack:
+            self._server = await self._wire(stack)
+            await self._server.start()
+            self._open = stack.pop_all()
+
+    def announce(self) -> None:
+        """Say in the log what is served, and by which rules."""
+        reference = self._reference
+        _log.info(
+            "serving",
+            city=self._city,
+            address=self.address,
+            digest=reference.bundle.digest,
+            directory_version=reference.directory.version,
+        )
+
+    async def stop(self) -> None:
+        """Let calls in hand finish, then close everything in the reverse order of opening."""
+        _log.info("stopping", city=self._city)
+        if self._server is not None:
+            await self._server.stop(self._settings.limits.stop_grace_s)
+        await self._open.aclose()
+
+    async def reload(self) -> None:
+        """Take newer signed files. A bad one is refused, alarmed, and the running ones stay in force."""
+        try:
+            reference = self._load()
+            self._keys.check_against(reference.city, str(self._settings.directory))
+            if reference.directory.gateway.endpoint != self._reference.directory.gateway.endpoint:
+                detail = "the gateway has moved to another address; restart the adapter"
+                raise TiergateError(Reason.DIRECTORY_INVALID, detail)
+            await self._see(reference)
+        except TiergateError as error:
+            self._alarms.alarm("reference_refused")
+            _log.error("reload_refused", reason=error.reason.value, detail=error.detail)
+            return
+        self._reference = reference
+        _log.info("reloaded", digest=reference.bundle.digest, directory_version=reference.directory.version)
+
+    async def _wire(self, stack: AsyncExitStack) -> Server:
+        settings = self._settings
+        self._keys = load_keys(settings.keys)
+        self._certificate = WatchedCertificate(CertificateFiles(settings.tls.cert, settings.tls.key, settings.tls.ca))
+        self._store = self._open_store()
+        stack.push_async_callback(self._store.close)
+        self._store.start()
+        self._reference = self._load()
+        self._keys.check_against(self._reference.city, str(settings.directory))
+        await self._see(self._reference)
+        source = open_source(settings.source)
+        stack.push_async_callback(source.close)
+        self._platform = Platform(
+            source,
+            decoy=ResidentRef(settings.decoy_resident),
+            deadline_s=settings.answers.deadline_s,
+            alarms=self._alarms,
+            metrics=self._metrics,
+            clock=self._clock,
+        )
+        channel = open_channel(self._reference.directory.gateway.endpoint, self._certificate)
+        stack.push_async_callback(channel.close)
+        pusher = EventPusher(self._store, GatewayEvents(channel), alarms=self._alarms, metrics=self._metrics)
+        pusher.start()
+        stack.push_async_callback(pusher.close)
+        server = self._build_server(pusher)
+        if settings.metrics_listen is not None:
+            stack.callback(MetricsEndpoint(settings.metrics_listen, self._registry).close)
+        stack.push_async_callback(self._end_tasks)
+        self._spawn(self._tidy())
+        self._spawn(self._check_platform())
+        return server
+
+    def _build_server(self, pusher: EventPusher) -> Server:
+        settings = self._settings
+        attester = Attester(
+            keys=self._keys,
+            reference=lambda: self._reference,
+            store=self._store,
+            platform=self._platform,
+            clock=self._clock,
+            metrics=self._metrics,
+            settings=AnswerSettings(settings.answers.lifetime_s, settings.answers.time_grid_s),
+        )
+        authority = ConsentAuthority(
+            keys=self._keys,
+            reference=lambda: self._reference,
+            store=self._store,
+            pusher=pusher,
+            clock=self._clock,
+            attestation_lifetime_s=settings.answers.lifetime_s,
+            ack_wait_s=settings.withdrawal_wait_s,
+        )
+        reports = UseReports(
+            reference=lambda: self._reference, store=self._store, alarms=self._alarms, metrics=self._metrics
+        )
+        services = peer_pb2.DESCRIPTOR.services_by_name
+        consent = consent_pb2.DESCRIPTOR.services_by_name["ConsentService"]
+        callers = Callers(lambda: self._reference.directory, self._reference.city.identity)
+        return build_server(
+            [
+                ServiceBinding(services["AttestationService"], AttestationServicer(attester)),
+                ServiceBinding(services["UseReportService"], UseReportServicer(reports)),
+                ServiceBinding(consent, ConsentServicer(authority, self._city)),
+            ],
+            address=settings.listen,
+            security=self._certificate,
+            resolve=callers.resolve,
+            access=ADAPTER_ACCESS,
+            limits=ServerLimits(settings.limits.in_flight, settings.limits.per_caller_per_s, settings.limits.burst),
+            registry=self._registry,
+        )
+
+    def _open_store(self) -> CityStore:
+        folder = self._settings.data_dir
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            problem = Problem(str(folder), "data_dir", f"cannot be made ({error.strerror})", "choose another folder")
+            raise ProblemsError(Reason.CONFIG_INVALID, [problem]) from error
+        return CityStore(folder)
+
+    def _load(self) -> Reference:
+        settings = self._settings
+        return load_reference(
+            self._city,
+            settings.root,
+            settings.directory,
+            settings.bundle,
+            now_s=self._clock.now_ms() // 1000,
+            newest_directory=self._store.seen("directory"),
+            newest_bundle=self._store.seen("bundle"),
+        )
+
+    async def _see(self, reference: Reference) -> None:
+        """Remember the versions before they are worked by: a restart must not fall behind them."""
+        await self._store.submit(SeeVersion("directory", reference.directory.version))
+        await self._store.submit(SeeVersion("bundle", reference.bundle.version))
+
+    async def _tidy(self) -> None:
+        """Forget what has served, a little at a time, as long as the adapter runs."""
+        while True:
+            try:
+                while await self._store.submit(Tidy(self._clock.now_ms() // 1000)):
+                    pass
+            except TiergateError as error:
+                _log.warning("tidying_failed", reason=error.reason.value, detail=error.detail)
+            await asyncio.sleep(TIDY_INTERVAL_S)
+
+    async def _check_platform(self) -> None:
+        """Say early what the first question would otherwise find: platform away, decoy unusable, rules out of force."""
+        while True:
+            now_s = self._clock.now_ms() / 1000
+            try:
+                await self._platform.ping()
+                await self._platform.check_decoy(self._reference.concordance(now_s), now_s)
+            except TiergateError as error:
+                _log.warning("platform_check_failed", reason=error.reason.value, detail=error.detail)
+            await asyncio.sleep(CHECK_INTERVAL_S)
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def request_reload(self) -> None:
+        """Reload soon, unless it is still starting; for a signal handler."""
+        if self._server is not None:
+            self._spawn(self.reload())
+
+    async def _end_tasks(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def serve(settings: AdapterSettings, *, ready_file: Path | None = None, lifeline_fd: int | None = None) -> None:
+    """Run an adapter until it is told to stop (SIGTERM, SIGINT, the lifeline's end); SIGHUP reloads signed files.
+
+    ``ready_file`` is written once it serves: ``{"address": "host:port"}``. Raises what ``Adapter.start`` raises.
+    """
+    configure_logging(f"adapter-{settings.city}")
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    adapter = Adapter(settings)
+    stopped = stop_event(adapter.request_reload, lifeline_fd)
+    await adapter.start()
+    try:
+        if ready_file is not None:
+            write_ready(ready_file, {"address": adapter.address})
+        adapter.announce()
+        await stopped.wait()
+    finally:
+        await adapter.stop()

@@ -1,0 +1,129 @@
+"""The adapter's settings: a TOML file, overlaid by the environment, every problem reported at once.
+
+``TIERGATE_ADAPTER_<KEY>`` overrides a key, ``__`` stands between a table and its key
+(``TIERGATE_ADAPTER_ANSWERS__TIME_GRID_S=0``). Relative paths start at the file's folder. Secrets stand in files of
+their own, never in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from adapters.custody import CityKeys, SigningKey
+from adapters.pairwise import PairwiseSecret
+from adapters.sources.options import FilePath
+from adapters.sources.settings import SourceSettings
+from gateway.crypto.attestation import MAX_LIFETIME_S
+from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+from gateway.settings import Settings, read_settings
+
+ENV_PREFIX: Final = "TIERGATE_ADAPTER_"
+
+
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError("must be host:port; port 0 takes a free one")
+    return text
+
+
+Address = Annotated[str, AfterValidator(_address)]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$")]
+ResidentRefText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+Kid = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+
+
+class TlsFiles(Settings):
+    """PEM files of this adapter's mutual TLS: its certificate and key, and the authorities of its peers."""
+
+    cert: FilePath
+    key: FilePath
+    ca: FilePath
+
+
+class KeyFile(Settings):
+    """A signing key (PEM PKCS #8, mode 0600) and the key id under which the directory lists it."""
+
+    kid: Kid
+    file: FilePath
+
+
+class KeyFiles(Settings):
+    """One key per purpose, and the 32 bytes that pairwise identifiers are derived with (mode 0600)."""
+
+    consent: KeyFile
+    attestation: KeyFile
+    event: KeyFile
+    pairwise_secret: FilePath
+
+
+class Answers(Settings):
+    """How attestations are given. Seconds throughout.
+
+    ``lifetime_s``: of an attestation. ``deadline_s``: for the platform to answer. ``time_grid_s``: answers leave at its
+    multiples, so that their time says nothing about a person; 0 = at once.
+    """
+
+    lifetime_s: int = Field(default=MAX_LIFETIME_S, ge=10, le=MAX_LIFETIME_S)
+    deadline_s: float = Field(default=2.0, gt=0, le=30)
+    time_grid_s: float = Field(default=0.005, ge=0, le=1)
+
+
+class Limits(Settings):
+    """Bounds of the process: calls at once, calls per second and caller, seconds that calls have to end at a stop."""
+
+    in_flight: int = Field(default=512, ge=1, le=100_000)
+    per_caller_per_s: float = Field(default=5000.0, gt=0)
+    burst: int = Field(default=10_000, ge=1)
+    stop_grace_s: float = Field(default=10.0, ge=0, le=60)
+
+
+class AdapterSettings(Settings):
+    """Everything an adapter is told. ``decoy_resident``: a record kept for no person, read in place of a person's.
+
+    ``listen`` and ``metrics_listen`` (absent: no metrics port) are ``host:port``. ``withdrawal_wait_s``: how long a
+    withdrawal waits for the gateway's acknowledgement before it returns without.
+    """
+
+    city: Slug
+    listen: Address
+    metrics_listen: Address | None = None
+    data_dir: FilePath
+    root: FilePath
+    directory: FilePath
+    bundle: FilePath
+    decoy_resident: ResidentRefText
+    withdrawal_wait_s: float = Field(default=2.0, ge=0, le=2)
+    tls: TlsFiles
+    keys: KeyFiles
+    answers: Answers = Answers()
+    limits: Limits = Limits()
+    source: SourceSettings
+
+
+def load_settings(file: Path, environment: Mapping[str, str] | None = None) -> AdapterSettings:
+    """Read the file and the environment. Raises ProblemsError (CONFIG_INVALID) with every problem and its key."""
+    return read_settings(AdapterSettings, file, prefix=ENV_PREFIX, environment=environment)
+
+
+def load_keys(files: KeyFiles) -> CityKeys:
+    """Load every key. Raises ProblemsError (KEY_INVALID) naming each file that cannot be used."""
+    problems: list[Problem] = []
+    loaded: dict[str, SigningKey] = {}
+    for purpose, item in (("consent", files.consent), ("attestation", files.attestation), ("event", files.event)):
+        try:
+            loaded[purpose] = SigningKey.load(item.kid, item.file)
+        except TiergateError as error:
+            problems.append(Problem(str(item.file), f"keys.{purpose}", error.detail, "a PEM PKCS #8 key, chmod 600"))
+    pairwise: PairwiseSecret | None = None
+    try:
+        pairwise = PairwiseSecret.load(files.pairwise_secret)
+    except ProblemsError as error:
+        problems += error.problems
+    if problems or pairwise is None:
+        raise ProblemsError(Reason.KEY_INVALID, problems)
+    return CityKeys(loaded["consent"], loaded["attestation"], loaded["event"], pairwise)

@@ -1,0 +1,86 @@
+"""What a caller can see from what it holds, tested before anything that it cannot see (I3, I4)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from adapters.clock import DAY_S, utc_day
+from adapters.reference import Reference
+from gateway.crypto.consent import ConsentToken
+from gateway.domain.ids import BundleDigest, OperatorId, RequestId, ScenarioId
+from gateway.domain.scenario import Scenario, TimeGrain
+from gateway.errors import Reason, TiergateError
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Question:
+    """One question as the gateway put it; token and proof exactly as presented. It has no ``repr``."""
+
+    request_id: RequestId
+    operator: OperatorId
+    scenario: ScenarioId
+    bundle: BundleDigest
+    token: str
+    proof: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Examined:
+    """A question whose token is this city's and covers it.
+
+    ``request`` and ``body`` are SHA-256 digests: of (operator, request id), and of token and scenario. ``stale`` is the
+    error to raise unless the request is a known one, whose proof need not be fresh.
+    """
+
+    token: ConsentToken
+    scenario: Scenario
+    request: bytes
+    body: bytes
+    stale: TiergateError | None
+
+
+def examine(question: Question, reference: Reference, now_s: float) -> Examined:
+    """Verify token, scenario and proof without trusting the gateway.
+
+    Raises BUNDLE_MISMATCH, every TOKEN_* reason, SCENARIO_UNKNOWN, SCENARIO_NOT_OPEN, PROOF_*, MESSAGE_TOO_LARGE.
+    """
+    if question.bundle != reference.bundle.digest:
+        raise TiergateError(Reason.BUNDLE_MISMATCH, "asked under another bundle than the one loaded")
+    token = reference.consents.verify(question.token, operator=question.operator, now_s=now_s)
+    scenario = reference.bundle.scenario_for(question.scenario, question.operator, utc_day(now_s))
+    if token.scenarios.get(scenario.id) != scenario.purpose:
+        raise TiergateError(Reason.TOKEN_SCENARIO_NOT_COVERED)
+    _within_limits(token, scenario)
+    stale: TiergateError | None = None
+    try:
+        reference.proofs.verify(question.proof, token, scenario=scenario.id, now_s=now_s)
+    except TiergateError as error:
+        if error.reason is not Reason.PROOF_STALE:
+            raise
+        stale = error
+    return Examined(
+        token=token,
+        scenario=scenario,
+        request=hashlib.sha256(f"{question.operator}\0{question.request_id}".encode()).digest(),
+        body=hashlib.sha256(token.hash + scenario.id.encode()).digest(),
+        stale=stale,
+    )
+
+
+def _within_limits(token: ConsentToken, scenario: Scenario) -> None:
+    """The city signed within the limits of its day; a bundle that has become stricter since counts now."""
+    limits = scenario.consent
+    # a lifetime is rounded up to whole minutes, so the limit gives way by one
+    if token.expires_at - token.issued_at > limits.max_lifetime_s + 60:
+        raise TiergateError(Reason.TOKEN_TOO_LONG_LIVED)
+    if token.uses is None:
+        if not limits.unlimited:
+            raise TiergateError(Reason.TOKEN_TOO_LONG_LIVED, "the scenario allows counted tokens alone")
+    elif token.uses > limits.max_uses:
+        raise TiergateError(Reason.TOKEN_TOO_LONG_LIVED, "more uses than the scenario allows")
+
+
+def coarse(at_s: int, grain: TimeGrain) -> int:
+    """A time for the journal: the minute or the UTC day in which it lies, as the scenario asks (Unix seconds)."""
+    return at_s - at_s % (DAY_S if grain == "day" else 60)

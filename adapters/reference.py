@@ -1,0 +1,90 @@
+"""The signed files that an adapter works by: peer directory and policy bundle, verified under the city's own root file.
+
+Both are taken together or not at all, and never in an older version than one seen before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from adapters.clock import utc_day
+from gateway.consentlog.note import VerifierKey
+from gateway.consentlog.trust import NONE, TrustPolicy
+from gateway.crypto.consent import ConsentVerifier
+from gateway.crypto.keys import KeyRing
+from gateway.crypto.proof import ProofVerifier
+from gateway.domain.bundle import Bundle
+from gateway.domain.directory import CityPeer, Directory
+from gateway.domain.ids import CityId
+from gateway.domain.tier import Concordance
+from gateway.errors import Reason, TiergateError
+from gateway.policy.installed import load_installed
+
+REMEMBERED_PROOFS = 4096  # about 4 MiB
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One pair of directory and bundle, with what follows from it for one city; replaced as a whole."""
+
+    city: CityPeer
+    directory: Directory
+    bundle: Bundle
+    consents: ConsentVerifier
+    proofs: ProofVerifier
+    log: TrustPolicy
+
+    @classmethod
+    def of(cls, city: CityId, directory: Directory, bundle: Bundle) -> Reference:
+        """Build the verifiers. Raises DIRECTORY_INVALID if the city is not listed, KEY_INVALID for an unusable key.
+
+        Only the city's own tokens verify here: another city's are no business of this one.
+        """
+        peer = directory.cities.get(city)
+        if peer is None:
+            raise TiergateError(Reason.DIRECTORY_INVALID, f"the directory does not list city {city}")
+        return cls(
+            city=peer,
+            directory=directory,
+            bundle=bundle,
+            consents=ConsentVerifier({city: KeyRing("consent", peer.keys)}, directory.gateway.deployment),
+            proofs=ProofVerifier(
+                {operator: KeyRing("proof", item.keys) for operator, item in directory.operators.items()},
+                remember=REMEMBERED_PROOFS,
+            ),
+            log=TrustPolicy((VerifierKey.parse(directory.gateway.log_vkey),), {}, {}, NONE),
+        )
+
+    def concordance(self, now_s: float) -> Concordance:
+        """The city's concordance in force at a Unix time. Raises HOME_CITY_UNAVAILABLE: nobody can be attested then.
+
+        The same past the end of bundle or directory: an old rule, or a key that was removed, must not go on deciding.
+        """
+        day = utc_day(now_s)
+        found = self.bundle.concordances.get(self.city.id)
+        if found is None or day < found.effective_from or (found.effective_until or day) < day:
+            raise _out_of_force("no concordance of this city is in force")
+        if day > self.bundle.expires:
+            raise _out_of_force(f"bundle version {self.bundle.version} has expired")
+        if now_s >= self.directory.expires:
+            raise _out_of_force(f"directory version {self.directory.version} has expired")
+        return found
+
+
+def _out_of_force(detail: str) -> TiergateError:
+    return TiergateError(Reason.HOME_CITY_UNAVAILABLE, detail, retry_after_s=60)
+
+
+def load_reference(
+    city: CityId, root: Path, directory: Path, bundle: Path, *, now_s: int, newest_directory: int, newest_bundle: int
+) -> Reference:
+    """Read and verify the signed files. ``newest_*``: the highest versions that this city has worked by, or 0.
+
+    Raises CONFIG_INVALID (a file is missing), SIGNATURE_INVALID, DIRECTORY_INVALID, BUNDLE_INVALID, KEY_INVALID.
+    """
+    files = load_installed(root, directory, bundle, now_s=now_s, newest_directory=newest_directory)
+    if files.bundle.version < newest_bundle:
+        detail = f"bundle version {files.bundle.version} is older than version {newest_bundle}, seen before"
+        raise TiergateError(Reason.BUNDLE_INVALID, detail)
+    return Reference.of(city, files.directory, files.bundle)

@@ -1,0 +1,101 @@
+"""The receiver of use reports: checks that each decision is in the gateway's log, then keeps it for the resident."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from adapters.alarms import AlarmKind, Alarms, Metrics
+from adapters.reference import Reference
+from adapters.store.city_store import CityStore
+from adapters.store.reports import Mark, TakeReports, UseRow
+from gateway.consentlog.checkpoint import Checkpoint
+from gateway.consentlog.entry import decode
+from gateway.consentlog.merkle import leaf_hash, verify_inclusion
+from gateway.domain.decision import Outcome
+from gateway.errors import Reason, TiergateError
+
+MAX_REPORTS = 256
+
+_ALARMS: dict[Mark, AlarmKind] = {
+    "unattributed": "report_unattributed",
+    "better_than_attested": "report_better_than_attested",
+    "of_another_question": "report_of_another_question",
+    "fork": "log_fork",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One report as received: log index, entry's exact bytes, proof from leaf to root."""
+
+    attestation_id: str
+    outcome: Outcome
+    log_index: int
+    entry: bytes
+    inclusion: tuple[bytes, ...]
+
+
+class UseReports:
+    """Takes reports. Proved but odd ones are kept, marked and alarmed: refusing would hold up those behind them."""
+
+    def __init__(
+        self, *, reference: Callable[[], Reference], store: CityStore, alarms: Alarms, metrics: Metrics
+    ) -> None:
+        self._reference = reference
+        self._store = store
+        self._alarms = alarms
+        self._metrics = metrics
+
+    async def take(self, reports: Sequence[Report], checkpoint: str) -> int:
+        """Verify and store a run; the index up to which it is held, after the commit.
+
+        Raises REPORT_INVALID, and nothing is stored: the checkpoint is not the log's, a proof does not lead to it, an
+        entry is not a decision about this city's residents, or the run is empty, too long or not in rising order.
+        """
+        if not 0 < len(reports) <= MAX_REPORTS:
+            raise _invalid("empty or too long")
+        if any(later.log_index <= earlier.log_index for earlier, later in pairwise(reports)):
+            raise _invalid("not in rising order of log index")
+        # off the loop: 256 proofs are thousands of hashes
+        rows = await asyncio.to_thread(_verified, reports, checkpoint, self._reference())
+        for mark in await self._store.submit(TakeReports(rows, checkpoint)):
+            self._alarms.alarm(_ALARMS[mark])
+        self._metrics.reports.inc(len(rows))
+        return reports[-1].log_index
+
+
+def _verified(reports: Sequence[Report], checkpoint: str, reference: Reference) -> list[UseRow]:
+    try:
+        head = reference.log.verify(checkpoint.encode()).checkpoint
+        return [_row(report, head, reference) for report in reports]
+    except TiergateError as error:
+        if error.reason is Reason.REPORT_INVALID:
+            raise
+        raise _invalid(f"{error.reason}: {error.detail}") from error
+
+
+def _row(report: Report, head: Checkpoint, reference: Reference) -> UseRow:
+    verify_inclusion(report.log_index, head.size, leaf_hash(report.entry), report.inclusion, head.root)
+    entry = decode(report.entry)
+    if entry.type != "decision" or entry.text("city") != reference.city.id:
+        raise _invalid("the entry is not a decision about a resident of this city")
+    if entry.text("outcome") != report.outcome.value:
+        raise _invalid("the report's outcome is not its entry's")
+    return UseRow(
+        log_index=report.log_index,
+        attestation_id=report.attestation_id,
+        operator=entry.text("operator"),
+        scenario=entry.text("scenario"),
+        bundle=entry.text("bundle"),
+        outcome=report.outcome.value,
+        rung=entry.number("rung"),
+        entry=report.entry,
+        inclusion=b"".join(report.inclusion),
+    )
+
+
+def _invalid(detail: str) -> TiergateError:
+    return TiergateError(Reason.REPORT_INVALID, f"use report: {detail}")

@@ -1,0 +1,133 @@
+"""The store as the rest of the adapter sees it: writes through the group writer, reads of committed state."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
+
+from adapters.store import attestations, consents, outbox, reports
+from adapters.store.migrations import MIGRATIONS
+from adapters.store.operation import Operation, apply
+from gateway.domain.ids import ResidentRef
+from gateway.sqlite.connect import DatabaseLock, connect_reader, connect_writer, map_sqlite_error
+from gateway.sqlite.migrate import migrate
+from gateway.sqlite.writer import GroupWriter
+
+FILE_NAME = "city.db"
+Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
+Versioned = Literal["directory", "bundle"]
+
+
+@dataclass(frozen=True, slots=True)
+class SeeVersion:
+    """Remember the highest version of a signed file that this city has worked by; it never falls."""
+
+    name: Versioned
+    version: int
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        """Raise the mark."""
+        connection.execute(
+            "INSERT INTO seen (name, version) VALUES (?,?)"
+            " ON CONFLICT (name) DO UPDATE SET version = MAX(version, excluded.version)",
+            (self.name, self.version),
+        )
+
+
+class CityStore:
+    """One SQLite file in ``folder``, held by this process alone.
+
+    Reads are of one person or one question, through an index, and are made on the event loop.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Open and migrate. Raises STORE_BUSY (another process holds it) or STORE_FAILED."""
+        database = folder / FILE_NAME
+        with ExitStack() as stack:
+            self._lock = stack.enter_context(DatabaseLock(database))
+            writer = connect_writer(database)
+            stack.callback(writer.close)
+            migrate(writer, MIGRATIONS)
+            self._reader = connect_reader(database)
+            stack.pop_all()
+        self._writer_connection = writer
+        self._writer: GroupWriter[Operation[Any], Any] = GroupWriter(writer, apply)
+        self._started = False
+
+    def start(self) -> None:
+        """Start the writer thread, on the running loop."""
+        self._writer.start()
+        self._started = True
+
+    async def close(self) -> None:
+        """Commit what was submitted and give everything back."""
+        await self._writer.close()
+        if not self._started:
+            self._writer_connection.close()
+        self._reader.close()
+        self._lock.release()
+
+    @property
+    def pending(self) -> int:
+        """Writes submitted and not yet committed."""
+        return self._writer.pending
+
+    async def submit(self, operation: Operation[Result]) -> Result:
+        """Run one write; returns after its commit.
+
+        Raises what it raises, and BUSY, SHUTTING_DOWN, STORE_BUSY, STORE_FAILED.
+        """
+        return cast("Result", await self._writer.submit(operation))
+
+    def standing(self, request: bytes, consent_id: str, token_hash: bytes) -> attestations.Standing:
+        """What is known of one question now; the transaction has the last word."""
+        return self._read(attestations.standing, request, consent_id, token_hash)
+
+    def consents_of(self, resident: ResidentRef, limit: int) -> list[consents.ListedConsent]:
+        """A resident's consents, newest first."""
+        return self._read(consents.consents_of, resident, limit)
+
+    def withdrawal(self, consent_id: str, at_ms: int) -> consents.Withdrawal:
+        """The recorded withdrawal of a consent, with the acknowledgement as of now."""
+        return self._read(consents.withdrawal_of, consent_id, at_ms)
+
+    def reported_index(self) -> int | None:
+        """Log index of the newest use report held."""
+        return self._read(reports.reported_index)
+
+    def pending_events(self, limit: int) -> list[outbox.PendingEvent]:
+        """The oldest events still to be sent."""
+        return self._read(outbox.pending_events, limit)
+
+    def is_pending(self, event_id: str) -> bool:
+        """Whether an event is still to be sent."""
+        return self._read(outbox.is_pending, event_id)
+
+    def count_pending(self) -> int:
+        """How many events are still to be sent."""
+        return self._read(outbox.count_pending)
+
+    def seen(self, name: Versioned) -> int:
+        """The highest version of a signed file worked by so far; 0 before the first."""
+        return self._read(_seen, name)
+
+    def _read(
+        self,
+        query: Callable[Concatenate[sqlite3.Connection, Arguments], Result],
+        *arguments: Arguments.args,
+        **named: Arguments.kwargs,
+    ) -> Result:
+        try:
+            return query(self._reader, *arguments, **named)
+        except sqlite3.Error as error:
+            raise map_sqlite_error(error) from error
+
+
+def _seen(connection: sqlite3.Connection, name: Versioned) -> int:
+    found = connection.execute("SELECT version FROM seen WHERE name = ?", (name,)).fetchone()
+    return 0 if found is None else int(found[0])

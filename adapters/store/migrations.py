@@ -1,0 +1,99 @@
+"""The schema, step by step. A released step is never changed: a change is a new step.
+
+``consents.id`` is the token's ``jti``. ``tallies`` counts uses by token hash, apart from the consents, so that an
+erased consent's token is counted out like any other (I3). ``requests`` makes a retry free of charge for 24 hours.
+``attestations`` and ``uses`` are the journal that the resident's view and the 3-year record are read from.
+"""
+
+from __future__ import annotations
+
+from gateway.sqlite.migrate import Migration
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(
+        1,
+        "consents, journal and outbox",
+        """
+CREATE TABLE consents (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    resident TEXT NOT NULL,
+    operator TEXT NOT NULL,
+    scenario TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    token_hash BLOB NOT NULL UNIQUE,
+    bound INTEGER NOT NULL,
+    uses INTEGER,
+    notice TEXT NOT NULL,
+    granted_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    withdrawn_at_ms INTEGER
+) STRICT;
+CREATE INDEX consents_of_resident ON consents (resident);
+
+CREATE TABLE tallies (
+    token_hash BLOB PRIMARY KEY,
+    spent INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE requests (
+    key BLOB NOT NULL PRIMARY KEY,
+    body BLOB NOT NULL,
+    bundle TEXT NOT NULL,
+    rung INTEGER NOT NULL,
+    attestation TEXT,
+    expires_at INTEGER NOT NULL,
+    keep_until INTEGER NOT NULL
+) STRICT;
+CREATE INDEX requests_to_forget ON requests (keep_until);
+CREATE INDEX requests_to_strip ON requests (expires_at) WHERE attestation IS NOT NULL;
+
+CREATE TABLE attestations (
+    seq INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    consent_id TEXT NOT NULL,
+    operator TEXT NOT NULL,
+    scenario TEXT NOT NULL,
+    bundle TEXT NOT NULL,
+    rung INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    request BLOB NOT NULL
+) STRICT;
+CREATE TRIGGER attestations_are_final BEFORE UPDATE ON attestations
+BEGIN SELECT RAISE(ABORT, 'journal rows are final'); END;
+
+CREATE TABLE checkpoints (
+    id INTEGER PRIMARY KEY,
+    note TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE uses (
+    log_index INTEGER PRIMARY KEY,
+    attestation_id TEXT NOT NULL,
+    consent_id TEXT,
+    outcome TEXT NOT NULL,
+    entry BLOB NOT NULL,
+    inclusion BLOB NOT NULL,
+    checkpoint INTEGER NOT NULL REFERENCES checkpoints (id)
+) STRICT;
+CREATE INDEX uses_of_consent ON uses (consent_id);
+CREATE TRIGGER uses_are_final BEFORE UPDATE ON uses
+BEGIN SELECT RAISE(ABORT, 'journal rows are final'); END;
+
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    consent_id TEXT NOT NULL UNIQUE,
+    event TEXT NOT NULL,
+    log_index INTEGER,
+    refused TEXT
+) STRICT;
+CREATE INDEX events_pending ON events (seq) WHERE log_index IS NULL AND refused IS NULL;
+
+CREATE TABLE seen (
+    name TEXT NOT NULL PRIMARY KEY,
+    version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID
+""",
+    ),
+)

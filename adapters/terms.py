@@ -1,0 +1,91 @@
+"""The rules of what may be consented to: pure, from the bundle and the directory alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from adapters.clock import DAY_S, utc_day
+from adapters.reference import Reference
+from gateway.domain.ids import OperatorId, ScenarioId
+from gateway.domain.notice import RenderedNotice, render_notice
+from gateway.domain.scenario import Scenario
+from gateway.errors import Reason, TiergateError
+
+MIN_LIFETIME_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentTerms:
+    """What a resident is asked to consent to. ``uses`` 0: not counted; ``bound``: to the operator's key."""
+
+    operator: OperatorId
+    scenario: ScenarioId
+    lifetime_s: int
+    uses: int
+    bound: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Terms that may be consented to, with the notice that belongs to them.
+
+    ``key_thumbprint``: the operator's key that the token will be bound to; None for a counted token.
+    """
+
+    terms: ConsentTerms
+    scenario: Scenario
+    notice: RenderedNotice
+    key_thumbprint: str | None
+    illustrative: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From when to when a consent holds: Unix seconds on whole minutes."""
+
+    start: int
+    end: int
+
+
+def offer(terms: ConsentTerms, reference: Reference, now_s: float) -> Offer:
+    """Check the terms and render their notice. Raises SCENARIO_UNKNOWN, SCENARIO_NOT_OPEN or CONSENT_LIMITS."""
+    bundle = reference.bundle
+    scenario = bundle.scenario_for(terms.scenario, terms.operator, utc_day(now_s))
+    limits = scenario.consent
+    if not MIN_LIFETIME_S <= terms.lifetime_s <= limits.max_lifetime_s:
+        raise TiergateError(Reason.CONSENT_LIMITS, "lifetime")
+    if terms.bound != (terms.uses == 0):
+        raise TiergateError(Reason.CONSENT_LIMITS, "a counted token is unbound, and one without a count is bound")
+    if not 0 <= terms.uses <= limits.max_uses or (terms.uses == 0 and not limits.unlimited):
+        raise TiergateError(Reason.CONSENT_LIMITS, "number of uses")
+    concordance = bundle.concordances.get(reference.city.id)
+    return Offer(
+        terms=terms,
+        scenario=scenario,
+        notice=render_notice(
+            bundle.notice,
+            bundle.operators[terms.operator],
+            scenario,
+            reference.city.name_zh,
+            reference.city.name_en,
+            valid_days=-(-terms.lifetime_s // DAY_S),
+            uses=terms.uses or None,
+        ),
+        key_thumbprint=_proof_key(reference, terms.operator) if terms.bound else None,
+        illustrative=scenario.illustrative or concordance is None or concordance.illustrative,
+    )
+
+
+def _proof_key(reference: Reference, operator: OperatorId) -> str:
+    """Thumbprint of the operator's first proof key in the directory, where an operator puts the one to use next."""
+    peer = reference.directory.operators.get(operator)
+    for key in () if peer is None else peer.keys:
+        if key.purpose == "proof":
+            return key.kid
+    raise TiergateError(Reason.CONSENT_LIMITS, "the operator has no proof key to bind a token to")
+
+
+def span(now_s: float, lifetime_s: int) -> Span:
+    """Start rounded down and end rounded up to whole minutes: a finer time would be a mark of the person."""
+    now = int(now_s)
+    return Span(now - now % 60, -(-(now + lifetime_s) // 60) * 60)

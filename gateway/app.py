@@ -1,0 +1,248 @@
+"""Wires the gateway process and runs it: the only place in the gateway that knows every part."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import sys
+from pathlib import Path
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from gateway.api.audit.v1 import audit_pb2
+from gateway.api.operator.v1 import operator_pb2
+from gateway.api.peer.v1 import peer_pb2
+from gateway.clock import SystemClock
+from gateway.config import PREFIX, GatewayConfig
+from gateway.consentlog.note import SignerKey
+from gateway.crypto.trusted import TrustedKeys
+from gateway.domain.ids import CityId
+from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+from gateway.observability import MetricsEndpoint, configure_logging, new_registry
+from gateway.policy.installed import Installed, load_installed
+from gateway.process import stop_event, write_ready
+from gateway.rpc.audit import AuditServicer
+from gateway.rpc.cities import CityPeerClient
+from gateway.rpc.eligibility import EligibilityServicer
+from gateway.rpc.events import ConsentEventServicer
+from gateway.services.attestation_cache import AttestationCache
+from gateway.services.check_eligibility import CheckEligibility
+from gateway.services.limit_refusals import LogRefusals
+from gateway.services.read_log import ReadLog
+from gateway.services.report_uses import ReportUses
+from gateway.services.take_event import TakeEvent
+from gateway.settings import read_settings
+from gateway.storage.sqlite_store import SqliteStore
+from gateway.transport.access import GATEWAY_ACCESS
+from gateway.transport.channel import open_channel
+from gateway.transport.identity import Callers
+from gateway.transport.server import Server, ServerLimits, ServiceBinding, build_server
+from gateway.transport.tls import CertificateFiles, WatchedCertificate
+from gateway.transport.unsafe_plaintext import UnsafePlaintext
+
+log = structlog.get_logger("gateway")
+# The writer thread gives up the interpreter lock at every step into SQLite; by default it would wait up to 5 ms for a
+# busy event loop each time it comes back.
+SWITCH_INTERVAL_S = 0.0005
+FORGET_EVERY_S = 600.0
+GC_ALLOCATIONS = 20_000  # between two collections of young objects; a check makes some hundred, nearly all short-lived
+
+
+class Gateway:
+    """A wired gateway. Parts that follow from the signed files are replaced together by ``reload``."""
+
+    def __init__(self, config: GatewayConfig) -> None:
+        """Read all files and open the database. Raises CONFIG_INVALID, SIGNATURE_INVALID, STORE_BUSY and the like."""
+        self.config = config
+        self.clock = SystemClock()
+        self.registry: CollectorRegistry = new_registry()
+        self._installed = self._read_installed(0)
+        self._keys = self._trusted(self._installed)
+        directory = self._installed.directory
+        signer = _log_key(config.log_key)
+        if str(signer.verifier) != directory.gateway.log_vkey:
+            problem = Problem(str(config.log_key), "", "is not the log key that the directory lists")
+            raise ProblemsError(Reason.CONFIG_INVALID, [problem])
+        self.certificate = WatchedCertificate(CertificateFiles(config.tls.cert, config.tls.key, config.tls.ca))
+        config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.store = SqliteStore(config.data_dir / "gateway.db", signer, self.clock)
+        self._alarms = Counter(
+            "tiergate_report_failures", "Use reports that a home city did not take.", ["city"], registry=self.registry
+        )
+        self._wire()
+
+    def _wire(self) -> None:
+        config, clock, store = self.config, self.clock, self.store
+        self._channels = {
+            city: open_channel(peer.endpoint, self.certificate)
+            for city, peer in self._installed.directory.cities.items()
+        }
+        self.cities = {
+            city: CityPeerClient(channel, deadline_s=config.limits.city_deadline_s)
+            for city, channel in self._channels.items()
+        }
+        self.cache = AttestationCache(config.limits.attestations)
+        self.reporter = ReportUses(
+            clock=clock, log=store, cursor=store, cities=lambda: self.cities, alarm=self._report_failed
+        )
+        self.checks = CheckEligibility(
+            clock=clock,
+            bundle=lambda: self._installed.bundle,
+            keys=lambda: self._keys,
+            cities=self.cities,
+            store=store,
+            cache=self.cache,
+            may_cache=self.reporter.may_cache,
+        )
+        self.events = TakeEvent(clock=clock, keys=lambda: self._keys, store=store, cache=self.cache)
+        size = Gauge("tiergate_log_size", "Entries in the consent log.", registry=self.registry)
+        size.set_function(store.size)
+        live = Gauge("tiergate_live_attestations", "Attestations held in memory.", registry=self.registry)
+        live.set_function(lambda: len(self.cache))
+
+    def build(self) -> Server:
+        """The server, not yet started. Needs a running event loop."""
+        config, reader = self.config, ReadLog(self.store)
+        security: WatchedCertificate | UnsafePlaintext = self.certificate
+        if config.bench_plaintext:
+            security = UnsafePlaintext(config.listen, allow=config.environment == "development")
+        callers = Callers(lambda: self._installed.directory, self._installed.directory.gateway.identity)
+        eligibility = EligibilityServicer(
+            checks=self.checks,
+            refusals=LogRefusals(clock=self.clock, store=self.store),
+            log=reader,
+            bundle=lambda: self._installed.bundle,
+            clock=self.clock,
+        )
+        return build_server(
+            [
+                ServiceBinding(operator_pb2.DESCRIPTOR.services_by_name["EligibilityService"], eligibility),
+                ServiceBinding(
+                    peer_pb2.DESCRIPTOR.services_by_name["ConsentEventService"], ConsentEventServicer(self.events)
+                ),
+                ServiceBinding(audit_pb2.DESCRIPTOR.services_by_name["AuditService"], AuditServicer(reader)),
+            ],
+            address=config.listen,
+            security=security,
+            resolve=callers.resolve,
+            access=GATEWAY_ACCESS,
+            limits=ServerLimits(config.limits.in_flight, config.limits.per_operator_per_s, config.limits.burst),
+            registry=self.registry,
+            development=config.environment == "development",
+        )
+
+    @property
+    def digest(self) -> str:
+        """Digest of the bundle in force."""
+        return self._installed.bundle.digest
+
+    async def start(self) -> None:
+        """Open the log and publish the bundle in it, before any decision can name it."""
+        installed = self._installed
+        await self.store.start(installed.directory.gateway.deployment)
+        await self._publish(installed)
+
+    async def _publish(self, installed: Installed) -> None:
+        bundle = installed.bundle
+        await self.store.publish_bundle(bundle.digest, bundle.version, installed.bundle_bytes, self.clock.now_ms())
+
+    async def reload(self) -> None:
+        """Take newer signed files, all or nothing; on any fault the running ones stay and the fault is logged."""
+        try:
+            installed = self._read_installed(self._installed.directory.version)
+            keys = self._trusted(installed)
+            await self._publish(installed)
+        except TiergateError as error:
+            log.warning("reload refused", reason=error.reason.value, detail=error.detail)
+            return
+        self._installed, self._keys = installed, keys
+        log.info("reloaded", digest=installed.bundle.digest, directory_version=installed.directory.version)
+
+    async def stop(self) -> None:
+        """Finish what was submitted to the log, close it and the channels. The server has been stopped before."""
+        for channel in self._channels.values():
+            await channel.close()
+        await self.store.close()
+
+    async def run_background(self) -> None:
+        """Reports and housekeeping, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.reporter.run())
+            tasks.create_task(self._forget())
+
+    async def _forget(self) -> None:
+        while True:
+            await asyncio.sleep(FORGET_EVERY_S)
+            with contextlib.suppress(TiergateError):  # the log's own trouble is reported where it is used
+                await self.store.forget_requests()
+
+    def _read_installed(self, newest_directory: int) -> Installed:
+        config = self.config
+        return load_installed(
+            config.root,
+            config.directory,
+            config.bundle,
+            now_s=self.clock.now_ms() // 1000,
+            newest_directory=newest_directory,
+        )
+
+    def _trusted(self, installed: Installed) -> TrustedKeys:
+        limits = self.config.limits
+        return TrustedKeys.of(
+            installed.directory, remember_tokens=limits.remember_tokens, remember_proofs=limits.remember_proofs
+        )
+
+    def _report_failed(self, city: CityId, error: TiergateError) -> None:
+        self._alarms.labels(city).inc()
+        log.warning("use report not taken", city=city, reason=error.reason.value, detail=error.detail)
+
+
+def _log_key(path: Path) -> SignerKey:
+    try:
+        if path.stat().st_mode & 0o077:
+            raise TiergateError(Reason.KEY_INVALID, f"{path.name} can be read by others; chmod 600")
+        return SignerKey.parse(path.read_text("ascii").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise TiergateError(Reason.KEY_INVALID, f"{path.name} is not a readable log key") from error
+
+
+async def serve(config: Path, *, lifeline_fd: int | None = None, ready_file: Path | None = None) -> None:
+    """Run the gateway until SIGTERM, SIGINT or the end of the lifeline. Raises what keeps it from starting."""
+    settings = read_settings(GatewayConfig, config, prefix=PREFIX)
+    configure_logging("gateway")
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gateway = Gateway(settings)
+    # What is loaded now stays: looking through it again at every collection costs more than it could ever free.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_ALLOCATIONS, 20, 50)
+    loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[None]] = set()
+
+    def reload() -> None:
+        task = loop.create_task(gateway.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    stop = stop_event(reload, lifeline_fd)
+    try:
+        await gateway.start()
+        server = gateway.build()
+        await server.start()
+        metrics = MetricsEndpoint(settings.metrics_listen, gateway.registry) if settings.metrics_listen else None
+        background = loop.create_task(gateway.run_background())
+        host = settings.listen.rpartition(":")[0]
+        if ready_file is not None:
+            write_ready(ready_file, {"address": f"{host}:{server.port}"})
+        log.info("serving", address=f"{host}:{server.port}", digest=gateway.digest)
+        await stop.wait()
+        log.info("stopping")
+        await server.stop(settings.limits.stop_grace_s)
+        background.cancel()
+        await asyncio.gather(background, return_exceptions=True)
+        if metrics is not None:
+            metrics.close()
+    finally:
+        await gateway.stop()

@@ -1,0 +1,227 @@
+"""``tiergate audit``: read the consent log, and verify what was exported or received, offline."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from gateway.cli.options import Json, ProfileFile, TrustFile
+from gateway.cli.output import UsageError, facts, show, table
+from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+
+if TYPE_CHECKING:
+    from gateway.consentlog.entry import Entry
+    from gateway.consentlog.trust import TrustPolicy
+
+app = App(name="audit", help="An auditor: read, export and verify the consent log.")
+app.command("gateway.cli.audit_export:export", name="export", help="Copy the log into a folder that verifies offline.")
+
+_FIELDS = ("city", "operator", "scenario", "outcome", "rung", "code", "consent")
+
+
+def _moment(name: str, text: str | None) -> int | None:
+    """Unix milliseconds of a date or time in ISO 8601; without a zone it is UTC. Raises :class:`UsageError`."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{name} is not a date or time", "such as 2026-11-01 or 2026-11-01T08:00:00Z") from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def entry_document(index: int, entry: Entry) -> dict[str, Any]:
+    """A log entry as JSON: its index, type, time (UTC) and fields."""
+    from gateway.cli.messages import time_of_ms
+
+    return {"index": index, "type": entry.type, "time": time_of_ms(entry.time)} | dict(entry.fields)
+
+
+@app.command(name="list")
+async def list_entries(
+    *,
+    kind: Annotated[
+        str | None, Parameter(name="--type", help="Entries of a type, such as decision or consent_withdrawn.")
+    ] = None,
+    operator: Annotated[str | None, Parameter(name="--operator", help="Of this operator.")] = None,
+    scenario: Annotated[str | None, Parameter(name="--scenario", help="On this scenario.")] = None,
+    city: Annotated[str | None, Parameter(name="--city", help="Of this home city.")] = None,
+    outcome: Annotated[str | None, Parameter(name="--outcome", help="entitled or ordinary.")] = None,
+    since: Annotated[
+        str | None, Parameter(name="--from", help="Not earlier than this date or time (ISO 8601; UTC without a zone).")
+    ] = None,
+    until: Annotated[str | None, Parameter(name="--to", help="Earlier than this date or time.")] = None,
+    last: Annotated[int, Parameter(name="--last", help="Look at this many of the newest entries; 0 = all.")] = 1000,
+    profile: ProfileFile = None,
+    json: Json = False,
+) -> None:
+    """List entries, as the gateway tells them; `audit export` and `audit verify` prove them.
+
+    Entries hold codes, rungs and keyed commitments; nothing in them names a person.
+    """
+    if last < 0:
+        raise UsageError("--last must not be negative")
+    first_ms, end_ms = _moment("--from", since), _moment("--to", until)
+    from gateway.api.audit.v1 import audit_pb2 as pb
+    from gateway.api.audit.v1.audit_pb2_grpc import AuditServiceStub
+    from gateway.cli.client import CALL_S, STREAM_S, session
+    from gateway.cli.profile import read_profile
+    from gateway.consentlog.entry import decode
+
+    named = {"operator": operator, "scenario": scenario, "city": city, "outcome": outcome}
+    wanted = {name: value for name, value in named.items() if value is not None}
+
+    def matches(entry: Entry) -> bool:
+        if kind is not None and entry.type != kind:
+            return False
+        if (first_ms is not None and entry.time < first_ms) or (end_ms is not None and entry.time >= end_ms):
+            return False
+        return all(entry.fields.get(name) == value for name, value in wanted.items())
+
+    found: list[dict[str, Any]] = []
+    async with session(read_profile(profile, {"auditor"})) as opened:
+        stub = AuditServiceStub(opened.channel)
+        raw = (await stub.GetCheckpoint(pb.GetCheckpointRequest(), timeout=CALL_S)).checkpoint
+        size = log_trust(opened.directory.gateway.log_vkey).verify(raw.encode()).checkpoint.size
+        start = max(0, size - last) if last else 0
+        index = start
+        async for run in stub.ListEntries(pb.ListEntriesRequest(start=start, end=size), timeout=STREAM_S):
+            for data in run.entries:
+                entry = decode(data)
+                if matches(entry):
+                    found.append(entry_document(index, entry))
+                index += 1
+    document = {"entries": found, "looked_at": {"start": start, "end": size}, "size": size}
+    columns = ("index", "time", "type", *_FIELDS)
+    show(
+        document,
+        lambda: [
+            table(
+                "", (*columns[:1], "time (UTC)", *columns[2:]), ([item.get(name) for name in columns] for item in found)
+            ),
+            f"{len(found)} of the entries {start} to {size - 1}; the log has {size}",
+        ],
+        as_json=json,
+    )
+
+
+@app.command(name="show")
+async def show_entry(
+    index: Annotated[int, Parameter(help="Position in the log.")],
+    *,
+    profile: ProfileFile = None,
+    json: Json = False,
+) -> None:
+    """Show one entry, with its proof checked against the newest signed checkpoint."""
+    if index < 0:
+        raise UsageError("INDEX must not be negative")
+    from gateway.api.audit.v1 import audit_pb2 as pb
+    from gateway.api.audit.v1.audit_pb2_grpc import AuditServiceStub
+    from gateway.cli.client import CALL_S, session
+    from gateway.cli.profile import read_profile
+    from gateway.consentlog.entry import decode
+    from gateway.consentlog.proof import LogProof
+
+    async with session(read_profile(profile, {"auditor"})) as opened:
+        request = pb.GetInclusionProofRequest(index=index)
+        answer = await AuditServiceStub(opened.channel).GetInclusionProof(request, timeout=CALL_S)
+        trust = log_trust(opened.directory.gateway.log_vkey)
+    proof = LogProof(index, tuple(answer.hashes), answer.checkpoint.encode())
+    head = proof.verify(answer.entry, trust).checkpoint
+    entry = entry_document(index, decode(answer.entry))
+    verified = {"origin": head.origin, "size": head.size, "root": head.root.hex()}
+    show(
+        {"entry": entry, "verified": verified},
+        lambda: [facts("Entry", entry), f"proved in the log {head.origin} of {head.size} entries"],
+        as_json=json,
+    )
+
+
+@app.command
+def verify(
+    directory: Annotated[Path, Parameter(help="Folder that `audit export` wrote.")],
+    *,
+    trust: TrustFile,
+    json: Json = False,
+) -> None:
+    """Verify an export offline: every byte, from the raw entries to a checkpoint that the trust file accepts.
+
+    Exit code 4 when anything does not verify.
+    """
+    from gateway.consentlog.verify import verify_export
+
+    data = _read_trust(trust)
+    if not directory.is_dir():
+        raise UsageError(f"{directory} is not a folder", "name the folder that `audit export` wrote")
+    verified = verify_export(directory, data)
+    document = {
+        "verified": True,
+        "origin": verified.origin,
+        "size": verified.size,
+        "root": verified.root.hex(),
+        "entries": dict(verified.entries),
+        "bundles": sorted(verified.bundles),
+        "witnesses": verified.witnesses,
+    }
+    line = (
+        f"verified: {verified.size} entries and {len(verified.bundles)} policy bundle(s) of {verified.origin},"
+        f" {verified.witnesses} witness(es), root {verified.root.hex()}"
+    )
+    show(document, lambda: [facts("Entries by type", verified.entries), line], as_json=json)
+
+
+@app.command
+def verify_receipt(
+    *,
+    trust: TrustFile,
+    entry: Annotated[
+        Path, Parameter(name="--entry", help="The entry, as `check --receipt-out` wrote it (FILE.entry).")
+    ],
+    proof: Annotated[Path, Parameter(name="--proof", help="The proof (FILE.proof).")],
+    json: Json = False,
+) -> None:
+    """Verify the receipt of a decision offline: that its entry is in a log that the trust file accepts.
+
+    Exit code 4 when it does not verify.
+    """
+    from gateway.cli.client import read_file
+    from gateway.consentlog.entry import MAX_ENTRY_BYTES, decode
+    from gateway.consentlog.note import MAX_NOTE_BYTES
+    from gateway.consentlog.proof import LogProof
+    from gateway.consentlog.trust import TrustPolicy
+
+    policy = TrustPolicy.parse(_read_trust(trust))
+    raw = read_file(entry, MAX_ENTRY_BYTES, "name FILE.entry")
+    parsed = LogProof.parse(read_file(proof, 2 * MAX_NOTE_BYTES, "name FILE.proof"))
+    head = parsed.verify(raw, policy).checkpoint
+    shown = entry_document(parsed.index, decode(raw))
+    verified = {"origin": head.origin, "size": head.size, "root": head.root.hex()}
+    show(
+        {"verified": True, "entry": shown, "log": verified},
+        lambda: [facts("Entry", shown), f"verified: in the log {head.origin} of {head.size} entries"],
+        as_json=json,
+    )
+
+
+def log_trust(vkey: str) -> TrustPolicy:
+    """Trust in the log key that the directory names, without witnesses."""
+    from gateway.consentlog.trust import TrustPolicy
+
+    return TrustPolicy.parse(f"log {vkey}\nquorum none\n".encode())
+
+
+def _read_trust(path: Path) -> bytes:
+    """A trust file that can be read; CONFIG_INVALID when it cannot, which is no verdict on any log."""
+    from gateway.cli.client import read_file
+    from gateway.consentlog.trust import MAX_TRUST_BYTES, TrustPolicy
+
+    data = read_file(path, MAX_TRUST_BYTES, "name the trust file that you were given")
+    try:
+        TrustPolicy.parse(data)
+    except TiergateError as error:
+        problem = Problem(str(path), "", error.detail, "a trust file has log and quorum lines (C2SP tlog-policy)")
+        raise ProblemsError(Reason.CONFIG_INVALID, [problem]) from error
+    return data

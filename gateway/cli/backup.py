@@ -1,0 +1,186 @@
+"""``tiergate backup`` and ``restore``: log and state of the gateway as one file, copied and put back as one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from gateway.cli.options import ConfigFile, Json
+from gateway.cli.output import RefusedError, UsageError, facts, progress, show
+from gateway.errors import Problem, ProblemsError, Reason
+
+if TYPE_CHECKING:
+    from gateway.config import GatewayConfig
+
+DATABASE = "gateway.db"
+
+
+def backup(
+    *,
+    config: ConfigFile,
+    out: Annotated[Path, Parameter(name="--out", help="The copy (mode 600); an existing file is never overwritten.")],
+    json: Json = False,
+) -> None:
+    """Copy the gateway's database while it runs, as of one moment, and check the copy up to its signed checkpoint.
+
+    The copy holds what the database holds: keep it as safe as the original, and no longer than that may be kept.
+    """
+    from gateway.cli.stored_log import check_database
+
+    settings = _settings(config)
+    source = settings.data_dir / DATABASE
+    _require(source, "data_dir", "is there a gateway with these settings?")
+    if out.exists():
+        raise UsageError(f"{out} exists; a backup is never overwritten", "name another file")
+    trust = _trust(settings)
+    with _copied(source, out.parent) as copy:
+        progress("tiergate: copied; checking the copy")
+        checked = check_database(copy, trust)
+        _put(copy, out)
+    document = {"file": str(out), "size": checked.size, "root": checked.root.hex(), "bytes": out.stat().st_size}
+    show(document, lambda: [facts("Backup, checked", document)], as_json=json)
+
+
+def restore(
+    *,
+    config: ConfigFile,
+    source: Annotated[Path, Parameter(name="--from", help="A file that `tiergate backup` wrote.")],
+    json: Json = False,
+) -> None:
+    """Put a backup in place of the gateway's database. The gateway must be stopped.
+
+    Refused when the database in place has a longer log, or another history, than the backup: a gateway that went on
+    from a shorter log would sign a second history, which every witness and auditor would see as a fork.
+    """
+    from gateway.cli.stored_log import check_database
+    from gateway.sqlite.connect import DatabaseLock
+
+    settings = _settings(config)
+    _require(source, "--from", "name a file that `tiergate backup` wrote")
+    trust = _trust(settings)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    target = settings.data_dir / DATABASE
+    with DatabaseLock(target), _copied(source, settings.data_dir) as copy:
+        progress("tiergate: copied; checking the copy")
+        checked = check_database(copy, trust)
+        replaced = _replaceable(target, copy)
+        _put(copy, target)
+    document = {"database": str(target), "size": checked.size, "root": checked.root.hex(), "replaced_size": replaced}
+    show(document, lambda: [facts("Restored, checked", document)], as_json=json)
+
+
+def _settings(config: Path) -> GatewayConfig:
+    from gateway.config import PREFIX, GatewayConfig
+    from gateway.settings import read_settings
+
+    return read_settings(GatewayConfig, config, prefix=PREFIX)
+
+
+def _require(path: Path, key: str, remedy: str) -> None:
+    if not path.is_file():
+        raise ProblemsError(Reason.CONFIG_INVALID, [Problem(str(path), key, "is not a file", remedy)])
+
+
+def _trust(settings: GatewayConfig) -> bytes:
+    """Trust in the log key of the signed directory; one that has expired still names it."""
+    from gateway.cli.client import read_file
+    from gateway.crypto.envelope import DIRECTORY_TYPE, MAX_ENVELOPE_BYTES, read_root, verify
+    from gateway.policy.directory import read_directory
+
+    envelope = read_file(settings.directory, MAX_ENVELOPE_BYTES)
+    directory = read_directory(verify(read_root(settings.root), DIRECTORY_TYPE, envelope))
+    return f"log {directory.gateway.log_vkey}\nquorum none\n".encode()
+
+
+@contextmanager
+def _copied(source: Path, folder: Path) -> Iterator[Path]:
+    """A copy of a database as of one moment, in ``folder`` under a name of its own; removed unless it was moved away.
+
+    All pages are copied within one read transaction: writers go on, and none of what they write is half in the copy.
+    """
+    from gateway.sqlite.connect import connect_reader, map_sqlite_error
+
+    copy = folder / f".{DATABASE}.{secrets.token_hex(8)}"
+    os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        with closing(connect_reader(source)) as reader, closing(sqlite3.connect(copy, isolation_level=None)) as writer:
+            try:
+                reader.backup(writer)
+                writer.execute("PRAGMA journal_mode=DELETE")  # one file, without a write-ahead log beside it
+            except sqlite3.Error as error:
+                raise map_sqlite_error(error) from error
+        yield copy
+    finally:
+        for name in (copy, copy.with_name(copy.name + "-journal")):
+            name.unlink(missing_ok=True)
+
+
+def _put(copy: Path, target: Path) -> None:
+    """Make the copy durable, then give it its name."""
+    for path in (copy, copy.parent):
+        if path == copy.parent:
+            copy.replace(target)
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _replaceable(target: Path, copy: Path) -> int | None:
+    """The size of the log in place (None without one), if the copy goes on from it. Raises :class:`RefusedError`.
+
+    Also empties the write-ahead log of the database in place: left behind, it would be replayed onto the new file.
+    """
+    from gateway.cli.stored_log import StoredLog
+    from gateway.consentlog.checkpoint import Checkpoint
+    from gateway.consentlog.note import parse_note
+    from gateway.errors import TiergateError
+    from gateway.sqlite.connect import connect_reader, connect_writer
+
+    beside = [target.with_name(target.name + suffix) for suffix in ("-wal", "-shm")]
+    if not target.exists():
+        if any(path.exists() for path in beside):
+            raise RefusedError(
+                "RESTORE_REFUSED",
+                f"{target.name} is gone, but its write-ahead log is there",
+                "put the database back beside it, or move both away for good",
+            )
+        return None
+    try:
+        with closing(connect_writer(target)) as connection, closing(connect_reader(copy)) as copied:
+            place, new = StoredLog(connection), StoredLog(copied)
+            if place.size > new.size:
+                raise RefusedError(
+                    "RESTORE_REFUSED",
+                    f"the log in place has {place.size} entries, the backup {new.size}: to go on from it would be a fork",
+                    "keep the database in place, or restore a newer backup; if the database is lost for good, begin a "
+                    "new log with an origin and key of its own",
+                )
+            if place.size:
+                # our own file, and only compared with: whether it was signed does not matter
+                head = Checkpoint.parse(parse_note(place.checkpoint().encode()).text)
+                if new.root(place.size) != head.root:
+                    raise RefusedError(
+                        "RESTORE_REFUSED",
+                        "the backup is of another history than the log in place",
+                        "find out which one witnesses and auditors know; keep both files",
+                    )
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            size = place.size
+    except (TiergateError, sqlite3.Error) as error:
+        raise RefusedError(
+            "RESTORE_REFUSED",
+            "the database in place cannot be read, so that nobody can tell whether its log is longer",
+            f"move {target.name}, {target.name}-wal and {target.name}-shm away, and keep them, then restore again",
+        ) from error
+    for path in beside:
+        path.unlink(missing_ok=True)
+    return size

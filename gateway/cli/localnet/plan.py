@@ -1,0 +1,134 @@
+"""What the local network consists of."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TRUST_DOMAIN = "fujian.tiergate.invalid"
+DEPLOYMENT = "fujian"
+CITY_NAMES = {"fuzhou": ("福州", "Fuzhou"), "xiamen": ("厦门", "Xiamen"), "quanzhou": ("泉州", "Quanzhou")}
+SOURCE_KINDS = {"fuzhou": "http", "xiamen": "sql", "quanzhou": "csv"}
+
+
+class ReservedPort:
+    """A free loopback port, held until the process that needs it is about to start."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket()
+        self._socket.bind(("127.0.0.1", 0))
+        self.port: int = self._socket.getsockname()[1]
+
+    @property
+    def address(self) -> str:
+        """``host:port``."""
+        return f"127.0.0.1:{self.port}"
+
+    def release(self) -> None:
+        """Let the process have it."""
+        self._socket.close()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything lies under one folder. One subfolder per trust domain: nobody reads another's."""
+
+    base: Path
+
+    @property
+    def authority(self) -> Path:
+        """The signing authority's private side."""
+        return self.base / "authority"
+
+    @property
+    def shared(self) -> Path:
+        """What every participant gets: CA, root, directory, bundle."""
+        return self.base / "shared"
+
+    @property
+    def gateway(self) -> Path:
+        """The gateway's own folder."""
+        return self.base / "gateway"
+
+    def city(self, city: str) -> Path:
+        """A city's own folder."""
+        return self.base / "cities" / city
+
+    def app(self, city: str) -> Path:
+        """The backend of a city's app."""
+        return self.base / "cities" / city / "app"
+
+    def operator(self, operator: str) -> Path:
+        """An operator's own folder."""
+        return self.base / "operators" / operator
+
+    @property
+    def auditor(self) -> Path:
+        """The provincial auditor's folder."""
+        return self.base / "auditors" / "province"
+
+    def installed(self, folder: Path) -> Path:
+        """Where the process of ``folder`` finds root, directory and bundle."""
+        del folder
+        return self.shared
+
+    def log(self, process: str) -> Path:
+        """Standard error of a process."""
+        return self.base / "logs" / f"{process}.log"
+
+
+@dataclass(frozen=True)
+class ContainerLayout(Layout):
+    """One volume per trust domain under ``base``: each holds its own copy of the signed files."""
+
+    private: Path = Path("authority")
+    """The authority's private side: outside every volume."""
+
+    @property
+    def authority(self) -> Path:
+        """The signing authority's private side."""
+        return self.private
+
+    @property
+    def shared(self) -> Path:
+        """What clients get; processes have copies of their own."""
+        return self.base / "operators" / "shared"
+
+    def city(self, city: str) -> Path:
+        """A city's volume."""
+        return self.base / city
+
+    def app(self, city: str) -> Path:
+        """The backend of a city's app."""
+        return self.base / city / "app"
+
+    @property
+    def auditor(self) -> Path:
+        """The provincial auditor's folder."""
+        return self.base / "operators" / "auditor-province"
+
+    def installed(self, folder: Path) -> Path:
+        """The folder's own copies."""
+        return folder
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a local network may differ from the demo's; tests and bench use these.
+
+    ``datasets``: synthetic residents per city, in place of the shipped ones. ``announced``: the address that the
+    directory names for a process, if it is not the one that it listens on. ``listen``: addresses to listen on, in place
+    of free loopback ports. ``platform_port``: of Fuzhou's platform, if it is fixed.
+    """
+
+    cities: tuple[str, ...] = ("fuzhou", "xiamen")
+    policies: Path = Path("policies")
+    attestation_lifetime_s: int = 300
+    time_grid_s: float = 0.005
+    gateway_limits: dict[str, int | float] = field(default_factory=dict)
+    datasets: dict[str, Path] = field(default_factory=dict)
+    bench_plaintext: bool = False
+    announced: dict[str, str] = field(default_factory=dict)
+    listen: dict[str, str] = field(default_factory=dict)
+    platform_port: int | None = None

@@ -1,0 +1,181 @@
+"""``tiergate demo`` and ``tiergate up``: provision, start, tell the story or wait, stop everything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from rich.console import Console
+from rich.table import Table
+
+from gateway.cli.localnet.demo import Told, tell
+from gateway.cli.localnet.network import LocalNetwork
+from gateway.cli.localnet.plan import CITY_NAMES, Layout, Options
+from gateway.cli.localnet.processes import Processes
+from gateway.cli.localnet.provision import provision
+from gateway.errors import TiergateError
+
+CHECKOUT = Path(__file__).parents[3]
+STATE = CHECKOUT / ".state"
+
+
+class StoppedError(Exception):
+    """A signal asked us to stop; ``number`` is the signal's."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Turn SIGINT, SIGTERM and SIGHUP into :class:`StoppedError` at the next step of this thread."""
+
+    def stop(number: int, _frame: FrameType | None) -> NoReturn:
+        for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(other, signal.SIG_IGN)  # the stopping itself is not to be stopped
+        raise StoppedError(number)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def say(text: str) -> None:
+    """Progress, on standard error."""
+    sys.stderr.write(f"tiergate: {text}\n")
+    sys.stderr.flush()
+
+
+def demo(*, as_json: bool) -> int:
+    """Run the whole story; the exit code."""
+    layout = Layout(STATE / f"demo-{os.getpid()}")
+    started = time.monotonic()
+    try:
+        with stopped_by_signals(), Processes() as processes:
+            sweep()
+            local = _start(layout, Options(policies=CHECKOUT / "policies"), processes)
+            told = asyncio.run(tell(layout, local.network.operators, say))
+            local.check()
+            say("stopping")
+    except StoppedError as stopped:
+        say(f"stopped by signal {stopped.number}; nothing is left running")
+        return 128 + stopped.number
+    except (TiergateError, OSError) as error:
+        detail = error.detail if isinstance(error, TiergateError) else str(error)
+        say(f"failed: {error}")
+        say(f"cause: {detail or type(error).__name__}")
+        say(f"remedy: look at the logs in {layout.base / 'logs'}, then run again")
+        return 1
+    shutil.rmtree(layout.base)
+    if as_json:
+        sys.stdout.write(json.dumps(told.document(), ensure_ascii=False, indent=1) + "\n")
+    else:
+        _show(told, time.monotonic() - started)
+    return 0
+
+
+def sweep() -> None:
+    """Remove what demos left that were killed or failed; their numbers are those of their processes."""
+    for folder in STATE.glob("demo-*"):
+        number = folder.name.removeprefix("demo-")
+        if not number.isdigit() or not Path(f"/proc/{number}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def up() -> int:
+    """Start the network, print what to try, wait for a signal; the exit code."""
+    layout = Layout(STATE / "up")
+    if (layout.base / "running").exists() and _alive(layout.base / "running"):
+        say("a network is already up; stop it first (Ctrl-C where it runs)")
+        return 1
+    try:
+        with stopped_by_signals(), Processes() as processes:
+            local = _start(layout, Options(policies=CHECKOUT / "policies"), processes)
+            (layout.base / "running").write_text(str(os.getpid()), "utf-8")
+            sys.stdout.write(_commands(layout))
+            sys.stdout.flush()
+            while True:
+                local.check()
+                time.sleep(0.5)
+    except StoppedError:
+        say("stopped; nothing is left running")
+        return 0
+    except (TiergateError, OSError) as error:
+        say(f"failed: {error}")
+        say(f"cause: {error.detail if isinstance(error, TiergateError) else error}")
+        say(f"remedy: look at the logs in {layout.base / 'logs'}, then run again")
+        return 1
+
+
+def _start(layout: Layout, options: Options, processes: Processes) -> LocalNetwork:
+    say("making keys, certificates, policy bundle and directory")
+    if layout.base.exists():
+        shutil.rmtree(layout.base)
+    network = provision(layout, options)
+    say(f"starting {' and '.join(options.cities)} (platforms, adapters) and the gateway")
+    local = LocalNetwork(network, processes)
+    local.start()
+    return local
+
+
+def _alive(marker: Path) -> bool:
+    try:
+        os.kill(int(marker.read_text("utf-8")), 0)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _show(told: Told, seconds: float) -> None:
+    table = Table(title="Checks (all residents are synthetic)", title_justify="left")
+    for name in ("resident of", "who (the operator does not see this)", "asks in", "operator", "scenario", "outcome"):
+        table.add_column(name)
+    table.add_column("terms")
+    table.add_column("log index", justify="right")
+    for row in told.rows:
+        terms = f"{row.terms['text_zh']}\n{row.terms['text_en']}" + ("\n[illustrative]" if row.illustrative else "")
+        home, host = (" ".join(reversed(CITY_NAMES[city])) for city in (row.home_city, row.host_city))
+        table.add_row(home, row.who, host, row.operator, row.scenario, row.outcome, terms, str(row.log_index))
+    console = Console(width=None if sys.stdout.isatty() else 200, markup=False)
+    console.print(table)
+    log = told.verified
+    console.print(f"withdrawal: {told.withdrawal}")
+    console.print(
+        f"verified offline from the export: {log.size} log entries under the signed checkpoint, every tile and hash, "
+        f"every decision's consent, bundle and withdrawal ({log.entries.get('decision', 0)} decisions, "
+        f"{len(log.bundles)} bundle)"
+    )
+    say(f"done in {seconds:.1f} s, all processes stopped")
+
+
+def _commands(layout: Layout) -> str:
+    tiergate = Path(sys.executable).parent / "tiergate"
+    app = f"--profile {layout.app('fuzhou') / 'client.toml'} --resident synthetic-fz-0001"
+    operator = f"--profile {layout.operator('xiamen-library') / 'client.toml'} --scenario xiamen-library"
+    auditor = f"--profile {layout.auditor / 'client.toml'}"
+    wanted = "--operator xiamen-library --scenario xiamen-library --uses 3"
+    return f"""The network is up. Copy a command into another terminal:
+
+a consent     {tiergate} consent grant {app} {wanted} --yes --out consent.jwt
+a check       {tiergate} check {operator} --token-file consent.jwt
+her consents  {tiergate} consent list {app}
+a withdrawal  {tiergate} consent withdraw {app} --consent ID
+an audit      {tiergate} audit export {auditor} --out export
+              {tiergate} audit verify export --trust {layout.shared / "trust"}
+
+Ctrl-C stops everything.
+"""

@@ -1,0 +1,73 @@
+"""``tiergate demo``, ``up`` and ``local provision``: a whole network for development, with synthetic residents."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from gateway.cli.options import Json
+
+local = App(name="local", help="Development networks.")
+
+
+def demo(*, json: Json = False) -> int:
+    """Run two synthetic cities and the gateway, check in both directions, verify the log, stop everything.
+
+    Every process is a real one, over mutual TLS. Standard output holds the table, or with --json one document with the
+    checks and the verified log; progress goes to standard error. Its files lie in .state and are removed at the end.
+    """
+    from gateway.cli.localnet.run import demo as run_demo
+
+    return run_demo(as_json=json)
+
+
+def up() -> int:
+    """Start the same network and leave it running, with commands to copy; Ctrl-C stops it."""
+    from gateway.cli.localnet.run import up as run_up
+
+    return run_up()
+
+
+@local.command(name="provision")
+def provision_network(
+    *,
+    dir: Annotated[Path, Parameter(help="Folder to fill; with --names containers, where the volumes are mounted.")],  # noqa: A002 - the option's name
+    names: Annotated[
+        Literal["loopback", "containers"],
+        Parameter(help="Addresses in the directory: free loopback ports, or the service names of docker-compose.yml."),
+    ] = "loopback",
+    policies: Annotated[Path, Parameter(help="Folder of the policies.")] = Path(sys.prefix) / "policies",
+) -> int:
+    """Make keys, certificates, signed files and settings of a development network, once: a filled folder is left alone.
+
+    Nothing of it is fit for operation: one machine makes everybody's keys.
+    """
+    from gateway.cli.localnet.plan import ContainerLayout, Layout, Options
+    from gateway.cli.localnet.provision import provision
+
+    if (dir / "gateway" / "gateway.toml").exists():
+        return 0
+    checkout = Path(__file__).parents[2] / "policies"
+    source = policies if policies.is_dir() else checkout
+    if names == "loopback":
+        provision(Layout(dir), Options(policies=source))
+        return 0
+    with tempfile.TemporaryDirectory() as scratch:
+        provision(
+            ContainerLayout(dir, Path(scratch) / "authority"),
+            Options(
+                policies=source,
+                listen={"gateway": "0.0.0.0:8443", "fuzhou": "0.0.0.0:8443", "xiamen": "0.0.0.0:8443"},
+                announced={
+                    "gateway": "gateway:8443",
+                    "fuzhou": "fuzhou-adapter:8443",
+                    "xiamen": "xiamen-adapter:8443",
+                },
+                platform_port=8080,
+            ),
+        )
+    return 0

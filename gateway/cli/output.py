@@ -1,0 +1,146 @@
+"""What commands print: tables for people or one JSON document on standard output, everything else on standard error.
+
+Also the meaning of exit codes, in one place.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gateway.errors import ProblemsError, Reason, TiergateError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_UNVERIFIED = range(5)
+EXIT_INTERRUPTED = 130
+EXIT_CODES = """\
+0  done; for a check, both outcomes (entitled and ordinary)
+1  refused or failed, with a typed reason; doctor and tests found something
+2  wrong usage, arguments, configuration, key or certificate
+3  unavailable now: retry (for a check: apply the base offer meanwhile)
+4  a signature, proof, log or signed file does not verify"""
+
+_CONFIGURATION = frozenset({Reason.CONFIG_INVALID, Reason.KEY_INVALID, Reason.CERTIFICATE_INVALID})
+_UNVERIFIED = frozenset(
+    {
+        Reason.BUNDLE_INVALID,
+        Reason.DIRECTORY_INVALID,
+        Reason.LOG_CORRUPT,
+        Reason.NOTE_INVALID,
+        Reason.PROOF_OF_LOG_INVALID,
+        Reason.SIGNATURE_INVALID,
+    }
+)
+_RETRY = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"})
+_PIPE_WIDTH = 200  # columns where there is no terminal to ask
+
+
+class UsageError(Exception):
+    """The command line asks for something that cannot be meant; ``str`` says what, ``remedy`` what to give instead."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class RefusedError(Exception):
+    """The command will not do it; ``reason`` is a code, ``str`` says why, ``remedy`` what to do instead."""
+
+    def __init__(self, reason: str, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.remedy = remedy
+
+
+def exit_code_of(error: TiergateError) -> int:
+    """The exit code of a typed failure."""
+    if error.reason in _CONFIGURATION:
+        return EXIT_USAGE
+    if error.reason in _UNVERIFIED:
+        return EXIT_UNVERIFIED
+    if error.status in _RETRY and error.reason is not Reason.STORE_FAILED:
+        return EXIT_UNAVAILABLE
+    return EXIT_REFUSED
+
+
+def show(document: Mapping[str, Any], human: Callable[[], Iterable[str | Table]], *, as_json: bool) -> None:
+    """Print a command's result: the document as JSON, or what ``human`` makes of it."""
+    if as_json:
+        print(json.dumps(document, ensure_ascii=False, indent=2))
+        return
+    console = _console()
+    for item in human():
+        console.print(item, soft_wrap=isinstance(item, str))
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A table; cells are shown as they are, without any markup."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(title=title or None, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    for row in rows:
+        made.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    return made
+
+
+def facts(title: str, items: Mapping[str, object]) -> Table:
+    """A table of names and values."""
+    return table(title, ("", ""), items.items())
+
+
+def progress(text: str) -> None:
+    """One line about what is going on, on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def error_document(error: TiergateError) -> dict[str, Any]:
+    """A typed failure as JSON."""
+    document: dict[str, Any] = {"reason": error.reason.value, "message": error.public_text}
+    if isinstance(error, ProblemsError):
+        document["problems"] = [
+            {"file": item.file, "path": item.path, "message": item.message, "remedy": item.remedy}
+            for item in error.problems
+        ]
+    elif error.detail:
+        document["detail"] = error.detail
+    if error.retry_after_s is not None:
+        document["retry_after_s"] = error.retry_after_s
+    return document
+
+
+def report(error: TiergateError, code: int, *, as_json: bool) -> int:
+    """Tell of a typed failure; returns ``code``. The detail is this process's own and tells its user the cause."""
+    lines = [f"tiergate: {error}"]
+    if error.detail and not isinstance(error, ProblemsError):
+        lines.append(f"  cause: {error.detail}")
+    if error.retry_after_s is not None:
+        lines.append(f"  retry after {error.retry_after_s:g} s")
+    print("\n".join(lines), file=sys.stderr, flush=True)
+    if as_json:
+        print(json.dumps({"error": error_document(error) | {"exit_code": code}}, ensure_ascii=False, indent=2))
+    return code
+
+
+def report_plain(reason: str, text: str, code: int, *, as_json: bool, remedy: str = "") -> int:
+    """Tell of a failure that has no typed reason; returns ``code``."""
+    print(f"tiergate: {text}" + (f"\n  {remedy}" if remedy else ""), file=sys.stderr, flush=True)
+    if as_json:
+        error = {"reason": reason, "message": text, "exit_code": code}
+        print(json.dumps({"error": error}, ensure_ascii=False, indent=2))
+    return code
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    return Console(file=sys.stdout, markup=False, highlight=False, emoji=False, width=width)

@@ -1,0 +1,77 @@
+"""Settings of the gateway process (``tiergate serve --config FILE``; environment ``TIERGATE_GATEWAY_<KEY>``)."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+
+from gateway.settings import Settings
+
+PREFIX = "TIERGATE_GATEWAY_"
+
+
+def _from_base(path: Path, info: ValidationInfo) -> Path:
+    base = (info.context or {}).get("base")
+    return path if base is None or path.is_absolute() else base / path
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be host:port")
+    return text
+
+
+FilePath = Annotated[Path, AfterValidator(_from_base)]
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class TlsFiles(Settings):
+    """Certificate chain and key of this process, and the CA bundle that peers' certificates must lead to (PEM)."""
+
+    cert: FilePath
+    key: FilePath
+    ca: FilePath
+
+
+class Limits(Settings):
+    """Bounds of the process."""
+
+    in_flight: int = Field(default=512, ge=1, le=100_000)  # calls; more are refused with BUSY
+    per_operator_per_s: float = Field(default=2000.0, gt=0)  # calls per second and caller, sustained
+    burst: int = Field(default=4000, ge=1)  # calls at once and caller
+    city_deadline_s: float = Field(default=2.0, gt=0, le=30)  # seconds that a home city has to answer
+    attestations: int = Field(default=100_000, ge=0)  # live attestations kept; about 2.5 KiB each
+    remember_tokens: int = Field(default=0, ge=0)  # verified tokens kept; about 1.5 KiB each; 0 = verify every time
+    remember_proofs: int = Field(default=10_000, ge=0)  # verified operator-bound proofs kept; about 1 KiB each
+    stop_grace_s: float = Field(default=10.0, ge=0)  # seconds that calls in flight have to finish at a stop
+
+
+class GatewayConfig(Settings):
+    """Everything the gateway needs to start. Relative paths count from the file."""
+
+    environment: Literal["production", "development"] = "production"
+    listen: Address
+    data_dir: FilePath
+    tls: TlsFiles
+    root: FilePath
+    directory: FilePath
+    bundle: FilePath
+    log_key: FilePath
+    metrics_listen: Address | None = None
+    bench_plaintext: bool = False
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _no_plaintext_outside_loopback(self) -> Self:
+        if self.bench_plaintext:
+            try:
+                loopback = ip_address(self.listen.rpartition(":")[0].strip("[]")).is_loopback
+            except ValueError:
+                loopback = False
+            if not loopback or self.environment != "development":
+                raise ValueError("bench_plaintext works on a loopback address in development only")
+        return self

@@ -1,0 +1,109 @@
+"""Home cities as peers: implements ``HomeCity`` and ``ReportReceiver`` over the peer API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import grpc
+
+from gateway.api.peer.v1 import peer_pb2 as pb
+from gateway.api.peer.v1.peer_pb2_grpc import AttestationServiceStub, UseReportServiceStub
+from gateway.errors import Reason, TiergateError
+from gateway.ports import AttestQuestion
+from gateway.services.report_uses import ProvedUse
+from gateway.transport.errors import error_from_rpc
+
+RETRY_AFTER_S = 5.0
+_CALLERS_OWN = frozenset(
+    reason
+    for reason in Reason
+    if reason.name.startswith(("TOKEN_", "PROOF_"))
+    or reason in {Reason.USES_EXHAUSTED, Reason.REQUEST_CONFLICT, Reason.HANDLE_INVALID, Reason.RATE_LIMITED}
+)
+"""What a city may tell the operator through us: things the operator can see from what it holds. All else is the
+city's or our own trouble, and to the operator the city cannot answer."""
+_REASONS = {reason.value: reason for reason in Reason}
+
+
+def _told(reason: Reason, detail: str, retry_after_s: float | None) -> TiergateError:
+    if reason in _CALLERS_OWN and reason is not Reason.PROOF_OF_LOG_INVALID:
+        return TiergateError(reason, detail, retry_after_s=retry_after_s)
+    return TiergateError(
+        Reason.HOME_CITY_UNAVAILABLE, f"{reason}: {detail}", retry_after_s=retry_after_s or RETRY_AFTER_S
+    )
+
+
+class CityPeerClient:
+    """One city; ``deadline_s`` bounds every call.
+
+    There are no automatic retries: the caller's request id makes its own retry safe, and a second try here would only
+    hide a slow city.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, *, deadline_s: float) -> None:
+        self._attestations = AttestationServiceStub(channel)
+        self._reports = UseReportServiceStub(channel)
+        self._deadline_s = deadline_s
+
+    async def attest(self, question: AttestQuestion) -> str:
+        """See ``HomeCity``."""
+        try:
+            answer: pb.AttestTierResponse = await self._attestations.AttestTier(
+                _request(question), timeout=self._deadline_s
+            )
+        except grpc.aio.AioRpcError as error:
+            raise self._error(error) from error
+        return answer.attestation
+
+    async def attest_many(self, questions: Sequence[AttestQuestion]) -> list[str | TiergateError]:
+        """See ``HomeCity``."""
+        request = pb.BatchAttestTierRequest(items=[_request(question) for question in questions])
+        try:
+            answer: pb.BatchAttestTierResponse = await self._attestations.BatchAttestTier(
+                request, timeout=self._deadline_s
+            )
+        except grpc.aio.AioRpcError as error:
+            raise self._error(error) from error
+        if len(answer.results) != len(questions):
+            raise _told(Reason.ATTESTATION_INVALID, "another number of answers", None)
+        results: list[str | TiergateError] = []
+        for item in answer.results:
+            if item.WhichOneof("result") == "attested":
+                results.append(item.attested.attestation)
+            else:
+                reason = _REASONS.get(item.error.reason, Reason.HOME_CITY_UNAVAILABLE)
+                results.append(_told(reason, "batch item", item.error.retry_after_ms / 1000 or None))
+        return results
+
+    async def report(self, uses: list[ProvedUse], checkpoint: str) -> int:
+        """See ``ReportReceiver``."""
+        request = pb.ReportUsesRequest(checkpoint=checkpoint)
+        for proved in uses:
+            request.reports.add(
+                attestation_id=proved.use.attestation_id,
+                outcome=pb.USE_OUTCOME_ENTITLED if proved.use.rung else pb.USE_OUTCOME_ORDINARY,
+                log_index=proved.use.index,
+                entry=proved.use.entry,
+                inclusion=proved.receipt.hashes,
+            )
+        try:
+            answer: pb.ReportUsesResponse = await self._reports.ReportUses(request, timeout=self._deadline_s)
+        except grpc.aio.AioRpcError as error:
+            raise self._error(error) from error
+        return answer.acknowledged_index
+
+    @staticmethod
+    def _error(error: grpc.aio.AioRpcError) -> TiergateError:
+        found = error_from_rpc(error)
+        return _told(found.reason, found.detail, found.retry_after_s)
+
+
+def _request(question: AttestQuestion) -> pb.AttestTierRequest:
+    return pb.AttestTierRequest(
+        request_id=question.request_id,
+        operator=question.operator,
+        scenario=question.scenario,
+        bundle_digest=question.bundle,
+        token=question.token,
+        proof=question.proof,
+    )

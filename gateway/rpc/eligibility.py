@@ -1,0 +1,130 @@
+"""``EligibilityService``: the operators' API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.api.operator.v1 import operator_pb2 as pb
+from gateway.domain.bundle import Bundle
+from gateway.domain.ids import OperatorId, RequestId
+from gateway.errors import Reason, TiergateError
+from gateway.ports import Clock
+from gateway.rpc.encode import DecisionEncoder, encode_scenario
+from gateway.services.check import CheckAnswer, CheckQuestion
+from gateway.services.check_eligibility import CheckEligibility
+from gateway.services.limit_refusals import LogRefusals
+from gateway.services.list_scenarios import list_scenarios
+from gateway.services.read_log import ReadLog
+from gateway.transport.identity import Caller
+
+MAX_BATCH = 256
+
+
+class EligibilityServicer:
+    """Decodes questions, calls the service, encodes answers."""
+
+    def __init__(
+        self,
+        *,
+        checks: CheckEligibility,
+        refusals: LogRefusals,
+        log: ReadLog,
+        bundle: Callable[[], Bundle],
+        clock: Clock,
+    ) -> None:
+        self._checks = checks
+        self._refusals = refusals
+        self._log = log
+        self._bundle = bundle
+        self._clock = clock
+        self._encoder = DecisionEncoder()
+
+    async def CheckEligibility(  # noqa: N802 - the RPC's name
+        self, request: pb.CheckEligibilityRequest, caller: Caller
+    ) -> pb.CheckEligibilityResponse:
+        """One check."""
+        operator = OperatorId(caller.identity.name)
+        try:
+            answer = await self._checks.check(_question(request, operator))
+        except TiergateError as error:
+            if error.reason is Reason.SCENARIO_NOT_OPEN:
+                await self._refusals.log(operator, request.scenario, error.reason)
+            raise
+        decision = self._encoder.encode(answer)
+        if request.want_receipt:
+            await self._attach_receipt(decision, operator)
+        return pb.CheckEligibilityResponse(decision=decision)
+
+    async def BatchCheckEligibility(  # noqa: N802 - the RPC's name
+        self, request: pb.BatchCheckEligibilityRequest, caller: Caller
+    ) -> pb.BatchCheckEligibilityResponse:
+        """Several checks; one commit, results in order."""
+        operator = OperatorId(caller.identity.name)
+        items = request.items
+        if len(items) > MAX_BATCH:
+            raise TiergateError(Reason.BATCH_TOO_LARGE)
+        answers: list[CheckAnswer | TiergateError | None] = [None] * len(items)
+        questions: list[CheckQuestion] = []
+        places: list[int] = []
+        for place, item in enumerate(items):
+            try:
+                questions.append(_question(item, operator))
+                places.append(place)
+            except TiergateError as error:
+                answers[place] = error
+        for place, answer in zip(places, await self._checks.check_many(questions), strict=True):
+            answers[place] = answer
+        response = pb.BatchCheckEligibilityResponse()
+        for item, result in zip(items, answers, strict=True):
+            if isinstance(result, CheckAnswer):
+                decision = self._encoder.encode(result)
+                if item.want_receipt:
+                    await self._attach_receipt(decision, operator)
+                response.results.add(request_id=item.request_id, decision=decision)
+                continue
+            failure = result or TiergateError(Reason.INTERNAL, "item without a result")
+            if failure.reason is Reason.SCENARIO_NOT_OPEN:
+                await self._refusals.log(operator, item.scenario, failure.reason)
+            response.results.add(
+                request_id=item.request_id,
+                error=pb.ItemError(
+                    reason=failure.reason.value,
+                    message=failure.public_text,
+                    retry_after_ms=int((failure.retry_after_s or 0) * 1000),
+                ),
+            )
+        return response
+
+    async def ListScenarios(  # noqa: N802 - the RPC's name
+        self, _request: pb.ListScenariosRequest, caller: Caller
+    ) -> pb.ListScenariosResponse:
+        """The caller's catalogue."""
+        bundle = self._bundle()
+        found = list_scenarios(bundle, OperatorId(caller.identity.name), self._clock.now_ms())
+        return pb.ListScenariosResponse(
+            scenarios=[encode_scenario(scenario) for scenario in found], bundle_digest=bundle.digest
+        )
+
+    async def GetReceipt(  # noqa: N802 - the RPC's name
+        self, request: pb.GetReceiptRequest, caller: Caller
+    ) -> pb.GetReceiptResponse:
+        """A receipt of one of the caller's decisions."""
+        operator = OperatorId(caller.identity.name)
+        entry, proof = await asyncio.to_thread(self._log.receipt, request.log_index, operator)
+        return pb.GetReceiptResponse(receipt=pb.Receipt(entry=entry, proof=proof))
+
+    async def _attach_receipt(self, decision: pb.Decision, operator: OperatorId) -> None:
+        entry, proof = await asyncio.to_thread(self._log.receipt, decision.log_index, operator)
+        decision.receipt.entry = entry
+        decision.receipt.proof = proof
+
+
+def _question(request: pb.CheckEligibilityRequest, operator: OperatorId) -> CheckQuestion:
+    presentation = request.presentation
+    if presentation.WhichOneof("kind") == "handle":
+        # No city of this deployment issues handles, so every handle is an unknown one.
+        raise TiergateError(Reason.HANDLE_INVALID)
+    return CheckQuestion(
+        operator, RequestId(request.request_id), request.scenario, presentation.token.token, presentation.token.proof
+    )

@@ -1,0 +1,265 @@
+"""The main use case: whether an operator gives a benefit (DESIGN: one check, step by step).
+
+1  The caller's identity is settled by the transport; 2 so are shapes and sizes.
+3  A request seen before is answered as before, decided in the log's transaction; a known request only skips the
+   freshness of its proof, never signature, caller or withdrawal.
+4  Token: signature, audience, operator, times; scenario open to the operator, named in the token, within its limits.
+5  Proof of possession, for a token that is bound to a key.
+6  Rates are the transport's; uses are the home city's.
+7  Attestation: a live one for an unlimited token, else the home city is asked under a deadline.
+8  The attestation is verified against exactly this question.
+9  The rung's terms are looked up (pure).
+10 The decision is logged; the same transaction reads the withdrawal again. 11 Only then is it answered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime
+
+from gateway.crypto.attestation import Attestation, request_binding
+from gateway.crypto.consent import ConsentToken
+from gateway.crypto.trusted import TrustedKeys
+from gateway.domain.bundle import Bundle
+from gateway.domain.decision import Decision
+from gateway.domain.ids import CityId
+from gateway.errors import Reason, TiergateError
+from gateway.ports import (
+    AttestationRecord,
+    AttestQuestion,
+    Bound,
+    Clock,
+    DecisionDraft,
+    DecisionStore,
+    HomeCity,
+    consent_key,
+    request_key,
+)
+from gateway.services.attestation_cache import AttestationCache, LiveAttestation
+from gateway.services.check import Check, CheckAnswer, CheckQuestion
+
+RETRY_AFTER_S = 5.0
+
+
+class CheckEligibility:
+    """Answers checks, alone or in batches, under one bundle and one directory version at a time."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        bundle: Callable[[], Bundle],
+        keys: Callable[[], TrustedKeys],
+        cities: Mapping[CityId, HomeCity],
+        store: DecisionStore,
+        cache: AttestationCache,
+        may_cache: Callable[[CityId], bool],
+    ) -> None:
+        """``may_cache``: False for a city whose use reports lag, which then gets no cached answers."""
+        self._clock = clock
+        self._bundle = bundle
+        self._keys = keys
+        self._cities = cities
+        self._store = store
+        self._cache = cache
+        self._may_cache = may_cache
+        self._day = (0, datetime.fromtimestamp(0, UTC).date())
+
+    async def check(self, question: CheckQuestion) -> CheckAnswer:
+        """One check. Raises the reasons of steps 3 to 5, HOME_CITY_UNAVAILABLE, LOG_UNAVAILABLE or BUSY."""
+        now_ms = self._clock.now_ms()
+        check = self._examine(question, now_ms)
+        if check.live is None and check.known is None:
+            monotonic, epoch = self._clock.monotonic(), self._cache.epoch(check.token.issuer)
+            answer = await self._city(check).attest(self._ask(check))
+            self._accept(check, answer, asked_at=monotonic, epoch=epoch)
+            now_ms = self._clock.now_ms()
+        if check.known is not None:
+            return self._answer(check, check.known)
+        (result,) = await self._store.record_many([self._draft(check, now_ms)])
+        if isinstance(result, TiergateError):
+            raise result
+        return self._answer(check, result)
+
+    async def check_many(self, questions: Sequence[CheckQuestion]) -> list[CheckAnswer | TiergateError]:
+        """Several checks; each succeeds or fails alone, results in order, one commit for all."""
+        now_ms = self._clock.now_ms()
+        results: list[CheckAnswer | TiergateError | None] = [None] * len(questions)
+        checks: dict[int, Check] = {}
+        for position, question in enumerate(questions):
+            try:
+                checks[position] = self._examine(question, now_ms)
+            except TiergateError as error:
+                results[position] = error
+        await self._attest_missing(checks, results)
+        now_ms = self._clock.now_ms()
+        drafts: list[DecisionDraft] = []
+        positions: list[int] = []
+        for position, check in checks.items():
+            if results[position] is not None:
+                continue
+            if check.known is not None:
+                results[position] = self._answer(check, check.known)
+                continue
+            try:
+                drafts.append(self._draft(check, now_ms))
+                positions.append(position)
+            except TiergateError as error:
+                results[position] = error
+        if drafts:
+            for position, decision in zip(positions, await self._store.record_many(drafts), strict=True):
+                results[position] = (
+                    decision if isinstance(decision, TiergateError) else self._answer(checks[position], decision)
+                )
+        return [result for result in results if result is not None]
+
+    async def _attest_missing(
+        self, checks: Mapping[int, Check], results: list[CheckAnswer | TiergateError | None]
+    ) -> None:
+        by_city: dict[CityId, list[int]] = {}
+        for position, check in checks.items():
+            if check.live is None and check.known is None:
+                by_city.setdefault(check.token.issuer, []).append(position)
+        for city, positions in by_city.items():
+            monotonic, epoch = self._clock.monotonic(), self._cache.epoch(city)
+            try:
+                peer = self._city(checks[positions[0]])
+                answers = await peer.attest_many([self._ask(checks[position]) for position in positions])
+            except TiergateError as error:
+                for position in positions:
+                    results[position] = error
+                continue
+            for position, answer in zip(positions, answers, strict=True):
+                if isinstance(answer, TiergateError):
+                    results[position] = answer
+                    continue
+                try:
+                    self._accept(checks[position], answer, asked_at=monotonic, epoch=epoch)
+                except TiergateError as error:
+                    results[position] = error
+
+    def _examine(self, question: CheckQuestion, now_ms: int) -> Check:
+        """Steps 3 to 7 as far as they need nobody else."""
+        now_s = now_ms / 1000
+        bundle, keys = self._bundle(), self._keys()
+        token = keys.consents.verify(question.token, operator=question.operator, now_s=now_s)
+        scenario = bundle.scenario_for(question.scenario, question.operator, self._today(now_ms))
+        if token.scenarios.get(scenario.id) != scenario.purpose:
+            raise TiergateError(Reason.TOKEN_SCENARIO_NOT_COVERED)
+        limits = scenario.consent
+        # a lifetime is rounded up to whole minutes, so the limit gives way by one
+        if token.expires_at - token.issued_at > limits.max_lifetime_s + 60:
+            raise TiergateError(Reason.TOKEN_TOO_LONG_LIVED)
+        if limits.max_uses < token.uses if token.uses is not None else not limits.unlimited:
+            raise TiergateError(Reason.TOKEN_TOO_LONG_LIVED, "more uses than the scenario allows")
+        check = Check(
+            question=question,
+            bundle=bundle,
+            scenario=scenario,
+            token=token,
+            body=hashlib.sha256(token.hash + scenario.id.encode()).digest(),
+            request=request_key(question.operator, question.request_id),
+            key=(token.hash, scenario.id, bundle.digest),
+        )
+        stale: TiergateError | None = None
+        try:
+            keys.proofs.verify(question.proof, token, scenario=scenario.id, now_s=now_s)
+        except TiergateError as error:
+            if error.reason is not Reason.PROOF_STALE:
+                raise
+            stale = error
+        if token.uses is None and self._may_cache(token.issuer):
+            check.live = self._cache.get(check.key, self._clock.monotonic(), now_s)
+        if check.live is None or stale is not None:
+            known = self._store.known_request(
+                check.request, check.body, consent_key(token.issuer, token.id), bundle.digest, now_ms
+            )
+            if known is None and stale is not None:
+                raise stale
+            check.known = known.decision if known is not None else None
+        return check
+
+    def _today(self, now_ms: int) -> date:
+        day = now_ms // 86_400_000
+        if day != self._day[0]:
+            self._day = (day, datetime.fromtimestamp(day * 86_400, UTC).date())
+        return self._day[1]
+
+    def _city(self, check: Check) -> HomeCity:
+        found = self._cities.get(check.token.issuer)
+        if found is None:
+            raise TiergateError(Reason.HOME_CITY_UNAVAILABLE, "no channel to the city", retry_after_s=RETRY_AFTER_S)
+        return found
+
+    def _ask(self, check: Check) -> AttestQuestion:
+        question = check.question
+        return AttestQuestion(
+            question.request_id, question.operator, check.scenario.id, check.bundle.digest, question.token,
+            question.proof,
+        )  # fmt: skip
+
+    def _accept(self, check: Check, answer: str, *, asked_at: float, epoch: int) -> None:
+        """Step 8. The lifetime counts from before the question was sent: longer it can never be."""
+        token = check.token
+        attestation = self._verified_attestation(check, answer)
+        check.live = LiveAttestation(
+            attestation,
+            AttestationRecord(attestation.id, answer.encode("ascii")),
+            asked_at + (attestation.expires_at - attestation.issued_at),
+        )
+        if token.uses is None:
+            self._cache.put(check.key, check.live, epoch)
+
+    def _verified_attestation(self, check: Check, answer: str) -> Attestation:
+        try:
+            return self._keys().attestations.verify(
+                answer,
+                check.token,
+                scenario=check.scenario.id,
+                bundle=check.bundle.digest,
+                rungs=len(check.scenario.rungs),
+                request=request_binding(check.question.operator, check.question.request_id),
+                now_s=self._clock.now_ms() / 1000,
+            )
+        except TiergateError as error:
+            # to the operator, a city whose answer cannot be believed is a city that cannot answer
+            raise TiergateError(
+                Reason.HOME_CITY_UNAVAILABLE, f"{error.reason}: {error.detail}", retry_after_s=RETRY_AFTER_S
+            ) from error
+
+    def _draft(self, check: Check, now_ms: int) -> DecisionDraft:
+        live, token = check.live, check.token
+        if live is None:
+            raise TiergateError(Reason.INTERNAL, "no attestation to decide on")
+        left_ms = int((live.deadline - self._clock.monotonic()) * 1000)
+        valid_until_ms = min(live.attestation.expires_at * 1000, now_ms + left_ms)
+        if valid_until_ms <= now_ms:  # it ended while the answer was on its way
+            raise TiergateError(Reason.HOME_CITY_UNAVAILABLE, "attestation ended", retry_after_s=RETRY_AFTER_S)
+        return DecisionDraft(
+            request=check.request,
+            body=check.body,
+            operator=check.question.operator,
+            city=token.issuer,
+            scenario=check.scenario.id,
+            bundle=check.bundle.digest,
+            rung=live.attestation.rung,
+            decided_at_ms=now_ms,
+            valid_until_ms=valid_until_ms,
+            consent=consent_key(token.issuer, token.id),
+            token_hash=token.hash,
+            bound=_bound(token),
+            consent_expires_s=token.expires_at,
+            attestation=live.record,
+        )
+
+    def _answer(self, check: Check, decision: Decision) -> CheckAnswer:
+        """Step 9: the terms follow from scenario and rung alone."""
+        scenario = check.scenario
+        concordance = check.bundle.concordances.get(check.token.issuer)
+        illustrative = scenario.illustrative or (concordance is not None and concordance.illustrative)
+        return CheckAnswer(decision, scenario.terms_of(decision.rung), illustrative)
+
+
+def _bound(token: ConsentToken) -> Bound:
+    return "none" if token.key_thumbprint is None else "operator"

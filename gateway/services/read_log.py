@@ -1,0 +1,79 @@
+"""Reading the log for auditors, and an operator's own receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gateway.consentlog.entry import decode
+from gateway.consentlog.proof import LogProof
+from gateway.domain.ids import BundleDigest, OperatorId
+from gateway.errors import Reason, TiergateError
+from gateway.ports import LogReader, ReceiptParts
+
+RUN_BYTES = 256 * 1024
+
+
+class ReadLog:
+    """Every method may block on disk and is called in a thread."""
+
+    def __init__(self, log: LogReader) -> None:
+        self._log = log
+
+    def checkpoint(self) -> str:
+        """The newest signed checkpoint."""
+        return self._log.checkpoint()
+
+    def runs(self, start: int, end: int) -> Iterator[tuple[int, list[bytes]]]:
+        """Entries of ``[start, end)`` (``end`` 0: the newest) in runs of about 256 KiB. Raises RANGE_INVALID."""
+        first, run, held = start, [], 0
+        for entry in self._log.entries(start, end or self._log.size()):
+            run.append(entry)
+            held += len(entry)
+            if held >= RUN_BYTES:
+                yield first, run
+                first, run, held = first + len(run), [], 0
+        if run:
+            yield first, run
+
+    def inclusion(self, index: int, size: int) -> tuple[int, list[bytes], bytes, str]:
+        """Size, proof, entry and newest checkpoint. ``size`` 0: the newest. Raises RANGE_INVALID."""
+        if not size:
+            parts = self._log.receipt(index)
+            return size_of(parts.checkpoint), list(parts.hashes), parts.entry, parts.checkpoint
+        (entry,) = self._log.entries(index, index + 1)
+        return size, self._log.inclusion(index, size), entry, self._log.checkpoint()
+
+    def consistency(self, first: int, second: int) -> tuple[int, list[bytes]]:
+        """Newer size and proof. ``second`` 0: the newest. Raises RANGE_INVALID."""
+        size = second or self._log.size()
+        return size, self._log.consistency(first, size)
+
+    def bundle(self, digest: BundleDigest) -> bytes:
+        """Canonical bytes of a published bundle. Raises NOT_FOUND."""
+        return self._log.bundle(digest)
+
+    def receipt(self, index: int, operator: OperatorId) -> tuple[bytes, str]:
+        """Entry and tlog-proof of one of the operator's own decisions.
+
+        Raises NOT_FOUND for any other index, so that an operator learns nothing about entries that are not hers.
+        """
+        try:
+            parts = self._log.receipt(index)
+        except TiergateError as error:
+            if error.reason is Reason.RANGE_INVALID:
+                raise TiergateError(Reason.NOT_FOUND) from error
+            raise
+        entry = decode(parts.entry)
+        if entry.type != "decision" or entry.fields.get("operator") != operator:
+            raise TiergateError(Reason.NOT_FOUND)
+        return parts.entry, receipt_text(parts)
+
+
+def size_of(checkpoint: str) -> int:
+    """Tree size of one of our own checkpoints (its second line)."""
+    return int(checkpoint.split("\n", 2)[1])
+
+
+def receipt_text(parts: ReceiptParts) -> str:
+    """C2SP tlog-proof text of a receipt."""
+    return LogProof(parts.index, parts.hashes, parts.checkpoint.encode()).to_bytes().decode()

@@ -1,0 +1,55 @@
+"""Take a home city's signed event: a withdrawal or a correction (I7).
+
+1 Verify it as the sender's. 2 Log it and make it effective in one transaction. 3 Drop live attestations where the
+event calls for it. 4 Only then acknowledge. A withdrawal needs no dropping: the decision's own transaction reads it,
+so a withdrawn consent keeps the path, and the timing, of a live one until its attestation would have ended (I3).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gateway.crypto.trusted import TrustedKeys
+from gateway.domain.ids import CityId
+from gateway.ports import Clock, ConsentEvent, DecisionStore, consent_key
+from gateway.services.attestation_cache import AttestationCache
+
+
+@dataclass(frozen=True, slots=True)
+class TakenEvent:
+    """An acknowledgement: the event's id and the index of its log entry."""
+
+    event_id: str
+    log_index: int
+
+
+class TakeEvent:
+    """Idempotent: an event taken before is acknowledged with the index that it had."""
+
+    def __init__(
+        self, *, clock: Clock, keys: Callable[[], TrustedKeys], store: DecisionStore, cache: AttestationCache
+    ) -> None:
+        self._clock = clock
+        self._keys = keys
+        self._store = store
+        self._cache = cache
+
+    async def take(self, city: CityId, text: str) -> TakenEvent:
+        """Take one event that ``city`` has sent. Raises EVENT_INVALID, LOG_UNAVAILABLE or BUSY."""
+        now_ms = self._clock.now_ms()
+        event = self._keys().events.verify(text, sender=city, now_s=now_ms / 1000)
+        index = await self._store.record_event(
+            ConsentEvent(
+                city=city,
+                event_id=event.id,
+                kind=event.kind,
+                consent=consent_key(city, event.consent_id) if event.consent_id is not None else None,
+                digest=hashlib.sha256(text.encode("ascii")).digest(),
+                received_at_ms=now_ms,
+            )
+        )
+        if event.kind == "correction":
+            self._cache.flush(city)
+        return TakenEvent(event.id, index)

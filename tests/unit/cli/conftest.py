@@ -1,0 +1,63 @@
+"""Wiring: the command in this process, and the files of a small network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.cli import main
+from gateway.cli.localnet.plan import Layout, Options
+from gateway.cli.localnet.provision import Network, provision
+from gateway.cli.options import PROFILE_VARIABLE
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """Standard output, which must be one JSON document."""
+        return json.loads(self.out)
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a command line in this process."""
+    monkeypatch.delenv(PROFILE_VARIABLE, raising=False)
+
+    def run_command(*arguments: object) -> Ran:
+        capsys.readouterr()
+        code = main([str(item) for item in arguments])
+        said = capsys.readouterr()
+        assert "Traceback" not in said.out + said.err
+        return Ran(code, said.out, said.err)
+
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def policies(checkout: Path) -> Path:
+    """The shipped policies."""
+    return checkout / "policies"
+
+
+@pytest.fixture
+def network(tmp_path: Path, policies: Path) -> Network:
+    """The files of a network of one city; nothing of it runs."""
+    made = provision(Layout(tmp_path / "network"), Options(cities=("quanzhou",), policies=policies))
+    for port in made.ports.values():
+        port.release()
+    return made

@@ -84,9 +84,7 @@ class Gateway:
             for city, channel in self._channels.items()
         }
         self.cache = AttestationCache(config.limits.attestations)
-        self.reporter = ReportUses(
-            clock=clock, log=store, cursor=store, cities=lambda: self.cities, alarm=self._report_failed
-        )
+        self.reporter = ReportUses(clock=clock, log=store, cursor=store, cities=self.cities, alarm=self._report_failed)
         self.checks = CheckEligibility(
             clock=clock,
             bundle=lambda: self._installed.bundle,

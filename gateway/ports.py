@@ -99,9 +99,10 @@ class ReceiptParts:
 
 @dataclass(frozen=True, slots=True)
 class UnreportedUse:
-    """One decision that its home city has not acknowledged yet."""
+    """One decision that its home city has not acknowledged yet; ``decided_at_ms`` in Unix milliseconds."""
 
     index: int
+    decided_at_ms: int
     attestation_id: str
     rung: int
     entry: bytes
@@ -213,10 +214,6 @@ class ReportCursor(Protocol):
 
     async def acknowledge(self, city: CityId, index: int) -> None:
         """The city holds all of its reports up to and including ``index``. Never moves back."""
-        ...
-
-    def oldest_unreported_ms(self, city: CityId) -> int | None:
-        """Time of the oldest unacknowledged decision of a city, None when there is none."""
         ...
 
 

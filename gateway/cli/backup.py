@@ -160,7 +160,7 @@ def _replaceable(target: Path, copy: Path) -> int | None:
             if place.size > new.size:
                 raise RefusedError(
                     "RESTORE_REFUSED",
-                    f"the log in place has {place.size} entries, the backup {new.size}: to go on from it would be a fork",
+                    f"the log in place has {place.size} entries, the backup {new.size}: going on from it is a fork",
                     "keep the database in place, or restore a newer backup; if the database is lost for good, begin a "
                     "new log with an origin and key of its own",
                 )

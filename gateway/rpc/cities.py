@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import grpc
 
 from gateway.api.peer.v1 import peer_pb2 as pb
-from gateway.api.peer.v1.peer_pb2_grpc import AttestationServiceStub, UseReportServiceStub
+from gateway.api.peer.v1.peer_pb2_grpc import AttestationServiceStub
 from gateway.errors import Reason, TiergateError
 from gateway.ports import AttestQuestion
 from gateway.services.report_uses import ProvedUse
 from gateway.transport.errors import error_from_rpc
 
 RETRY_AFTER_S = 5.0
+_REPORT_USES = "/gateway.api.peer.v1.UseReportService/ReportUses"
 _CALLERS_OWN = frozenset(
     reason
     for reason in Reason
@@ -42,7 +43,10 @@ class CityPeerClient:
 
     def __init__(self, channel: grpc.aio.Channel, *, deadline_s: float) -> None:
         self._attestations = AttestationServiceStub(channel)
-        self._reports = UseReportServiceStub(channel)
+        # the message is serialised in the thread that made it
+        self._report_uses: grpc.aio.UnaryUnaryMultiCallable[bytes, pb.ReportUsesResponse] = channel.unary_unary(
+            _REPORT_USES, response_deserializer=pb.ReportUsesResponse.FromString
+        )
         self._deadline_s = deadline_s
 
     async def attest(self, question: AttestQuestion) -> str:
@@ -75,19 +79,27 @@ class CityPeerClient:
                 results.append(_told(reason, "batch item", item.error.retry_after_ms / 1000 or None))
         return results
 
-    async def report(self, uses: list[ProvedUse], checkpoint: str) -> int:
+    def encode(self, uses: Sequence[ProvedUse]) -> bytes:
         """See ``ReportReceiver``."""
-        request = pb.ReportUsesRequest(checkpoint=checkpoint)
-        for proved in uses:
-            request.reports.add(
-                attestation_id=proved.use.attestation_id,
-                outcome=pb.USE_OUTCOME_ENTITLED if proved.use.rung else pb.USE_OUTCOME_ORDINARY,
-                log_index=proved.use.index,
-                entry=proved.use.entry,
-                inclusion=proved.receipt.hashes,
-            )
+        request = pb.ReportUsesRequest(
+            checkpoint=uses[0].receipt.checkpoint,
+            reports=[
+                pb.UseReport(
+                    attestation_id=proved.use.attestation_id,
+                    outcome=pb.USE_OUTCOME_ENTITLED if proved.use.rung else pb.USE_OUTCOME_ORDINARY,
+                    log_index=proved.use.index,
+                    entry=proved.use.entry,
+                    inclusion=proved.receipt.hashes,
+                )
+                for proved in uses
+            ],
+        )
+        return request.SerializeToString()
+
+    async def deliver(self, run: bytes) -> int:
+        """See ``ReportReceiver``."""
         try:
-            answer: pb.ReportUsesResponse = await self._reports.ReportUses(request, timeout=self._deadline_s)
+            answer: pb.ReportUsesResponse = await self._report_uses(run, timeout=self._deadline_s)
         except grpc.aio.AioRpcError as error:
             raise self._error(error) from error
         return answer.acknowledged_index

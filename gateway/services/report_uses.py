@@ -8,7 +8,7 @@ has caught up: what its residents cannot see must not go on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,9 +17,11 @@ from gateway.errors import TiergateError
 from gateway.ports import Clock, LogReader, ReceiptParts, ReportCursor, UnreportedUse
 
 MAX_LAG_S = 300
-RUN = 128
+RUN = 256
 PAUSE_S = 2.0
 MAX_PAUSE_S = 30.0
+CALM_PAUSE_S = 0.2
+CALM_LAG_S = 20
 _SKIP = 4096  # other cities' entries to pass before the cursor is moved for nothing else
 
 
@@ -34,9 +36,23 @@ class ProvedUse:
 class ReportReceiver(Protocol):
     """A home city's report service."""
 
-    async def report(self, uses: list[ProvedUse], checkpoint: str) -> int:
+    def encode(self, uses: Sequence[ProvedUse]) -> bytes:
+        """A run as it is sent; all proofs lead to the checkpoint of the first. Called in a thread."""
+        ...
+
+    async def deliver(self, run: bytes) -> int:
         """Deliver a run; the log index up to which the city now holds its reports. Raises HOME_CITY_UNAVAILABLE."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What is next to be reported; ``message`` is empty when there is nothing."""
+
+    oldest_ms: int | None
+    last: int
+    full: bool
+    message: bytes
 
 
 class ReportUses:
@@ -48,7 +64,7 @@ class ReportUses:
         clock: Clock,
         log: LogReader,
         cursor: ReportCursor,
-        cities: Callable[[], Mapping[CityId, ReportReceiver]],
+        cities: Mapping[CityId, ReportReceiver],
         alarm: Callable[[CityId, TiergateError], None],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -68,38 +84,47 @@ class ReportUses:
     async def run(self) -> None:
         """Report until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for city in self._cities():
+            for city in self._cities:
                 tasks.create_task(self._run_city(city))
 
     async def _run_city(self, city: CityId) -> None:
         pause = PAUSE_S
         while True:
             try:
-                more = await self.report_once(city)
-                pause = 0.0 if more else PAUSE_S
+                pause = await self.report_once(city)
             except TiergateError as error:
                 self._alarm(city, error)
                 pause = min(max(pause, PAUSE_S) * 2, MAX_PAUSE_S)
             await self._sleep(pause)
 
-    async def report_once(self, city: CityId) -> bool:
-        """Deliver one run of a city's reports; True when there may be more. Keeps ``may_cache`` up to date."""
-        receiver = self._cities().get(city)
-        oldest = await asyncio.to_thread(self._cursor.oldest_unreported_ms, city)
-        late = oldest is not None and self._clock.now_ms() - oldest > MAX_LAG_S * 1000
-        (self._late.add if late else self._late.discard)(city)
-        run = await asyncio.to_thread(self._cursor.unreported, city, RUN)
+    async def report_once(self, city: CityId) -> float:
+        """Deliver one run of a city's reports; seconds to pause before the next. Keeps ``may_cache`` up to date.
+
+        While the oldest is younger than ``CALM_LAG_S`` the runs keep a distance: checks come first.
+        """
+        run = await asyncio.to_thread(self._next, city)
+        age_s = 0.0 if run.oldest_ms is None else (self._clock.now_ms() - run.oldest_ms) / 1000
+        (self._late.add if age_s > MAX_LAG_S else self._late.discard)(city)
+        if not run.message:
+            if run.last - self._reported.get(city, 0) > _SKIP:
+                await self._acknowledge(city, run.last)
+            return PAUSE_S
+        held = await self._cities[city].deliver(run.message)
+        await self._acknowledge(city, min(held, run.last))
+        if not run.full:
+            return PAUSE_S
+        return CALM_PAUSE_S if age_s < CALM_LAG_S else 0.0
+
+    async def _acknowledge(self, city: CityId, index: int) -> None:
+        await self._cursor.acknowledge(city, index)
+        self._reported[city] = index
+
+    def _next(self, city: CityId) -> _Run:
+        """Read, prove and encode the next run: everything that takes time, in one go and off the event loop."""
+        run = self._cursor.unreported(city, RUN)
         if not run.uses:
-            if run.upto - self._reported.get(city, 0) > _SKIP:
-                await self._cursor.acknowledge(city, run.upto)
-                self._reported[city] = run.upto
-            return False
-        if receiver is None:
-            return False
-        receipts = await asyncio.to_thread(self._log.receipts, [use.index for use in run.uses])
+            return _Run(None, run.upto, full=False, message=b"")
+        receipts = self._log.receipts([use.index for use in run.uses])
         proved = [ProvedUse(use, receipt) for use, receipt in zip(run.uses, receipts, strict=True)]
-        held = await receiver.report(proved, receipts[0].checkpoint)
-        last = run.uses[-1].index
-        await self._cursor.acknowledge(city, min(held, last))
-        self._reported[city] = min(held, last)
-        return len(run.uses) == RUN
+        message = self._cities[city].encode(proved)
+        return _Run(run.uses[0].decided_at_ms, run.uses[-1].index, full=len(run.uses) == RUN, message=message)

@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.entry import VERSION, Value, encode
@@ -21,6 +21,7 @@ from gateway.consentlog.note import SignerKey, sign_note
 from gateway.domain.decision import Decision, Outcome
 from gateway.errors import Reason, TiergateError
 from gateway.ports import ConsentEvent, DecisionDraft
+from gateway.sqlite.rows import RowInsert
 from gateway.storage.operations import (
     Acknowledge,
     ConsentState,
@@ -43,19 +44,18 @@ _SELECT_CONSENTS = """
 _SELECT_REQUESTS = """
     SELECT json_group_array(json_array(r.key, r.body, r.idx, e.leaf))
     FROM request r JOIN entry e ON e.idx = r.idx WHERE r.key IN (SELECT value FROM json_each(?))"""
-_INSERT_ENTRIES = """
-    INSERT INTO entry (idx, leaf, city, attestation, salt)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?)"""
-_INSERT_REQUESTS = """
-    INSERT INTO request (key, body, idx, at)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?) WHERE true
-    ON CONFLICT (key) DO UPDATE SET idx = excluded.idx"""
-_INSERT_CONSENTS = """
-    INSERT INTO consent (key, idx, secret, withdrawn, expires)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?) WHERE true
-    ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, withdrawn = excluded.withdrawn"""
-_INSERT_ATTESTATIONS = """
-    INSERT OR IGNORE INTO attestation (id, jws) SELECT value ->> 0, value ->> 1 FROM json_each(?)"""
+_ENTRIES = RowInsert("INSERT INTO entry (idx, leaf, city, attestation, salt)", 5)
+_REQUESTS = RowInsert(
+    "INSERT INTO request (key, body, idx, at)",
+    4,
+    "ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, at = excluded.at",
+)
+_CONSENTS = RowInsert(
+    "INSERT INTO consent (key, idx, secret, withdrawn, expires)",
+    5,
+    "ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, withdrawn = excluded.withdrawn",
+)
+_ATTESTATIONS = RowInsert("INSERT OR IGNORE INTO attestation (id, jws)", 2)
 
 
 class GroupTransaction:
@@ -244,15 +244,10 @@ class GroupTransaction:
 
     def _insert(self, connection: sqlite3.Connection) -> None:
         rows = self._rows
-        if rows.entries:
-            connection.execute(_INSERT_ENTRIES, (json.dumps(rows.entries),))
-        for statement, table in (
-            (_INSERT_REQUESTS, rows.requests),
-            (_INSERT_CONSENTS, rows.consents),
-            (_INSERT_ATTESTATIONS, rows.attestations),
-        ):
-            if table:
-                connection.execute(statement, (json.dumps(list(_values(table))),))
+        _ENTRIES.run(connection, rows.entries)
+        _REQUESTS.run(connection, list(rows.requests.values()))
+        _CONSENTS.run(connection, list(rows.consents.values()))
+        _ATTESTATIONS.run(connection, list(rows.attestations.values()))
 
     def _sign(self, connection: sqlite3.Connection) -> None:
         self._tree.store_tiles(connection)
@@ -270,7 +265,3 @@ class GroupTransaction:
         known.update(dict.fromkeys(self._rows.attestations))
         for key in [key for key, _ in zip(known, range(len(known) - 65_536), strict=False)]:
             del known[key]
-
-
-def _values(table: Mapping[str, tuple[object, ...]]) -> Sequence[tuple[object, ...]]:
-    return list(table.values())

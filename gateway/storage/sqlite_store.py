@@ -71,7 +71,8 @@ class SqliteStore:
     async def close(self) -> None:
         """Finish what was submitted, then release the file."""
         await self._writer.close()
-        self._reader.close()
+        with self._reading:  # a thread may be in the middle of a read, and SQLite would not survive losing it there
+            self._reader.close()
         self._lock.release()
 
     # -- writer thread -------------------------------------------------------------------------------------------
@@ -245,22 +246,17 @@ class SqliteStore:
         size = self._head.size
         with self._reads() as connection:
             rows = connection.execute(
-                "SELECT idx, leaf, attestation FROM entry"
+                "SELECT idx, leaf ->> '$.time', attestation, leaf ->> '$.rung', leaf FROM entry"
                 " WHERE city = ? AND idx > coalesce((SELECT idx FROM report_cursor WHERE city = ?), -1) AND idx < ?"
                 " AND attestation IS NOT NULL ORDER BY idx LIMIT ?",
                 (city, city, size, limit),
             ).fetchall()
         uses = tuple(
-            UnreportedUse(index, attestation, stored_decision(leaf, index).rung, leaf.encode("ascii"))
-            for index, leaf, attestation in rows
+            UnreportedUse(index, at, attestation, rung, leaf.encode("ascii"))
+            for index, at, attestation, rung, leaf in rows
         )
         return Unreported(uses, uses[-1].index if len(uses) == limit else size - 1)
 
     async def acknowledge(self, city: CityId, index: int) -> None:
         """See ``ReportCursor``."""
         await self._index(Acknowledge(city, index))
-
-    def oldest_unreported_ms(self, city: CityId) -> int | None:
-        """See ``ReportCursor``."""
-        first = self.unreported(city, 1).uses
-        return stored_decision(first[0].entry.decode("ascii"), first[0].index).decided_at_ms if first else None

@@ -84,10 +84,10 @@ async def test_receipt_leads_to_its_checkpoint(store: SqliteStore, clock: FakeCl
 
 async def test_reports_wait_until_they_are_acknowledged(store: SqliteStore, clock: FakeClock) -> None:
     decisions = await record(store, *(draft(clock, number) for number in range(5)))
-    assert store.oldest_unreported_ms(FUZHOU) == clock.now_ms()
     first = store.unreported(FUZHOU, 3)
     assert [use.index for use in first.uses] == [decision.log_index for decision in decisions[:3]]
     assert first.uses[0].attestation_id == "attestation-consent-1"
+    assert (first.uses[0].decided_at_ms, first.uses[0].rung) == (clock.now_ms(), 1)
     assert store.unreported(XIAMEN, 3).uses == ()
     await store.acknowledge(FUZHOU, first.upto)
     rest = store.unreported(FUZHOU, 10)
@@ -95,7 +95,6 @@ async def test_reports_wait_until_they_are_acknowledged(store: SqliteStore, cloc
     await store.acknowledge(FUZHOU, rest.upto)
     await store.acknowledge(FUZHOU, 0)  # never moves back
     assert store.unreported(FUZHOU, 10).uses == ()
-    assert store.oldest_unreported_ms(FUZHOU) is None
 
 
 async def test_requests_are_forgotten_after_a_day(store: SqliteStore, clock: FakeClock) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator
@@ -73,8 +72,12 @@ def restore(run: Run, gateway: Gateway, source: Path) -> tuple[int, str]:
     return done.code, done.err
 
 
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def leftovers(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.name.startswith(f".{DATABASE}")]
+    return [name for name in names(folder) if name.startswith(f".{DATABASE}")]
 
 
 async def test_a_backup_of_a_running_gateway(run: Run, gateway: Gateway, tmp_path: Path) -> None:
@@ -217,7 +220,7 @@ async def test_a_damaged_database_gives_no_backup(run: Run, gateway: Gateway, tm
         connection.commit()
     done = run("backup", "--config", gateway.config, "--out", tmp_path / "backup.db")
     assert done.code == 4
-    assert os.listdir(tmp_path) == ["network"]
+    assert names(tmp_path) == ["network"]
 
 
 def test_nothing_to_back_up(run: Run, gateway: Gateway, tmp_path: Path) -> None:

@@ -200,7 +200,11 @@ def test_a_defect_shows_where_it_is_when_asked(
     from gateway.cli import main
 
     monkeypatch.setenv(TRACEBACK, "1")
-    monkeypatch.setattr("gateway.cli.policy.load", lambda _folder: {}["missing"])
+
+    def fails(_folder: Path) -> None:
+        raise KeyError
+
+    monkeypatch.setattr("gateway.cli.policy.load", fails)
     assert main(["policy", "check"]) == EXIT_REFUSED
     assert "Traceback" in capsys.readouterr().err
 

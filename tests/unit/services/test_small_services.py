@@ -1,0 +1,121 @@
+"""Refusals in the log, events, an operator's own receipts, the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from gateway.consentlog.entry import decode
+from gateway.consentlog.proof import LogProof
+from gateway.consentlog.trust import TrustPolicy
+from gateway.crypto.trusted import TrustedKeys
+from gateway.domain.ids import OperatorId
+from gateway.errors import Reason, TiergateError
+from gateway.services.attestation_cache import AttestationCache
+from gateway.services.limit_refusals import PER_OPERATOR_S, LogRefusals
+from gateway.services.list_scenarios import list_scenarios
+from gateway.services.read_log import ReadLog, size_of
+from gateway.services.take_event import TakeEvent
+from gateway.storage.sqlite_store import SqliteStore
+from tests.contract.store_samples import draft, record
+from tests.fakes.clock import FakeClock
+from tests.fakes.world import FUZHOU, LIBRARY, METRO, XIAMEN, World
+
+
+@dataclass
+class Room:
+    """A store with a world around it."""
+
+    clock: FakeClock
+    world: World
+    store: SqliteStore
+    keys: TrustedKeys
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> AsyncIterator[Room]:
+    clock = FakeClock()
+    world = World(clock.now_ms() // 1000)
+    store = SqliteStore(tmp_path / "gateway.db", world.log_key, clock)
+    await store.start("fujian")
+    yield Room(clock, world, store, world.trusted())
+    await store.close()
+
+
+def refusals_in(store: SqliteStore) -> int:
+    return sum(decode(raw).type == "refusal" for raw in store.entries(0, store.size()))
+
+
+async def test_over_asking_is_logged_once_a_minute(room: Room) -> None:
+    refusals = LogRefusals(clock=room.clock, store=room.store)
+    for _ in range(5):
+        await refusals.log(LIBRARY, "fuzhou-transit", Reason.SCENARIO_NOT_OPEN)
+    assert refusals_in(room.store) == 1
+    await refusals.log(LIBRARY, "fuzhou-scooter", Reason.SCENARIO_NOT_OPEN)
+    await refusals.log(METRO, "fuzhou-scooter", Reason.SCENARIO_NOT_OPEN)
+    room.clock.advance(PER_OPERATOR_S)
+    await refusals.log(LIBRARY, "fuzhou-transit", Reason.SCENARIO_NOT_OPEN)
+    assert refusals_in(room.store) == 4
+
+
+async def test_an_event_is_acknowledged_with_its_index_each_time(room: Room) -> None:
+    events = TakeEvent(clock=room.clock, keys=lambda: room.keys, store=room.store, cache=AttestationCache(10))
+    text = room.world.withdrawal("a" * 22)
+    first = await events.take(FUZHOU, text)
+    assert await events.take(FUZHOU, text) == first
+    assert decode(next(room.store.entries(first.log_index, first.log_index + 1))).type == "consent_withdrawn"
+
+
+async def test_an_event_of_another_city_is_refused(room: Room) -> None:
+    events = TakeEvent(clock=room.clock, keys=lambda: room.keys, store=room.store, cache=AttestationCache(10))
+    size = room.store.size()
+    for sender, text in (
+        (XIAMEN, room.world.withdrawal("a" * 22)),
+        (FUZHOU, "not.an.event"),
+        (FUZHOU, room.world.consent(uses=1)),
+    ):
+        with pytest.raises(TiergateError) as caught:
+            await events.take(sender, text)
+        assert caught.value.reason is Reason.EVENT_INVALID
+    assert room.store.size() == size
+
+
+async def test_an_operator_gets_receipts_of_its_own_decisions_alone(room: Room) -> None:
+    (decision,) = await record(room.store, draft(room.clock, 1))
+    reader = ReadLog(room.store)
+    entry, proof = reader.receipt(decision.log_index, LIBRARY)
+    trust = TrustPolicy.parse(f"log {room.world.log_key.verifier}\nquorum none\n".encode())
+    LogProof.parse(proof.encode()).verify(entry, trust)
+    assert decode(entry).text("id") == decision.id
+    for index, operator in (
+        (decision.log_index, METRO),
+        (0, LIBRARY),
+        (decision.log_index - 1, LIBRARY),
+        (10_000, LIBRARY),
+    ):
+        with pytest.raises(TiergateError) as caught:
+            reader.receipt(index, operator)
+        assert caught.value.reason is Reason.NOT_FOUND
+
+
+async def test_the_log_is_read_in_runs(room: Room) -> None:
+    await record(room.store, *(draft(room.clock, number) for number in range(700)))
+    reader = ReadLog(room.store)
+    runs = list(reader.runs(0, 0))
+    assert len(runs) > 1
+    assert [start for start, _ in runs] == [sum(len(run) for _, run in runs[:place]) for place in range(len(runs))]
+    assert [entry for _, run in runs for entry in run] == list(room.store.entries(0, room.store.size()))
+    size, hashes, entry, checkpoint = reader.inclusion(5, 0)
+    assert (size, entry) == (size_of(checkpoint), next(room.store.entries(5, 6)))
+    assert reader.inclusion(5, size)[1] == hashes
+    assert reader.consistency(3, 0)[0] == size
+
+
+def test_an_operator_sees_what_is_open_to_it(room: Room) -> None:
+    seen = [scenario.id for scenario in list_scenarios(room.world.bundle, LIBRARY, room.clock.now_ms())]
+    assert seen == ["xiamen-library"]
+    assert list_scenarios(room.world.bundle, OperatorId("nobody"), room.clock.now_ms()) == []
+    assert list_scenarios(room.world.bundle, LIBRARY, 0) == []

@@ -23,7 +23,7 @@ from gateway.cli.localnet.network import LocalNetwork
 from gateway.cli.localnet.plan import CITY_NAMES, Layout, Options
 from gateway.cli.localnet.processes import Processes
 from gateway.cli.localnet.provision import provision
-from gateway.errors import TiergateError
+from gateway.errors import Reason, TiergateError
 
 CHECKOUT = Path(__file__).parents[3]
 STATE = CHECKOUT / ".state"
@@ -75,11 +75,7 @@ def demo(*, as_json: bool) -> int:
         say(f"stopped by signal {stopped.number}; nothing is left running")
         return 128 + stopped.number
     except (TiergateError, OSError) as error:
-        detail = error.detail if isinstance(error, TiergateError) else str(error)
-        say(f"failed: {error}")
-        say(f"cause: {detail or type(error).__name__}")
-        say(f"remedy: look at the logs in {layout.base / 'logs'}, then run again")
-        return 1
+        return _failed(layout, error)
     shutil.rmtree(layout.base)
     if as_json:
         sys.stdout.write(json.dumps(told.document(), ensure_ascii=False, indent=1) + "\n")
@@ -115,10 +111,7 @@ def up() -> int:
         say("stopped; nothing is left running")
         return 0
     except (TiergateError, OSError) as error:
-        say(f"failed: {error}")
-        say(f"cause: {error.detail if isinstance(error, TiergateError) else error}")
-        say(f"remedy: look at the logs in {layout.base / 'logs'}, then run again")
-        return 1
+        return _failed(layout, error)
 
 
 def _start(layout: Layout, options: Options, processes: Processes) -> LocalNetwork:
@@ -130,6 +123,17 @@ def _start(layout: Layout, options: Options, processes: Processes) -> LocalNetwo
     local = LocalNetwork(network, processes)
     local.start()
     return local
+
+
+def _failed(layout: Layout, error: TiergateError | OSError) -> int:
+    if isinstance(error, TiergateError):
+        # INTERNAL's public sentence is for callers far away; here the detail is the whole story
+        public = "" if error.reason is Reason.INTERNAL else f"{error}: "
+        say(f"failed: {public}{error.detail}")
+    else:
+        say(f"failed: {error}")
+    say(f"remedy: look at the logs in {layout.base / 'logs'}, mend the cause, and run again")
+    return 1
 
 
 def _alive(marker: Path) -> bool:

@@ -25,7 +25,7 @@ from gateway.storage.sqlite_store import SqliteStore
 _GROUP = 500
 _SPAN_MS = 80 * 86_400_000
 _DAY_MS = 86_400_000
-_ATTESTATION = b"a" * 650  # as long as a real one
+_ATTESTATION = "a" * 650  # as long as a real one
 _CONSENT_EVERY = 20
 
 

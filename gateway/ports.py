@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from gateway.domain.decision import Decision
@@ -41,10 +41,15 @@ def request_key(operator: OperatorId, request_id: RequestId) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class AttestationRecord:
-    """A verified attestation as kept beside the log: its id (``jti``) and its exact bytes (JWS compact)."""
+    """A verified attestation as kept beside the log: its id (``jti``) and its exact characters (JWS compact)."""
 
     id: str
-    jws: bytes
+    jws: str
+    digest: bytes = field(init=False)
+    """SHA-256 of the characters: 32 bytes."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "digest", hashlib.sha256(self.jws.encode("ascii")).digest())
 
 
 @dataclass(frozen=True, slots=True)

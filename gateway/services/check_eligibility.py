@@ -205,7 +205,7 @@ class CheckEligibility:
         attestation = self._verified_attestation(check, answer)
         check.live = LiveAttestation(
             attestation,
-            AttestationRecord(attestation.id, answer.encode("ascii")),
+            AttestationRecord(attestation.id, answer),
             asked_at + (attestation.expires_at - attestation.issued_at),
         )
         if token.uses is None:

@@ -8,17 +8,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import secrets
 import sqlite3
 from collections.abc import Sequence
 
 from gateway.consentlog.checkpoint import Checkpoint
-from gateway.consentlog.entry import VERSION, Value, encode
+from gateway.consentlog.entry import VERSION, Value, encode, encode_decision
 from gateway.consentlog.note import SignerKey, sign_note
-from gateway.domain.decision import Decision, Outcome
+from gateway.domain.decision import Decision
 from gateway.errors import Reason, TiergateError
 from gateway.ports import ConsentEvent, DecisionDraft
 from gateway.sqlite.rows import RowInsert
@@ -169,31 +167,26 @@ class GroupTransaction:
         return state
 
     def _append_decision(self, draft: DecisionDraft, consent: ConsentState, rung: int) -> Decision:
-        salt = os.urandom(32)
+        random = os.urandom(48)
+        salt, identifier = random[:32], random[32:].hex()
         attestation = draft.attestation
-        identifier = secrets.token_hex(16)
-        leaf = encode(
-            {
-                "v": VERSION,
-                "type": "decision",
-                "time": draft.decided_at_ms,
-                "id": identifier,
-                "city": draft.city,
-                "operator": draft.operator,
-                "scenario": draft.scenario,
-                "bundle": draft.bundle,
-                "consent": consent.index or 0,
-                "token": commitment(consent.secret, draft.token_hash),
-                "attestation": commitment(salt, hashlib.sha256(attestation.jws).digest()),
-                "outcome": Outcome.of(rung).value,
-                "rung": rung,
-                "valid_until": draft.valid_until_ms,
-            }
+        leaf = encode_decision(
+            time=draft.decided_at_ms,
+            decision_id=identifier,
+            city=draft.city,
+            operator=draft.operator,
+            scenario=draft.scenario,
+            bundle=draft.bundle,
+            consent=consent.index or 0,
+            token=commitment(consent.secret, draft.token_hash),
+            attestation=commitment(salt, attestation.digest),
+            rung=rung,
+            valid_until=draft.valid_until_ms,
         )
-        index = self._tree.append(leaf)
-        self._rows.entries.append((index, leaf.decode("ascii"), draft.city, attestation.id, salt.hex()))
+        index = self._tree.append(leaf.encode("ascii"))
+        self._rows.entries.append((index, leaf, draft.city, attestation.id, salt.hex()))
         if attestation.id not in self._known_attestations:
-            self._rows.attestations[attestation.id] = (attestation.id, attestation.jws.decode("ascii"))
+            self._rows.attestations[attestation.id] = (attestation.id, attestation.jws)
         return Decision(
             identifier, draft.operator, draft.city, draft.scenario, draft.bundle, rung, draft.decided_at_ms,
             draft.valid_until_ms, index,

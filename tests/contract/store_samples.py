@@ -69,7 +69,7 @@ def draft(clock: FakeClock, number: int, *, consent: str = "consent-1", rung: in
         token_hash=token_hash,
         bound="operator",
         consent_expires_s=now // 1000 + 86_400,
-        attestation=AttestationRecord(f"attestation-{consent}", b"synthetic.attestation.bytes"),
+        attestation=AttestationRecord(f"attestation-{consent}", "synthetic.attestation.bytes"),
     )
 
 

@@ -8,7 +8,7 @@ import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.consentlog.entry import MAX_ENTRY_BYTES, SCHEMAS, VERSION, Value, decode, encode
+from gateway.consentlog.entry import MAX_ENTRY_BYTES, SCHEMAS, VERSION, Value, decode, encode, encode_decision
 from gateway.errors import Reason, TiergateError
 from tests.unit.consentlog.samples import decision, entry, genesis, published, refusal, registered, withdrawn
 
@@ -184,3 +184,26 @@ def test_fields_are_read_by_kind() -> None:
         read.text("rung")
     with pytest.raises(KeyError):
         read.number("city")
+
+
+def test_the_short_way_to_a_decision_gives_the_same_bytes() -> None:
+    fields: dict[str, str | int] = {
+        "time": 1_793_491_200_000, "decision_id": "0" * 32, "city": "fuzhou", "operator": "xiamen-library",
+        "scenario": "xiamen-library", "bundle": "a" * 64, "consent": 7, "token": "b" * 64, "attestation": "c" * 64,
+        "rung": 0, "valid_until": 1_793_491_500_000,
+    }  # fmt: skip
+    for rung, outcome in ((0, "ordinary"), (2, "entitled")):
+        named = {("id" if name == "decision_id" else name): value for name, value in fields.items()}
+        whole = encode({"v": 1, "type": "decision", **named, "rung": rung, "outcome": outcome})
+        assert encode_decision(**{**fields, "rung": rung}).encode() == whole  # type: ignore[arg-type]  # by name
+
+
+@pytest.mark.parametrize("change", [{"city": 'x","v":1,"y":"'}, {"rung": 4}, {"time": -1}, {"decision_id": "0" * 31}])
+def test_the_short_way_refuses_what_breaks_the_schema(change: dict[str, str | int]) -> None:
+    fields: dict[str, str | int] = {
+        "time": 1, "decision_id": "0" * 32, "city": "fuzhou", "operator": "o", "scenario": "s", "bundle": "a" * 64,
+        "consent": 7, "token": "b" * 64, "attestation": "c" * 64, "rung": 0, "valid_until": 2,
+    }  # fmt: skip
+    with pytest.raises(TiergateError) as caught:
+        encode_decision(**{**fields, **change})  # type: ignore[arg-type]  # by name
+    assert caught.value.reason is Reason.INTERNAL

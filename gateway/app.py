@@ -18,6 +18,7 @@ from gateway.clock import SystemClock
 from gateway.config import PREFIX, GatewayConfig
 from gateway.consentlog.note import SignerKey
 from gateway.crypto.trusted import TrustedKeys
+from gateway.domain.directory import Endpoint
 from gateway.domain.ids import CityId
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.observability import MetricsEndpoint, configure_logging, new_registry
@@ -36,7 +37,7 @@ from gateway.services.take_event import TakeEvent
 from gateway.settings import read_settings
 from gateway.storage.sqlite_store import SqliteStore
 from gateway.transport.access import GATEWAY_ACCESS
-from gateway.transport.channel import open_channel
+from gateway.transport.channel import PeerChannel, open_channel
 from gateway.transport.identity import Callers
 from gateway.transport.server import Server, ServerLimits, ServiceBinding, build_server
 from gateway.transport.tls import CertificateFiles, WatchedCertificate
@@ -75,14 +76,10 @@ class Gateway:
 
     def _wire(self) -> None:
         config, clock, store = self.config, self.clock, self.store
-        self._channels = {
-            city: open_channel(peer.endpoint, self.certificate)
-            for city, peer in self._installed.directory.cities.items()
-        }
-        self.cities = {
-            city: CityPeerClient(channel, deadline_s=config.limits.city_deadline_s)
-            for city, channel in self._channels.items()
-        }
+        self._channels: dict[CityId, PeerChannel] = {}
+        self._dialled: dict[CityId, Endpoint] = {}
+        self.cities: dict[CityId, CityPeerClient] = {}
+        self._dial()
         self.cache = AttestationCache(config.limits.attestations)
         self.reporter = ReportUses(clock=clock, log=store, cursor=store, cities=self.cities, alarm=self._report_failed)
         self.checks = CheckEligibility(
@@ -99,6 +96,20 @@ class Gateway:
         size.set_function(store.size)
         live = Gauge("tiergate_live_attestations", "Attestations held in memory.", registry=self.registry)
         live.set_function(lambda: len(self.cache))
+
+    def _dial(self) -> list[PeerChannel]:
+        """Open channels to cities that are new or have moved; returns those of others, to be closed."""
+        peers = self._installed.directory.cities
+        outdated = [city for city, at in self._dialled.items() if city not in peers or peers[city].endpoint != at]
+        dropped = [self._channels.pop(city) for city in outdated]
+        for city in outdated:
+            del self._dialled[city], self.cities[city]
+        for city, peer in peers.items():
+            if city not in self._channels:
+                self._dialled[city] = peer.endpoint
+                channel = self._channels[city] = open_channel(peer.endpoint, self.certificate)
+                self.cities[city] = CityPeerClient(channel, deadline_s=self.config.limits.city_deadline_s)
+        return dropped
 
     def build(self) -> Server:
         """The server, not yet started. Needs a running event loop."""
@@ -156,6 +167,9 @@ class Gateway:
             log.warning("reload refused", reason=error.reason.value, detail=error.detail)
             return
         self._installed, self._keys = installed, keys
+        self.cache.clear()  # a key that the new directory has removed must vouch for nothing more
+        for channel in self._dial():
+            await channel.close(self.config.limits.city_deadline_s)
         log.info("reloaded", digest=installed.bundle.digest, directory_version=installed.directory.version)
 
     async def stop(self) -> None:

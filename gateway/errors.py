@@ -48,6 +48,7 @@ class Reason(StrEnum):
     # a peer, the platform or this process cannot answer now
     HOME_CITY_UNAVAILABLE = "HOME_CITY_UNAVAILABLE"
     PLATFORM_UNAVAILABLE = "PLATFORM_UNAVAILABLE"
+    RULES_OUT_OF_FORCE = "RULES_OUT_OF_FORCE"
     LOG_UNAVAILABLE = "LOG_UNAVAILABLE"
     BUSY = "BUSY"
     SHUTTING_DOWN = "SHUTTING_DOWN"
@@ -123,6 +124,9 @@ CATALOGUE: dict[Reason, CatalogueEntry] = {
         "UNAVAILABLE", "The home city cannot answer now; apply the base offer and retry after the given time."
     ),
     Reason.PLATFORM_UNAVAILABLE: CatalogueEntry("UNAVAILABLE", "The city's score platform cannot answer now."),
+    Reason.RULES_OUT_OF_FORCE: CatalogueEntry(
+        "UNAVAILABLE", "The gateway's policies or directory have run out; apply the base offer and retry later."
+    ),
     Reason.LOG_UNAVAILABLE: CatalogueEntry(
         "UNAVAILABLE", "The consent log cannot take an entry now; no answer is given."
     ),

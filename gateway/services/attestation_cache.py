@@ -30,13 +30,14 @@ class AttestationCache:
         self._limit = limit
         self._live: dict[Key, LiveAttestation] = {}
         self._epochs: dict[CityId, int] = {}
+        self._cleared = 0
 
     def __len__(self) -> int:
         return len(self._live)
 
     def epoch(self, city: CityId) -> int:
         """Number of flushes of a city so far; taken before the city is asked and given back to ``put``."""
-        return self._epochs.get(city, 0)
+        return self._cleared + self._epochs.get(city, 0)
 
     def get(self, key: Key, monotonic: float, now_s: float) -> LiveAttestation | None:
         """The entry while it lives on both clocks: a wall clock set back must not lengthen a life."""
@@ -57,7 +58,12 @@ class AttestationCache:
             del self._live[next(iter(self._live))]
         self._live[key] = live
 
+    def clear(self) -> None:
+        """Drop everything: the keys or rules that it was verified under may no longer hold."""
+        self._cleared += 1
+        self._live = {}
+
     def flush(self, city: CityId) -> None:
         """Drop every entry of a city (a correction names no person)."""
-        self._epochs[city] = self.epoch(city) + 1
+        self._epochs[city] = self._epochs.get(city, 0) + 1
         self._live = {key: live for key, live in self._live.items() if live.attestation.issuer != city}

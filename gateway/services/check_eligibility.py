@@ -40,6 +40,7 @@ from gateway.services.attestation_cache import AttestationCache, LiveAttestation
 from gateway.services.check import Check, CheckAnswer, CheckQuestion
 
 RETRY_AFTER_S = 5.0
+OUT_OF_FORCE_RETRY_S = 60.0
 
 
 class CheckEligibility:
@@ -143,8 +144,12 @@ class CheckEligibility:
         """Steps 3 to 7 as far as they need nobody else."""
         now_s = now_ms / 1000
         bundle, keys = self._bundle(), self._keys()
+        day = self._today(now_ms)
+        if day > bundle.expires or now_s >= keys.directory.expires:
+            # what has run out must not go on deciding: a rule may have been dropped, a key removed
+            raise TiergateError(Reason.RULES_OUT_OF_FORCE, retry_after_s=OUT_OF_FORCE_RETRY_S)
         token = keys.consents.verify(question.token, operator=question.operator, now_s=now_s)
-        scenario = bundle.scenario_for(question.scenario, question.operator, self._today(now_ms))
+        scenario = bundle.scenario_for(question.scenario, question.operator, day)
         if token.scenarios.get(scenario.id) != scenario.purpose:
             raise TiergateError(Reason.TOKEN_SCENARIO_NOT_COVERED)
         limits = scenario.consent

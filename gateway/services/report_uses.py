@@ -20,6 +20,7 @@ MAX_LAG_S = 300
 RUN = 256
 PAUSE_S = 2.0
 MAX_PAUSE_S = 30.0
+LOOK_FOR_CITIES_S = 10.0
 CALM_PAUSE_S = 0.2
 CALM_LAG_S = 20
 _SKIP = 4096  # other cities' entries to pass before the cursor is moved for nothing else
@@ -82,14 +83,18 @@ class ReportUses:
         return city not in self._late
 
     async def run(self) -> None:
-        """Report until cancelled."""
+        """Report until cancelled. A city that comes into the directory is taken up, one that leaves it is dropped."""
+        running: dict[CityId, asyncio.Task[None]] = {}
         async with asyncio.TaskGroup() as tasks:
-            for city in self._cities:
-                tasks.create_task(self._run_city(city))
+            while True:
+                for city in self._cities:
+                    if city not in running or running[city].done():
+                        running[city] = tasks.create_task(self._run_city(city))
+                await self._sleep(LOOK_FOR_CITIES_S)
 
     async def _run_city(self, city: CityId) -> None:
         pause = PAUSE_S
-        while True:
+        while city in self._cities:
             try:
                 pause = await self.report_once(city)
             except TiergateError as error:
@@ -102,14 +107,15 @@ class ReportUses:
 
         While the oldest is younger than ``CALM_LAG_S`` the runs keep a distance: checks come first.
         """
-        run = await asyncio.to_thread(self._next, city)
+        receiver = self._cities[city]
+        run = await asyncio.to_thread(self._next, city, receiver)
         age_s = 0.0 if run.oldest_ms is None else (self._clock.now_ms() - run.oldest_ms) / 1000
         (self._late.add if age_s > MAX_LAG_S else self._late.discard)(city)
         if not run.message:
             if run.last - self._reported.get(city, 0) > _SKIP:
                 await self._acknowledge(city, run.last)
             return PAUSE_S
-        held = await self._cities[city].deliver(run.message)
+        held = await receiver.deliver(run.message)
         await self._acknowledge(city, min(held, run.last))
         if not run.full:
             return PAUSE_S
@@ -119,12 +125,12 @@ class ReportUses:
         await self._cursor.acknowledge(city, index)
         self._reported[city] = index
 
-    def _next(self, city: CityId) -> _Run:
+    def _next(self, city: CityId, receiver: ReportReceiver) -> _Run:
         """Read, prove and encode the next run: everything that takes time, in one go and off the event loop."""
         run = self._cursor.unreported(city, RUN)
         if not run.uses:
             return _Run(None, run.upto, full=False, message=b"")
         receipts = self._log.receipts([use.index for use in run.uses])
         proved = [ProvedUse(use, receipt) for use, receipt in zip(run.uses, receipts, strict=True)]
-        message = self._cities[city].encode(proved)
+        message = receiver.encode(proved)
         return _Run(run.uses[0].decided_at_ms, run.uses[-1].index, full=len(run.uses) == RUN, message=message)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -158,3 +160,31 @@ async def test_illustrative_concordance_marks_the_answer(bench: Bench) -> None:
     answer = await bench.check(bench.world.consent(uses=1))
     home = bench.world.bundle.concordances[FUZHOU]
     assert answer.illustrative == (bench.world.bundle.scenarios[XIAMEN_LIBRARY].illustrative or home.illustrative)
+
+
+async def test_a_directory_that_has_run_out_decides_nothing(bench: Bench) -> None:
+    token = bench.world.consent(uses=1)
+    bench.clock.advance(bench.world.directory.expires - bench.clock.now_ms() // 1000)
+    error = await refused(bench, Reason.RULES_OUT_OF_FORCE, token, proof="")
+    assert error.retry_after_s
+
+
+async def test_a_bundle_that_has_run_out_decides_nothing(bench: Bench) -> None:
+    token = bench.world.consent(uses=1)
+    day = datetime.fromtimestamp(bench.clock.now_ms() / 1000, UTC).date()
+    bench.world.bundle = replace(bench.world.bundle, expires=day)
+    await bench.check(token)
+    bench.world.bundle = replace(bench.world.bundle, expires=day - timedelta(days=1))
+    await refused(bench, Reason.RULES_OUT_OF_FORCE, token, number=2)
+
+
+async def test_nothing_cached_outlives_a_change_of_keys_or_rules(bench: Bench) -> None:
+    token = bench.world.consent()
+    await bench.check(token, 1)
+    bench.cache.clear()
+    await bench.check(token, 2)
+    assert len(bench.city.asked) == 2
+    bench.city.during = bench.cache.clear
+    bench.cache.clear()
+    await bench.check(token, 3)
+    assert len(bench.cache) == 0

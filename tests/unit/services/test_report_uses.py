@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from gateway.errors import Reason, TiergateError
 from gateway.services.report_uses import (
     CALM_LAG_S,
     CALM_PAUSE_S,
+    LOOK_FOR_CITIES_S,
     MAX_LAG_S,
     MAX_PAUSE_S,
     PAUSE_S,
@@ -77,6 +79,8 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     pauses: list[float] = []
 
     async def sleep(seconds: float) -> None:
+        if seconds == LOOK_FOR_CITIES_S:
+            await asyncio.Event().wait()
         pauses.append(seconds)
         if len(pauses) == 6:
             raise StopError

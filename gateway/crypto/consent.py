@@ -155,8 +155,11 @@ def issue_consent(key: PrivateKey, kid: str, token: ConsentToken) -> tuple[str, 
 
 
 def new_id() -> str:
-    """128 random bits, base64url (22 characters)."""
-    return b64url(secrets.token_bytes(16))
+    """128 random bits, base64url (22 characters), never with a leading hyphen: a shell would take it for an option."""
+    while True:
+        drawn = b64url(secrets.token_bytes(16))
+        if not drawn.startswith("-"):
+            return drawn
 
 
 class ConsentVerifier:

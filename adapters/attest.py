@@ -22,7 +22,7 @@ from adapters.consult import Platform
 from adapters.custody import CityKeys
 from adapters.question import Examined, Question, coarse, examine
 from adapters.reference import Reference
-from adapters.store.attestations import Attest, require_same, require_uses
+from adapters.store.attestations import Asked, Attest, require_same, require_uses
 from adapters.store.city_store import CityStore
 from gateway.crypto.attestation import MAX_LIFETIME_S, Attestation, request_binding
 from gateway.errors import Reason, TiergateError
@@ -110,7 +110,7 @@ class Attester:
         examined = examine(question, reference, now_s)
         concordance = reference.concordance(now_s)
         token = examined.token
-        found = self._store.standing(examined.request, token.id, token.hash)
+        found = self._store.standing(Asked(examined.request, token.id, token.hash))
         require_same(found.known, examined.body)
         if found.known is None and examined.stale is not None:
             raise examined.stale

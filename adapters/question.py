@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from adapters.clock import DAY_S, utc_day
 from adapters.reference import Reference
-from gateway.crypto.consent import ConsentToken
+from gateway.crypto.consent import ConsentToken, require_covered
 from gateway.domain.ids import BundleDigest, OperatorId, RequestId, ScenarioId
 from gateway.domain.scenario import Scenario, TimeGrain
 from gateway.errors import Reason, TiergateError
@@ -49,9 +49,7 @@ def examine(question: Question, reference: Reference, now_s: float) -> Examined:
         raise TiergateError(Reason.BUNDLE_MISMATCH, "asked under another bundle than the one loaded")
     token = reference.consents.verify(question.token, operator=question.operator, now_s=now_s)
     scenario = reference.bundle.scenario_for(question.scenario, question.operator, utc_day(now_s))
-    if token.scenarios.get(scenario.id) != scenario.purpose:
-        raise TiergateError(Reason.TOKEN_SCENARIO_NOT_COVERED)
-    _within_limits(token, scenario)
+    require_covered(token, scenario)
     stale: TiergateError | None = None
     try:
         reference.proofs.verify(question.proof, token, scenario=scenario.id, now_s=now_s)
@@ -66,19 +64,6 @@ def examine(question: Question, reference: Reference, now_s: float) -> Examined:
         body=hashlib.sha256(token.hash + scenario.id.encode()).digest(),
         stale=stale,
     )
-
-
-def _within_limits(token: ConsentToken, scenario: Scenario) -> None:
-    """The city signed within the limits of its day; a bundle that has become stricter since counts now."""
-    limits = scenario.consent
-    # a lifetime is rounded up to whole minutes, so the limit gives way by one
-    if token.expires_at - token.issued_at > limits.max_lifetime_s + 60:
-        raise TiergateError(Reason.TOKEN_TOO_LONG_LIVED)
-    if token.uses is None:
-        if not limits.unlimited:
-            raise TiergateError(Reason.TOKEN_TOO_LONG_LIVED, "the scenario allows counted tokens alone")
-    elif token.uses > limits.max_uses:
-        raise TiergateError(Reason.TOKEN_TOO_LONG_LIVED, "more uses than the scenario allows")
 
 
 def coarse(at_s: int, grain: TimeGrain) -> int:

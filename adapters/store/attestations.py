@@ -1,24 +1,47 @@
-"""The transaction of one attestation: state, count, request and journal, decided together."""
+"""The transaction of attestations: state, counts, requests and journal, decided together for a whole group.
+
+Each step of a SQLite statement gives up the interpreter lock, and a thread that wants it back from a busy event loop
+waits; so a group is read by one statement and written by three, however many attestations it holds.
+"""
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from gateway.crypto.attestation import Attestation
 from gateway.crypto.consent import new_id
 from gateway.domain.ids import BundleDigest, ResidentRef
 from gateway.errors import Reason, TiergateError
 
-# one statement, so that the reader sees one moment, and takes SQLite's locks once
-_STANDING = (
-    "SELECT r.body, r.bundle, r.rung, r.attestation, r.expires_at,"
-    " CASE WHEN c.withdrawn_at_ms IS NULL THEN c.resident END, COALESCE(t.spent, 0) FROM (SELECT 1)"
-    " LEFT JOIN requests AS r ON r.key = ?"
-    " LEFT JOIN consents AS c ON c.id = ? AND c.token_hash = ?"
-    " LEFT JOIN tallies AS t ON t.token_hash = ?"
-)
+# JSON has no bytes: digests, 32 bytes each, are cut out of one long value by the number of their row.
+_STANDING = """
+    SELECT json_group_array(json_array(
+        hex(r.body), r.bundle, r.rung, r.attestation, r.expires_at,
+        CASE WHEN c.withdrawn_at_ms IS NULL THEN c.resident END, COALESCE(t.spent, 0)))
+    FROM json_each(?1) AS asked
+    LEFT JOIN requests AS r ON r.key = substr(?2, 64 * asked.key + 1, 32)
+    LEFT JOIN tallies AS t ON t.token_hash = substr(?2, 64 * asked.key + 33, 32)
+    LEFT JOIN consents AS c ON c.token_hash = substr(?2, 64 * asked.key + 33, 32) AND c.id = asked.value"""
+_WRITE_TALLIES = """
+    INSERT INTO tallies (token_hash, spent)
+    SELECT substr(?2, 32 * key + 1, 32), value FROM json_each(?1) WHERE true
+    ON CONFLICT (token_hash) DO UPDATE SET spent = excluded.spent"""
+_WRITE_REQUESTS = """
+    INSERT INTO requests (key, body, bundle, rung, attestation, expires_at, keep_until)
+    SELECT substr(?2, 64 * key + 1, 32), substr(?2, 64 * key + 33, 32), value ->> 0, value ->> 1, value ->> 2,
+        value ->> 3, value ->> 4
+    FROM json_each(?1) WHERE true
+    ON CONFLICT (key) DO UPDATE SET bundle = excluded.bundle, rung = excluded.rung,
+        attestation = excluded.attestation, expires_at = excluded.expires_at"""
+_WRITE_JOURNAL = """
+    INSERT INTO attestations (request, bundle, rung, id, consent_id, operator, scenario, at)
+    SELECT substr(?2, 64 * key + 1, 32), value ->> 0, value ->> 1, value ->> 5, value ->> 6, value ->> 7, value ->> 8,
+        value ->> 9
+    FROM json_each(?1)"""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -45,14 +68,27 @@ class Standing:
     spent: int
 
 
-def standing(connection: sqlite3.Connection, request: bytes, consent_id: str, token_hash: bytes) -> Standing:
-    """The state of the question's request, consent and count."""
-    found = connection.execute(_STANDING, (request, consent_id, token_hash, token_hash)).fetchone()
-    return Standing(
-        known=None if found[0] is None else KnownRequest(found[0], BundleDigest(found[1]), *found[2:5]),
-        resident=None if found[5] is None else ResidentRef(found[5]),
-        spent=found[6],
-    )
+class Asked(NamedTuple):
+    """What one question is looked up by: SHA-256 of the request, the consent's id, the token's hash."""
+
+    request: bytes
+    consent_id: str
+    token_hash: bytes
+
+
+def standings(connection: sqlite3.Connection, asked: Sequence[Asked]) -> list[Standing]:
+    """The state of each question's request, consent and count, at one moment and by one statement."""
+    consents = json.dumps([item.consent_id for item in asked])
+    digests = b"".join([item.request + item.token_hash for item in asked])
+    (found,) = connection.execute(_STANDING, (consents, digests)).fetchone()
+    return [
+        Standing(
+            known=KnownRequest(bytes.fromhex(body), BundleDigest(bundle), rung, attestation, end) if body else None,
+            resident=None if resident is None else ResidentRef(resident),
+            spent=spent,
+        )
+        for body, bundle, rung, attestation, end, resident, spent in json.loads(found)
+    ]
 
 
 def require_same(known: KnownRequest | None, body: bytes) -> None:
@@ -92,46 +128,71 @@ class Attest:
         Withdrawal, other uses and repeats are settled here, in the order of commits. Raises REQUEST_CONFLICT or
         USES_EXHAUSTED.
         """
-        draft = self.draft
-        found = standing(connection, self.request, self.consent_id, draft.token_hash)
-        require_same(found.known, self.body)
-        require_uses(found.known, self.uses, found.spent)
-        active = found.resident is not None
-        if found.known is not None and found.known.stands(draft.bundle, draft.issued_at):
-            if active or found.known.rung == 0:
-                return found.known.attestation
-        elif self.rung is None:
+        (result,) = attest_all(connection, [self])
+        if isinstance(result, TiergateError):
+            raise result
+        return result
+
+
+def attest_all(connection: sqlite3.Connection, operations: Sequence[Attest]) -> list[str | TiergateError | None]:
+    """What ``run`` of each gives or raises, in order: each sees what those before it did."""
+    found = standings(connection, [Asked(item.request, item.consent_id, item.draft.token_hash) for item in operations])
+    group = _Group()
+    results: list[str | TiergateError | None] = []
+    for operation, state in zip(operations, found, strict=True):
+        try:
+            results.append(group.attest(operation, state))
+        except TiergateError as error:
+            results.append(error)
+    group.write(connection)
+    return results
+
+
+class _Group:
+    """What a group has decided so far, to be written at its end; every error is raised before anything is noted."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, KnownRequest] = {}
+        self._spent: dict[bytes, int] = {}
+        self._rows: list[tuple[str | int, ...]] = []
+        self._digests: list[bytes] = []
+
+    def attest(self, asked: Attest, before: Standing) -> str | None:
+        """See ``Attest.run``. ``before``: what stood when the group began."""
+        draft = asked.draft
+        known = self._known.get(asked.request, before.known)
+        spent = self._spent.get(draft.token_hash, before.spent)
+        require_same(known, asked.body)
+        require_uses(known, asked.uses, spent)
+        active = before.resident is not None
+        if known is not None and known.stands(draft.bundle, draft.issued_at):
+            if active or known.rung == 0:
+                return known.attestation
+        elif asked.rung is None:
             return None
-        rung = (self.rung or 0) if active else 0
+        rung = (asked.rung or 0) if active else 0
         attestation = replace(draft, id=new_id(), rung=rung)
-        signed = self.sign(attestation)
-        if found.known is None and self.uses is not None:
-            connection.execute(
-                "INSERT INTO tallies (token_hash, spent) VALUES (?,1)"
-                " ON CONFLICT (token_hash) DO UPDATE SET spent = spent + 1",
-                (draft.token_hash,),
-            )
-        connection.execute(
-            "INSERT INTO requests (key, body, bundle, rung, attestation, expires_at, keep_until) VALUES (?,?,?,?,?,?,?)"
-            " ON CONFLICT (key) DO UPDATE SET bundle = excluded.bundle, rung = excluded.rung,"
-            " attestation = excluded.attestation, expires_at = excluded.expires_at",
-            (self.request, self.body, draft.bundle, rung, signed, draft.expires_at, self.keep_until),
-        )
-        connection.execute(
-            "INSERT INTO attestations (id, consent_id, operator, scenario, bundle, rung, at, request)"
-            " VALUES (?,?,?,?,?,?,?,?)",
+        signed = asked.sign(attestation)
+        if known is None and asked.uses is not None:
+            self._spent[draft.token_hash] = spent + 1
+        self._known[asked.request] = KnownRequest(asked.body, draft.bundle, rung, signed, draft.expires_at)
+        self._digests += asked.request, asked.body
+        self._rows.append(
             (
-                attestation.id,
-                self.consent_id,
-                draft.operator,
-                draft.scenario,
-                draft.bundle,
-                rung,
-                self.journal_at,
-                self.request,
-            ),
-        )
+                draft.bundle, rung, signed, draft.expires_at, asked.keep_until, attestation.id, asked.consent_id,
+                draft.operator, draft.scenario, asked.journal_at,
+            )
+        )  # fmt: skip
         return signed
+
+    def write(self, connection: sqlite3.Connection) -> None:
+        """Write what was decided."""
+        if self._spent:
+            connection.execute(_WRITE_TALLIES, (json.dumps(list(self._spent.values())), b"".join(self._spent)))
+        if self._rows:
+            rows = (json.dumps(self._rows), b"".join(self._digests))
+            connection.execute(_WRITE_REQUESTS, rows)
+            connection.execute(_WRITE_JOURNAL, rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,9 +84,9 @@ class CityStore:
         """
         return cast("Result", await self._writer.submit(operation))
 
-    def standing(self, request: bytes, consent_id: str, token_hash: bytes) -> attestations.Standing:
+    def standing(self, asked: attestations.Asked) -> attestations.Standing:
         """What is known of one question now; the transaction has the last word."""
-        return self._read(attestations.standing, request, consent_id, token_hash)
+        return self._read(attestations.standings, [asked])[0]
 
     def consents_of(self, resident: ResidentRef, limit: int) -> list[consents.ListedConsent]:
         """A resident's consents, newest first."""

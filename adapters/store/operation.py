@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
+from adapters.store.attestations import Attest, attest_all
 from gateway.errors import Reason, TiergateError
 
 Result_co = TypeVar("Result_co", covariant=True)
@@ -20,14 +22,21 @@ class Operation(Protocol[Result_co]):
 
 
 def apply(connection: sqlite3.Connection, operations: Sequence[Operation[Any]]) -> list[Any]:
-    """Run a group, one by one, each seeing what those before it wrote."""
+    """Run a group in order, each seeing what those before it wrote; attestations that follow each other, together."""
     results: list[Any] = []
-    for operation in operations:
-        changes = connection.total_changes
-        try:
-            results.append(operation.run(connection))
-        except TiergateError as error:
-            if connection.total_changes != changes:  # half a write: the whole group must go
-                raise TiergateError(Reason.INTERNAL, "an operation failed after its first change") from error
-            results.append(error)
+    for kind, run in itertools.groupby(operations, type):
+        if kind is Attest:
+            results += attest_all(connection, list(run))
+        else:
+            results += [_apply_one(connection, operation) for operation in run]
     return results
+
+
+def _apply_one(connection: sqlite3.Connection, operation: Operation[Any]) -> Any:
+    changes = connection.total_changes
+    try:
+        return operation.run(connection)
+    except TiergateError as error:
+        if connection.total_changes != changes:  # half a write: the whole group must go
+            raise TiergateError(Reason.INTERNAL, "an operation failed after its first change") from error
+        return error

@@ -17,6 +17,7 @@ from typing import Any
 from gateway.crypto import jws
 from gateway.crypto.keys import KeyRing, PrivateKey, b64url
 from gateway.domain.ids import SLUG, CityId, OperatorId, ScenarioId
+from gateway.domain.scenario import Scenario
 from gateway.errors import Reason, TiergateError
 
 TYP = "consent+jwt"
@@ -160,6 +161,22 @@ def new_id() -> str:
         drawn = b64url(secrets.token_bytes(16))
         if not drawn.startswith("-"):
             return drawn
+
+
+def require_covered(token: ConsentToken, scenario: Scenario) -> None:
+    """Return if ``token`` names ``scenario`` for its purpose and keeps within its limits, as they are now.
+
+    The city signed within the limits of its day; a bundle that has become stricter since counts. Raises
+    TOKEN_SCENARIO_NOT_COVERED or TOKEN_TOO_LONG_LIVED.
+    """
+    if token.scenarios.get(scenario.id) != scenario.purpose:
+        raise TiergateError(Reason.TOKEN_SCENARIO_NOT_COVERED)
+    limits = scenario.consent
+    # a lifetime is rounded up to whole minutes, so the limit gives way by one
+    if token.expires_at - token.issued_at > limits.max_lifetime_s + 60:
+        raise TiergateError(Reason.TOKEN_TOO_LONG_LIVED)
+    if limits.max_uses < token.uses if token.uses is not None else not limits.unlimited:
+        raise TiergateError(Reason.TOKEN_TOO_LONG_LIVED, "more uses than the scenario allows")
 
 
 class ConsentVerifier:

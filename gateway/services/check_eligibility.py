@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 
 from gateway.crypto.attestation import Attestation, request_binding
-from gateway.crypto.consent import ConsentToken
+from gateway.crypto.consent import ConsentToken, require_covered
 from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.bundle import Bundle
 from gateway.domain.decision import Decision
@@ -150,14 +150,7 @@ class CheckEligibility:
             raise TiergateError(Reason.RULES_OUT_OF_FORCE, retry_after_s=OUT_OF_FORCE_RETRY_S)
         token = keys.consents.verify(question.token, operator=question.operator, now_s=now_s)
         scenario = bundle.scenario_for(question.scenario, question.operator, day)
-        if token.scenarios.get(scenario.id) != scenario.purpose:
-            raise TiergateError(Reason.TOKEN_SCENARIO_NOT_COVERED)
-        limits = scenario.consent
-        # a lifetime is rounded up to whole minutes, so the limit gives way by one
-        if token.expires_at - token.issued_at > limits.max_lifetime_s + 60:
-            raise TiergateError(Reason.TOKEN_TOO_LONG_LIVED)
-        if limits.max_uses < token.uses if token.uses is not None else not limits.unlimited:
-            raise TiergateError(Reason.TOKEN_TOO_LONG_LIVED, "more uses than the scenario allows")
+        require_covered(token, scenario)
         check = Check(
             question=question,
             bundle=bundle,

@@ -58,7 +58,9 @@ class DecisionDraft:
 
     ``request`` and ``consent`` are the keys above, ``token_hash`` and ``body`` SHA-256 digests; times are Unix
     milliseconds, ``consent_expires_s`` Unix seconds. ``rung`` is what the attestation allows; the store lowers it to 0
-    when the consent has been withdrawn by the time of the commit.
+    when the consent has been withdrawn by the time of the commit. ``grain_ms`` is the scenario's time grain: times are
+    rounded to it in the entry (down, and ``valid_until`` up), so that the log holds no movement profile; the stored
+    decision keeps its exact times for as long as its request is known.
     """
 
     request: bytes
@@ -75,6 +77,7 @@ class DecisionDraft:
     bound: Bound
     consent_expires_s: int
     attestation: AttestationRecord
+    grain_ms: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +107,9 @@ class ReceiptParts:
 
 @dataclass(frozen=True, slots=True)
 class UnreportedUse:
-    """One decision that its home city has not acknowledged yet; ``decided_at_ms`` in Unix milliseconds."""
+    """One decision that its home city has not acknowledged yet."""
 
     index: int
-    decided_at_ms: int
     attestation_id: str
     rung: int
     entry: bytes

@@ -24,6 +24,7 @@ from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.bundle import Bundle
 from gateway.domain.decision import Decision
 from gateway.domain.ids import CityId
+from gateway.domain.scenario import TimeGrain
 from gateway.errors import Reason, TiergateError
 from gateway.ports import (
     AttestationRecord,
@@ -41,6 +42,7 @@ from gateway.services.check import Check, CheckAnswer, CheckQuestion
 
 RETRY_AFTER_S = 5.0
 OUT_OF_FORCE_RETRY_S = 60.0
+GRAINS_MS: Mapping[TimeGrain, int] = {"minute": 60_000, "day": 86_400_000}
 
 
 class CheckEligibility:
@@ -249,6 +251,7 @@ class CheckEligibility:
             bound=_bound(token),
             consent_expires_s=token.expires_at,
             attestation=live.record,
+            grain_ms=GRAINS_MS[check.scenario.time_grain],
         )
 
     def _answer(self, check: Check, decision: Decision) -> CheckAnswer:

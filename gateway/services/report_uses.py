@@ -8,6 +8,7 @@ has caught up: what its residents cannot see must not go on.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,6 +22,7 @@ RUN = 256
 PAUSE_S = 2.0
 MAX_PAUSE_S = 30.0
 LOOK_FOR_CITIES_S = 10.0
+NOTE_SIZE_S = 1.0
 CALM_PAUSE_S = 0.2
 CALM_LAG_S = 20
 _SKIP = 4096  # other cities' entries to pass before the cursor is moved for nothing else
@@ -50,7 +52,7 @@ class ReportReceiver(Protocol):
 class _Run:
     """What is next to be reported; ``message`` is empty when there is nothing."""
 
-    oldest_ms: int | None
+    first: int | None
     last: int
     full: bool
     message: bytes
@@ -77,6 +79,7 @@ class ReportUses:
         self._sleep = sleep
         self._late: set[CityId] = set()
         self._reported: dict[CityId, int] = {}
+        self._sizes: deque[tuple[int, float]] = deque(maxlen=2 * MAX_LAG_S)
 
     def may_cache(self, city: CityId) -> bool:
         """Whether the city's reports are recent enough for cached answers."""
@@ -109,7 +112,7 @@ class ReportUses:
         """
         receiver = self._cities[city]
         run = await asyncio.to_thread(self._next, city, receiver)
-        age_s = 0.0 if run.oldest_ms is None else (self._clock.now_ms() - run.oldest_ms) / 1000
+        age_s = self._age(run.first)
         (self._late.add if age_s > MAX_LAG_S else self._late.discard)(city)
         if not run.message:
             if run.last - self._reported.get(city, 0) > _SKIP:
@@ -120,6 +123,18 @@ class ReportUses:
         if not run.full:
             return PAUSE_S
         return CALM_PAUSE_S if age_s < CALM_LAG_S else 0.0
+
+    def _age(self, first: int | None) -> float:
+        """At least how long the entry ``first`` has been in the log, in seconds, as far as this process has watched.
+
+        Entries carry coarse times only, so the log's size is noted as it grows.
+        """
+        now, size = self._clock.monotonic(), self._log.size()
+        if not self._sizes or now - self._sizes[-1][1] >= NOTE_SIZE_S:
+            self._sizes.append((size, now))
+        if first is None:
+            return 0.0
+        return next((now - since for size, since in self._sizes if size > first), 0.0)
 
     async def _acknowledge(self, city: CityId, index: int) -> None:
         await self._cursor.acknowledge(city, index)
@@ -133,4 +148,4 @@ class ReportUses:
         receipts = self._log.receipts([use.index for use in run.uses])
         proved = [ProvedUse(use, receipt) for use, receipt in zip(run.uses, receipts, strict=True)]
         message = receiver.encode(proved)
-        return _Run(run.uses[0].decided_at_ms, run.uses[-1].index, full=len(run.uses) == RUN, message=message)
+        return _Run(run.uses[0].index, run.uses[-1].index, full=len(run.uses) == RUN, message=message)

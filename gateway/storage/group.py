@@ -40,13 +40,13 @@ _SELECT_CONSENTS = """
     SELECT json_group_array(json_array(key, idx, secret, withdrawn))
     FROM consent WHERE key IN (SELECT value FROM json_each(?))"""
 _SELECT_REQUESTS = """
-    SELECT json_group_array(json_array(r.key, r.body, r.idx, e.leaf))
+    SELECT json_group_array(json_array(r.key, r.body, r.idx, e.leaf, r.at, r.until))
     FROM request r JOIN entry e ON e.idx = r.idx WHERE r.key IN (SELECT value FROM json_each(?))"""
 _ENTRIES = RowInsert("INSERT INTO entry (idx, leaf, city, attestation, salt)", 5)
 _REQUESTS = RowInsert(
-    "INSERT INTO request (key, body, idx, at)",
-    4,
-    "ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, at = excluded.at",
+    "INSERT INTO request (key, body, idx, at, until)",
+    5,
+    "ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, at = excluded.at, until = excluded.until",
 )
 _CONSENTS = RowInsert(
     "INSERT INTO consent (key, idx, secret, withdrawn, expires)",
@@ -102,8 +102,8 @@ class GroupTransaction:
                 self._consents[key] = ConsentState(index, bytes.fromhex(secret), withdrawn)
         if requests:
             (found,) = connection.execute(_SELECT_REQUESTS, (json.dumps(requests),)).fetchone()
-            for key, body, index, leaf in json.loads(found):
-                self._requests[key] = (body, stored_decision(leaf, index))
+            for key, body, index, leaf, at, until in json.loads(found):
+                self._requests[key] = (body, stored_decision(leaf, index, at, until))
 
     def _one(self, connection: sqlite3.Connection, operation: Operation) -> Result | Exception:
         match operation:
@@ -148,7 +148,9 @@ class GroupTransaction:
             consent = self._register(key, consent, draft)
         decision = self._append_decision(draft, consent, rung)
         self._requests[request] = (body, decision)
-        self._rows.requests[request] = (request, body, decision.log_index, draft.decided_at_ms)
+        self._rows.requests[request] = (
+            request, body, decision.log_index, draft.decided_at_ms, draft.valid_until_ms,
+        )  # fmt: skip
         return decision
 
     def _register(self, key: str, known: ConsentState | None, draft: DecisionDraft) -> ConsentState:
@@ -169,9 +171,9 @@ class GroupTransaction:
     def _append_decision(self, draft: DecisionDraft, consent: ConsentState, rung: int) -> Decision:
         random = os.urandom(48)
         salt, identifier = random[:32], random[32:].hex()
-        attestation = draft.attestation
+        attestation, grain = draft.attestation, draft.grain_ms
         leaf = encode_decision(
-            time=draft.decided_at_ms,
+            time=draft.decided_at_ms - draft.decided_at_ms % grain,
             decision_id=identifier,
             city=draft.city,
             operator=draft.operator,
@@ -181,7 +183,7 @@ class GroupTransaction:
             token=commitment(consent.secret, draft.token_hash),
             attestation=commitment(salt, attestation.digest),
             rung=rung,
-            valid_until=draft.valid_until_ms,
+            valid_until=-(-draft.valid_until_ms // grain) * grain,
         )
         index = self._tree.append(leaf.encode("ascii"))
         self._rows.entries.append((index, leaf, draft.city, attestation.id, salt.hex()))

@@ -90,6 +90,6 @@ class GroupRows:
     """
 
     entries: list[tuple[int, str, str | None, str | None, str | None]] = field(default_factory=list)
-    requests: dict[str, tuple[str, str, int, int]] = field(default_factory=dict)
+    requests: dict[str, tuple[str, str, int, int, int]] = field(default_factory=dict)
     consents: dict[str, tuple[str, int | None, str, int | None, int]] = field(default_factory=dict)
     attestations: dict[str, tuple[str, str]] = field(default_factory=dict)

@@ -19,8 +19,8 @@ def commitment(key: bytes, digest: bytes) -> str:
     return hmac.digest(key, digest, "sha256").hex()
 
 
-def stored_decision(leaf: str, index: int) -> Decision:
-    """A decision as its log entry tells it."""
+def stored_decision(leaf: str, index: int, at_ms: int, until_ms: int) -> Decision:
+    """A decision as its log entry tells it, with the exact times of its request's row."""
     entry = decode(leaf.encode("ascii"))
     return Decision(
         id=entry.text("id"),
@@ -29,7 +29,7 @@ def stored_decision(leaf: str, index: int) -> Decision:
         scenario=ScenarioId(entry.text("scenario")),
         bundle=BundleDigest(entry.text("bundle")),
         rung=entry.number("rung"),
-        decided_at_ms=entry.time,
-        valid_until_ms=entry.number("valid_until"),
+        decided_at_ms=at_ms,
+        valid_until_ms=until_ms,
         log_index=index,
     )

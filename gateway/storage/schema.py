@@ -48,7 +48,8 @@ MIGRATIONS: tuple[Migration, ...] = (
             key TEXT PRIMARY KEY,
             body TEXT NOT NULL,
             idx INTEGER NOT NULL,
-            at INTEGER NOT NULL
+            at INTEGER NOT NULL,
+            until INTEGER NOT NULL
         ) WITHOUT ROWID;
         CREATE INDEX request_at ON request (at);
         CREATE TABLE attestation (

@@ -123,7 +123,7 @@ class SqliteStore:
         """See ``DecisionStore``."""
         with self._reads() as connection:
             row = connection.execute(
-                "SELECT r.body, r.idx, e.leaf, (SELECT withdrawn FROM consent WHERE key = ?)"
+                "SELECT r.body, r.idx, e.leaf, (SELECT withdrawn FROM consent WHERE key = ?), r.at, r.until"
                 " FROM request r JOIN entry e ON e.idx = r.idx WHERE r.key = ?",
                 (short(consent), short(request)),
             ).fetchone()
@@ -131,7 +131,7 @@ class SqliteStore:
             return None
         if row[0] != body[:16].hex():
             raise TiergateError(Reason.REQUEST_CONFLICT)
-        stored = stored_decision(row[2], row[1])
+        stored = stored_decision(row[2], row[1], row[4], row[5])
         stands = stored.rung == 0 or row[3] is None
         usable = stands and stored.valid_until_ms > now_ms and stored.bundle == bundle
         return KnownRequest(stored if usable else None)
@@ -246,14 +246,13 @@ class SqliteStore:
         size = self._head.size
         with self._reads() as connection:
             rows = connection.execute(
-                "SELECT idx, leaf ->> '$.time', attestation, leaf ->> '$.rung', leaf FROM entry"
+                "SELECT idx, attestation, leaf ->> '$.rung', leaf FROM entry"
                 " WHERE city = ? AND idx > coalesce((SELECT idx FROM report_cursor WHERE city = ?), -1) AND idx < ?"
                 " AND attestation IS NOT NULL ORDER BY idx LIMIT ?",
                 (city, city, size, limit),
             ).fetchall()
         uses = tuple(
-            UnreportedUse(index, at, attestation, rung, leaf.encode("ascii"))
-            for index, at, attestation, rung, leaf in rows
+            UnreportedUse(index, attestation, rung, leaf.encode("ascii")) for index, attestation, rung, leaf in rows
         )
         return Unreported(uses, uses[-1].index if len(uses) == limit else size - 1)
 

@@ -198,3 +198,22 @@ async def test_bundle_is_published_when_it_changes(store: SqliteStore, clock: Fa
 async def test_refusals_are_entries(store: SqliteStore, clock: FakeClock) -> None:
     index = await store.record_refusal(OperatorId("xiamen-library"), "fuzhou-transit", "SCENARIO_NOT_OPEN", clock.ms)
     assert log_of(store)[index].text("code") == "SCENARIO_NOT_OPEN"
+
+
+async def test_times_are_rounded_to_the_grain_in_the_entry_alone(
+    store: SqliteStore, clock: FakeClock
+) -> None:
+    clock.advance(12_345)
+    asked = replace(draft(clock, 1), grain_ms=86_400_000)
+    (decision,) = await record(store, asked)
+    entry = log_of(store)[decision.log_index]
+    assert entry.time == clock.now_ms() - clock.now_ms() % 86_400_000
+    assert entry.number("valid_until") == entry.time + 86_400_000
+    assert (decision.decided_at_ms, decision.valid_until_ms) == (asked.decided_at_ms, asked.valid_until_ms)
+    assert await record(store, asked) == [decision]
+    known = store.known_request(asked.request, asked.body, asked.consent, BUNDLE, clock.now_ms())
+    assert known is not None
+    assert known.decision == decision
+    clock.advance(301)
+    (later,) = await record(store, replace(draft(clock, 1), grain_ms=86_400_000))
+    assert later.log_index > decision.log_index

@@ -128,6 +128,8 @@ async def test_a_city_that_claims_more_than_it_was_sent_is_not_believed(desk: De
 async def test_a_lagging_city_gets_no_cached_answers_until_it_has_caught_up(desk: Desk) -> None:
     await record(desk.store, draft(desk.clock, 1))
     desk.receiver.away = True
+    with pytest.raises(TiergateError):
+        await desk.reporter.report_once(FUZHOU)
     desk.clock.advance(MAX_LAG_S)
     with pytest.raises(TiergateError):
         await desk.reporter.report_once(FUZHOU)
@@ -146,7 +148,7 @@ async def test_full_runs_keep_a_distance_only_while_reports_are_young(desk: Desk
     await record(desk.store, *(draft(desk.clock, number) for number in range(2 * RUN + 1)))
     assert await desk.reporter.report_once(FUZHOU) == CALM_PAUSE_S
     desk.clock.advance(CALM_LAG_S)
-    assert await desk.reporter.report_once(FUZHOU) == 0.0
+    assert await desk.reporter.report_once(FUZHOU) == 0.0  # the second run's entries are as old as the first's
     assert await desk.reporter.report_once(FUZHOU) == PAUSE_S
     assert [len(run) for run in desk.receiver.runs] == [RUN, RUN, 1]
 
@@ -167,3 +169,19 @@ async def test_the_cursor_passes_other_cities_entries(desk: Desk) -> None:
     run = desk.store.unreported(CityId("xiamen"), 10)
     assert run.uses == ()
     assert run.upto == desk.store.size() - 1
+
+
+async def test_a_city_that_falls_behind_slowly_is_seen_to_lag(desk: Desk) -> None:
+    """Each run moves the cursor a little, so the oldest entry is another one each time; its age grows all the same."""
+    for second in range(MAX_LAG_S + 30):
+        await record(desk.store, *(draft(desk.clock, 10 * second + number) for number in range(3)))
+        unreported = desk.store.unreported(FUZHOU, 1).uses
+        desk.receiver.holds = unreported[0].index
+        await desk.reporter.report_once(FUZHOU)
+        desk.clock.advance(1)
+    assert desk.reporter.may_cache(FUZHOU)
+    desk.receiver.holds = -1
+    for _ in range(120):
+        await desk.reporter.report_once(FUZHOU)
+        desk.clock.advance(1)
+    assert not desk.reporter.may_cache(FUZHOU)

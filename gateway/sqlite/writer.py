@@ -3,9 +3,9 @@
 The life of one operation:
 
 1. ``submit`` appends it to the list of this turn of the loop; at the end of the turn the list goes to the thread.
-2. The thread takes everything that waits (up to ``max_group``). After a group of more than one, while fewer than
-   ``target`` wait and more keep coming, it lingers up to ``window_s``: on a fast disk groups do not form by themselves,
-   and at low load there must be no delay.
+2. The thread takes everything that waits (up to ``max_group``). If lately several callers were at it at once, it lingers
+   up to ``window_s`` until half as many wait: on a fast disk groups do not form by themselves. Half, so that one half is
+   worked on while the other is committed; a single caller is never kept waiting.
 3. ``BEGIN IMMEDIATE``, ``apply`` with the whole group, ``COMMIT``, ``after_commit``.
 4. All results of the group are released by one call into the loop.
 
@@ -41,6 +41,10 @@ AfterCommit = Callable[[Sequence[OpT], Sequence[ResT | Exception]], None]
 reported as failed: nobody may act on it."""
 
 
+CALLERS_DECAY = 0.9
+"""Per look at the queue: after a burst the thread expects company for some twenty looks more."""
+
+
 class GroupWriter(Generic[OpT, ResT]):
     """The writer of one database. Owns ``connection`` from ``start`` on and closes it at the end.
 
@@ -58,8 +62,8 @@ class GroupWriter(Generic[OpT, ResT]):
         on_rollback: Callable[[], None] | None = None,
         max_pending: int = 8192,
         max_group: int = 1024,
-        target: int = 32,
-        window_s: float = 0.001,
+        target: int = 64,
+        window_s: float = 0.005,
     ) -> None:
         self._connection = connection
         self._apply = apply
@@ -70,6 +74,7 @@ class GroupWriter(Generic[OpT, ResT]):
         self._target = target
         self._window_s = window_s
         self._stale = False
+        self._callers = 1.0  # how many were pending at once lately; read and written by the thread alone
         # event loop's side
         self._loop: asyncio.AbstractEventLoop | None = None
         self._turn: list[tuple[OpT, asyncio.Future[ResT]]] = []
@@ -143,14 +148,12 @@ class GroupWriter(Generic[OpT, ResT]):
         loop, stopped = self._loop, self._stopped
         if loop is None or stopped is None:
             return
-        previous = 0
         running = True
         while running or waiting:
-            running = running and self._collect(waiting, linger=previous > 1)
+            running = running and self._collect(waiting)
             if not waiting:
                 continue
             group = [waiting.popleft() for _ in range(min(len(waiting), self._max_group))]
-            previous = len(group)
             results = self._commit([operation for operation, _ in group])
             self._call(loop, self._release, group, results)
         try:
@@ -158,20 +161,22 @@ class GroupWriter(Generic[OpT, ResT]):
         finally:
             self._call(loop, stopped.set)
 
-    def _collect(self, waiting: deque[tuple[OpT, asyncio.Future[ResT]]], *, linger: bool) -> bool:
+    def _collect(self, waiting: deque[tuple[OpT, asyncio.Future[ResT]]]) -> bool:
         """Move what was handed over to ``waiting``, blocking while there is nothing; False at the end mark."""
         deadline = 0.0
         while True:
+            # what is pending beside what waits here is on its way to this thread
+            self._callers = max(float(self._pending), self._callers * CALLERS_DECAY)
+            wanted = min(self._target, int(self._callers / 2))
             try:
                 if not waiting:
                     handed = self._handed.get()
-                elif not linger or len(waiting) >= self._target:
+                elif len(waiting) >= wanted:
                     handed = self._handed.get_nowait()
                 else:
                     now = time.monotonic()
                     deadline = deadline or now + self._window_s
-                    # A pause of a quarter window means that nobody else is on the way.
-                    handed = self._handed.get(timeout=max(0.0, min(deadline - now, self._window_s / 4)))
+                    handed = self._handed.get(timeout=max(0.0, deadline - now))
             except Empty:
                 return True
             if handed is None:
@@ -208,6 +213,7 @@ class GroupWriter(Generic[OpT, ResT]):
             if self._on_rollback is not None:
                 self._on_rollback()
             self._stale = False
+        self._callers = 1.0  # how many were pending at once lately; read and written by the thread alone
 
     @staticmethod
     def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object) -> None:

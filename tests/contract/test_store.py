@@ -200,9 +200,7 @@ async def test_refusals_are_entries(store: SqliteStore, clock: FakeClock) -> Non
     assert log_of(store)[index].text("code") == "SCENARIO_NOT_OPEN"
 
 
-async def test_times_are_rounded_to_the_grain_in_the_entry_alone(
-    store: SqliteStore, clock: FakeClock
-) -> None:
+async def test_times_are_rounded_to_the_grain_in_the_entry_alone(store: SqliteStore, clock: FakeClock) -> None:
     clock.advance(12_345)
     asked = replace(draft(clock, 1), grain_ms=86_400_000)
     (decision,) = await record(store, asked)

@@ -151,10 +151,12 @@ class Gateway:
         """Open the log and publish the bundle in it, before any decision can name it."""
         installed = self._installed
         await self.store.start(installed.directory.gateway.deployment)
-        await self._publish(installed)
+        await self._take(installed)
 
-    async def _publish(self, installed: Installed) -> None:
+    async def _take(self, installed: Installed) -> None:
+        """Neither file may be older than one worked by before, restarts included: it could bring back a removed key."""
         bundle = installed.bundle
+        await self.store.see_versions(directory=installed.directory.version, bundle=bundle.version)
         await self.store.publish_bundle(bundle.digest, bundle.version, installed.bundle_bytes, self.clock.now_ms())
 
     async def reload(self) -> None:
@@ -162,7 +164,7 @@ class Gateway:
         try:
             installed = self._read_installed(self._installed.directory.version)
             keys = self._trusted(installed)
-            await self._publish(installed)
+            await self._take(installed)
         except TiergateError as error:
             log.warning("reload refused", reason=error.reason.value, detail=error.detail)
             return

@@ -122,14 +122,6 @@ class KnownRequest:
     decision: Decision | None
 
 
-@dataclass(frozen=True, slots=True)
-class Unreported:
-    """A run of a city's unacknowledged decisions; between the cursor and ``upto`` (a log index) there are no others."""
-
-    uses: tuple[UnreportedUse, ...]
-    upto: int
-
-
 class DecisionStore(Protocol):
     """The one place where decisions become facts."""
 
@@ -215,7 +207,7 @@ class LogReader(Protocol):
 class ReportCursor(Protocol):
     """The durable outbox of use reports: a cursor on the log per city, not a second queue."""
 
-    def unreported(self, city: CityId, limit: int) -> Unreported:
+    def unreported(self, city: CityId, limit: int) -> tuple[UnreportedUse, ...]:
         """The city's oldest unacknowledged decisions below the newest checkpoint, in log order."""
         ...
 

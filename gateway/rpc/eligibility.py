@@ -85,7 +85,10 @@ class EligibilityServicer:
                 continue
             failure = result or TiergateError(Reason.INTERNAL, "item without a result")
             if failure.reason is Reason.SCENARIO_NOT_OPEN:
-                await self._refusals.log(operator, item.scenario, failure.reason)
+                try:
+                    await self._refusals.log(operator, item.scenario, failure.reason)
+                except TiergateError as unlogged:
+                    failure = unlogged  # the other items are decided and logged: this one alone fails
             response.results.add(
                 request_id=item.request_id,
                 error=pb.ItemError(

@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
@@ -124,23 +125,33 @@ class CheckEligibility:
         for position, check in checks.items():
             if check.live is None and check.known is None:
                 by_city.setdefault(check.token.issuer, []).append(position)
-        for city, positions in by_city.items():
-            monotonic, epoch = self._clock.monotonic(), self._cache.epoch(city)
-            try:
-                peer = self._city(checks[positions[0]])
-                answers = await peer.attest_many([self._ask(checks[position]) for position in positions])
-            except TiergateError as error:
-                for position in positions:
-                    results[position] = error
+        await asyncio.gather(
+            *(self._attest_city(city, positions, checks, results) for city, positions in by_city.items())
+        )
+
+    async def _attest_city(
+        self,
+        city: CityId,
+        positions: Sequence[int],
+        checks: Mapping[int, Check],
+        results: list[CheckAnswer | TiergateError | None],
+    ) -> None:
+        monotonic, epoch = self._clock.monotonic(), self._cache.epoch(city)
+        try:
+            peer = self._city(checks[positions[0]])
+            answers = await peer.attest_many([self._ask(checks[position]) for position in positions])
+        except TiergateError as error:
+            for position in positions:
+                results[position] = error
+            return
+        for position, answer in zip(positions, answers, strict=True):
+            if isinstance(answer, TiergateError):
+                results[position] = answer
                 continue
-            for position, answer in zip(positions, answers, strict=True):
-                if isinstance(answer, TiergateError):
-                    results[position] = answer
-                    continue
-                try:
-                    self._accept(checks[position], answer, asked_at=monotonic, epoch=epoch)
-                except TiergateError as error:
-                    results[position] = error
+            try:
+                self._accept(checks[position], answer, asked_at=monotonic, epoch=epoch)
+            except TiergateError as error:
+                results[position] = error
 
     def _examine(self, question: CheckQuestion, now_ms: int) -> Check:
         """Steps 3 to 7 as far as they need nobody else."""

@@ -25,5 +25,5 @@ class LogRefusals:
             return
         if len(self._last) >= 10_000:  # scenario names are the caller's: bounded whatever she sends
             self._last.clear()
-        self._last[operator, scenario] = now
         await self._store.record_refusal(operator, scenario, reason.value, self._clock.now_ms())
+        self._last[operator, scenario] = now  # after the write: one that failed is tried again

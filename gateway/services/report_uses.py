@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from gateway.domain.ids import CityId
-from gateway.errors import TiergateError
+from gateway.errors import Reason, TiergateError
 from gateway.ports import Clock, LogReader, ReceiptParts, ReportCursor, UnreportedUse
 
 MAX_LAG_S = 300
@@ -25,7 +25,6 @@ LOOK_FOR_CITIES_S = 10.0
 NOTE_SIZE_S = 1.0
 CALM_PAUSE_S = 0.2
 CALM_LAG_S = 20
-_SKIP = 4096  # other cities' entries to pass before the cursor is moved for nothing else
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,6 @@ class ReportUses:
         self._alarm = alarm
         self._sleep = sleep
         self._late: set[CityId] = set()
-        self._reported: dict[CityId, int] = {}
         self._sizes: deque[tuple[int, float]] = deque(maxlen=2 * MAX_LAG_S)
 
     def may_cache(self, city: CityId) -> bool:
@@ -100,8 +98,9 @@ class ReportUses:
         while city in self._cities:
             try:
                 pause = await self.report_once(city)
-            except TiergateError as error:
-                self._alarm(city, error)
+            except Exception as error:  # noqa: BLE001 - one city's trouble, whatever it is, must not end the others'
+                failure = TiergateError(Reason.INTERNAL, f"reporting: {type(error).__name__}")
+                self._alarm(city, error if isinstance(error, TiergateError) else failure)
                 pause = min(max(pause, PAUSE_S) * 2, MAX_PAUSE_S)
             await self._sleep(pause)
 
@@ -115,11 +114,9 @@ class ReportUses:
         age_s = self._age(run.first)
         (self._late.add if age_s > MAX_LAG_S else self._late.discard)(city)
         if not run.message:
-            if run.last - self._reported.get(city, 0) > _SKIP:
-                await self._acknowledge(city, run.last)
             return PAUSE_S
         held = await receiver.deliver(run.message)
-        await self._acknowledge(city, min(held, run.last))
+        await self._cursor.acknowledge(city, min(held, run.last))
         if not run.full:
             return PAUSE_S
         return CALM_PAUSE_S if age_s < CALM_LAG_S else 0.0
@@ -136,16 +133,12 @@ class ReportUses:
             return 0.0
         return next((now - since for size, since in self._sizes if size > first), 0.0)
 
-    async def _acknowledge(self, city: CityId, index: int) -> None:
-        await self._cursor.acknowledge(city, index)
-        self._reported[city] = index
-
     def _next(self, city: CityId, receiver: ReportReceiver) -> _Run:
         """Read, prove and encode the next run: everything that takes time, in one go and off the event loop."""
-        run = self._cursor.unreported(city, RUN)
-        if not run.uses:
-            return _Run(None, run.upto, full=False, message=b"")
-        receipts = self._log.receipts([use.index for use in run.uses])
-        proved = [ProvedUse(use, receipt) for use, receipt in zip(run.uses, receipts, strict=True)]
+        uses = self._cursor.unreported(city, RUN)
+        if not uses:
+            return _Run(None, -1, full=False, message=b"")
+        receipts = self._log.receipts([use.index for use in uses])
+        proved = [ProvedUse(use, receipt) for use, receipt in zip(uses, receipts, strict=True)]
         message = receiver.encode(proved)
-        return _Run(run.uses[0].index, run.uses[-1].index, full=len(run.uses) == RUN, message=message)
+        return _Run(uses[0].index, uses[-1].index, full=len(uses) == RUN, message=message)

@@ -3,9 +3,9 @@
 The life of one operation:
 
 1. ``submit`` appends it to the list of this turn of the loop; at the end of the turn the list goes to the thread.
-2. The thread takes everything that waits (up to ``max_group``). If lately several callers were at it at once, it lingers
-   up to ``window_s`` until half as many wait: on a fast disk groups do not form by themselves. Half, so that one half is
-   worked on while the other is committed; a single caller is never kept waiting.
+2. The thread takes everything that waits (up to ``max_group``). If lately several callers were at it at once, it
+   lingers up to ``window_s`` until half as many wait: on a fast disk groups do not form by themselves. Half, so that
+   one half is worked on while the other is committed; a single caller is never kept waiting.
 3. ``BEGIN IMMEDIATE``, ``apply`` with the whole group, ``COMMIT``, ``after_commit``.
 4. All results of the group are released by one call into the loop.
 
@@ -41,8 +41,8 @@ AfterCommit = Callable[[Sequence[OpT], Sequence[ResT | Exception]], None]
 reported as failed: nobody may act on it."""
 
 
-CALLERS_DECAY = 0.9
-"""Per look at the queue: after a burst the thread expects company for some twenty looks more."""
+CALLERS_DECAY = 0.7
+"""Per group: after a burst of 64 callers the thread expects company for some ten groups more."""
 
 
 class GroupWriter(Generic[OpT, ResT]):
@@ -155,6 +155,7 @@ class GroupWriter(Generic[OpT, ResT]):
                 continue
             group = [waiting.popleft() for _ in range(min(len(waiting), self._max_group))]
             results = self._commit([operation for operation, _ in group])
+            self._callers *= CALLERS_DECAY
             self._call(loop, self._release, group, results)
         try:
             self._connection.close()
@@ -166,7 +167,7 @@ class GroupWriter(Generic[OpT, ResT]):
         deadline = 0.0
         while True:
             # what is pending beside what waits here is on its way to this thread
-            self._callers = max(float(self._pending), self._callers * CALLERS_DECAY)
+            self._callers = max(float(self._pending), self._callers)
             wanted = min(self._target, int(self._callers / 2))
             try:
                 if not waiting:

@@ -32,12 +32,13 @@ from gateway.storage.operations import (
     RecordEvent,
     RecordRefusal,
     Result,
+    See,
 )
 from gateway.storage.rows import commitment, short, stored_decision
 from gateway.storage.tree import Head, TreeWriter
 
 _SELECT_CONSENTS = """
-    SELECT json_group_array(json_array(key, idx, secret, withdrawn))
+    SELECT json_group_array(json_array(key, idx, secret, withdrawn, expires))
     FROM consent WHERE key IN (SELECT value FROM json_each(?))"""
 _SELECT_REQUESTS = """
     SELECT json_group_array(json_array(r.key, r.body, r.idx, e.leaf, r.at, r.until))
@@ -51,7 +52,7 @@ _REQUESTS = RowInsert(
 _CONSENTS = RowInsert(
     "INSERT INTO consent (key, idx, secret, withdrawn, expires)",
     5,
-    "ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, withdrawn = excluded.withdrawn",
+    "ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, withdrawn = excluded.withdrawn, expires = excluded.expires",
 )
 _ATTESTATIONS = RowInsert("INSERT OR IGNORE INTO attestation (id, jws)", 2)
 
@@ -98,8 +99,8 @@ class GroupTransaction:
         self._requests = {}
         if consents:
             (found,) = connection.execute(_SELECT_CONSENTS, (json.dumps(list(consents)),)).fetchone()
-            for key, index, secret, withdrawn in json.loads(found):
-                self._consents[key] = ConsentState(index, bytes.fromhex(secret), withdrawn)
+            for key, index, secret, withdrawn, expires in json.loads(found):
+                self._consents[key] = ConsentState(index, bytes.fromhex(secret), withdrawn, expires)
         if requests:
             (found,) = connection.execute(_SELECT_REQUESTS, (json.dumps(requests),)).fetchone()
             for key, body, index, leaf, at, until in json.loads(found):
@@ -126,6 +127,13 @@ class GroupTransaction:
                     (city, index),
                 )
                 return index
+            case See(what, version):
+                connection.execute(
+                    "INSERT INTO seen (what, version) VALUES (?, ?)"
+                    " ON CONFLICT (what) DO UPDATE SET version = max(version, excluded.version)",
+                    (what, version),
+                )
+                return version
             case ForgetRequests(before_ms):
                 return connection.execute("DELETE FROM request WHERE at < ?", (before_ms,)).rowcount
 
@@ -164,8 +172,9 @@ class GroupTransaction:
             bound=draft.bound,
             expires=draft.consent_expires_s,
         )
+        state.expires = draft.consent_expires_s
         self._consents[key] = state
-        self._rows.consents[key] = (key, state.index, state.secret.hex(), state.withdrawn, draft.consent_expires_s)
+        self._rows.consents[key] = (key, state.index, state.secret.hex(), state.withdrawn, state.expires)
         return state
 
     def _append_decision(self, draft: DecisionDraft, consent: ConsentState, rung: int) -> Decision:
@@ -215,7 +224,7 @@ class GroupTransaction:
                 state.withdrawn = index
             self._consents[key] = state
             # a consent that was never used has no known end yet; 0 keeps its row out of any purge by expiry
-            self._rows.consents[key] = (key, state.index, state.secret.hex(), state.withdrawn, 0)
+            self._rows.consents[key] = (key, state.index, state.secret.hex(), state.withdrawn, state.expires)
         connection.execute("INSERT INTO event (city, id, idx) VALUES (?, ?, ?)", (event.city, event.event_id, index))
         return index
 

@@ -68,7 +68,15 @@ class ForgetRequests:
     before_ms: int
 
 
-Operation = RecordDecisions | RecordEvent | RecordRefusal | PublishBundle | Genesis | Acknowledge | ForgetRequests
+@dataclass(frozen=True, slots=True)
+class See:
+    """Remember the newest version of a signed file. Result: the version."""
+
+    what: str
+    version: int
+
+
+Operation = RecordDecisions | RecordEvent | RecordRefusal | PublishBundle | Genesis | Acknowledge | ForgetRequests | See
 Result = list[Decision | TiergateError] | int
 
 
@@ -79,6 +87,7 @@ class ConsentState:
     index: int | None
     secret: bytes
     withdrawn: int | None
+    expires: int = 0
 
 
 @dataclass(slots=True)

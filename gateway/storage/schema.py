@@ -2,7 +2,7 @@
 
 | version | what |
 |---|---|
-| 1 | the log (entry, tile, head), consents, requests, attestations, events, report cursors, bundles |
+| 1 | the log (entry, tile, head), consents, requests, attestations, events, report cursors, bundles, versions seen |
 
 ``entry.salt`` and ``entry.attestation`` are the erasable part of an entry; the leaf itself is never changed.
 Keys are 32 hex digits (the first 128 bits of a SHA-256), which SQLite's JSON functions carry as they are.
@@ -24,6 +24,11 @@ MIGRATIONS: tuple[Migration, ...] = (
             attestation TEXT,
             salt TEXT
         );
+        CREATE INDEX entry_unreported ON entry (city, idx) WHERE attestation IS NOT NULL;
+        CREATE TABLE seen (
+            what TEXT PRIMARY KEY,
+            version INTEGER NOT NULL
+        ) WITHOUT ROWID;
         CREATE TRIGGER entry_is_final BEFORE UPDATE OF idx, leaf ON entry
         BEGIN SELECT RAISE(ABORT, 'log entries are final'); END;
         CREATE TRIGGER entry_stays BEFORE DELETE ON entry

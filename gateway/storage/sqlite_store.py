@@ -14,7 +14,7 @@ from gateway.consentlog.note import SignerKey
 from gateway.domain.decision import Decision
 from gateway.domain.ids import BundleDigest, CityId, OperatorId
 from gateway.errors import Reason, TiergateError
-from gateway.ports import Clock, ConsentEvent, DecisionDraft, KnownRequest, ReceiptParts, Unreported, UnreportedUse
+from gateway.ports import Clock, ConsentEvent, DecisionDraft, KnownRequest, ReceiptParts, UnreportedUse
 from gateway.sqlite.connect import DatabaseLock, connect_reader, connect_writer, map_sqlite_error
 from gateway.sqlite.migrate import migrate
 from gateway.sqlite.writer import GroupWriter
@@ -29,6 +29,7 @@ from gateway.storage.operations import (
     RecordEvent,
     RecordRefusal,
     Result,
+    See,
 )
 from gateway.storage.rows import short, stored_decision
 from gateway.storage.schema import MIGRATIONS
@@ -50,6 +51,8 @@ class SqliteStore:
             self._connection = connect_writer(database)
             migrate(self._connection, MIGRATIONS)
             self._reader = connect_reader(database)
+            # for single rows on the event loop, which must not wait for a long read in another thread
+            self._lookup = connect_reader(database)
             self._origin = signer.name
             self._cache = NodeCache()
             self._signer = signer
@@ -121,12 +124,14 @@ class SqliteStore:
         self, request: bytes, body: bytes, consent: bytes, bundle: BundleDigest, now_ms: int
     ) -> KnownRequest | None:
         """See ``DecisionStore``."""
-        with self._reads() as connection:
-            row = connection.execute(
+        try:
+            row = self._lookup.execute(
                 "SELECT r.body, r.idx, e.leaf, (SELECT withdrawn FROM consent WHERE key = ?), r.at, r.until"
                 " FROM request r JOIN entry e ON e.idx = r.idx WHERE r.key = ?",
                 (short(consent), short(request)),
             ).fetchone()
+        except sqlite3.Error as error:
+            raise map_sqlite_error(error) from error
         if row is None:
             return None
         if row[0] != body[:16].hex():
@@ -147,6 +152,18 @@ class SqliteStore:
     async def publish_bundle(self, digest: BundleDigest, version: int, data: bytes, at_ms: int) -> None:
         """See ``DecisionStore``."""
         await self._index(PublishBundle(digest, version, data, at_ms))
+
+    async def see_versions(self, *, directory: int, bundle: int) -> None:
+        """Remember versions before they are worked by. Raises DIRECTORY_INVALID or BUNDLE_INVALID for older ones."""
+        known = dict(self._lookup.execute("SELECT what, version FROM seen").fetchall())
+        if directory < known.get("directory", 0):
+            detail = f"directory version {directory} is older than version {known['directory']}, seen before"
+            raise TiergateError(Reason.DIRECTORY_INVALID, detail)
+        if bundle < known.get("bundle", 0):
+            detail = f"bundle version {bundle} is older than version {known['bundle']}, seen before"
+            raise TiergateError(Reason.BUNDLE_INVALID, detail)
+        await self._index(See("directory", directory))
+        await self._index(See("bundle", bundle))
 
     async def forget_requests(self) -> int:
         """Drop requests older than 24 hours; returns how many."""
@@ -241,7 +258,7 @@ class SqliteStore:
 
     # -- ReportCursor --------------------------------------------------------------------------------------------
 
-    def unreported(self, city: CityId, limit: int) -> Unreported:
+    def unreported(self, city: CityId, limit: int) -> tuple[UnreportedUse, ...]:
         """See ``ReportCursor``."""
         size = self._head.size
         with self._reads() as connection:
@@ -251,10 +268,9 @@ class SqliteStore:
                 " AND attestation IS NOT NULL ORDER BY idx LIMIT ?",
                 (city, city, size, limit),
             ).fetchall()
-        uses = tuple(
+        return tuple(
             UnreportedUse(index, attestation, rung, leaf.encode("ascii")) for index, attestation, rung, leaf in rows
         )
-        return Unreported(uses, uses[-1].index if len(uses) == limit else size - 1)
 
     async def acknowledge(self, city: CityId, index: int) -> None:
         """See ``ReportCursor``."""

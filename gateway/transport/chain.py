@@ -65,7 +65,7 @@ class Decoder:
             raise ValueError(f"the rules of {message.DESCRIPTOR.full_name} do not compile") from error
 
     def __call__(self, data: bytes) -> Message:
-        """The message in ``data``. Raises MALFORMED_REQUEST."""
+        """The message in ``data``. Raises MALFORMED_REQUEST or BATCH_TOO_LARGE."""
         try:
             message = self._parse(data)
         except DecodeError as error:
@@ -74,6 +74,8 @@ class Decoder:
             return message
         # the first violation is enough: a batch of thousands of broken items must not cost thousands of reports
         if found := self._violations(message, fail_fast=True):
+            if any(item.proto.rule_id == "repeated.max_items" for item in found):
+                raise TiergateError(Reason.BATCH_TOO_LARGE)
             violations = [_describe(item.proto) for item in found]
             raise MalformedRequestError("; ".join(f"{v.field}: {v.rule}" for v in violations), violations)
         return message
@@ -82,7 +84,12 @@ class Decoder:
 def _describe(violation: Any) -> FieldViolation:
     """Field and rule in the contract's own words; nothing of the request's."""
     elements = violation.field.elements if violation.field else ()
-    return FieldViolation(".".join(item.field_name for item in elements), violation.rule_id)
+    return FieldViolation(".".join(_step(item) for item in elements), violation.rule_id)
+
+
+def _step(element: Any) -> str:
+    place = f"[{element.index}]" if element.has_field("index") else ""
+    return f"{element.field_name}{place}"
 
 
 class Method(NamedTuple):

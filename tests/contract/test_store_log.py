@@ -85,16 +85,29 @@ async def test_receipt_leads_to_its_checkpoint(store: SqliteStore, clock: FakeCl
 async def test_reports_wait_until_they_are_acknowledged(store: SqliteStore, clock: FakeClock) -> None:
     decisions = await record(store, *(draft(clock, number) for number in range(5)))
     first = store.unreported(FUZHOU, 3)
-    assert [use.index for use in first.uses] == [decision.log_index for decision in decisions[:3]]
-    assert first.uses[0].attestation_id == "attestation-consent-1"
-    assert first.uses[0].rung == 1
-    assert store.unreported(XIAMEN, 3).uses == ()
-    await store.acknowledge(FUZHOU, first.upto)
+    assert [use.index for use in first] == [decision.log_index for decision in decisions[:3]]
+    assert first[0].attestation_id == "attestation-consent-1"
+    assert first[0].rung == 1
+    assert store.unreported(XIAMEN, 3) == ()
+    await store.acknowledge(FUZHOU, first[-1].index)
     rest = store.unreported(FUZHOU, 10)
-    assert [use.index for use in rest.uses] == [decision.log_index for decision in decisions[3:]]
-    await store.acknowledge(FUZHOU, rest.upto)
+    assert [use.index for use in rest] == [decision.log_index for decision in decisions[3:]]
+    await store.acknowledge(FUZHOU, rest[-1].index)
     await store.acknowledge(FUZHOU, 0)  # never moves back
-    assert store.unreported(FUZHOU, 10).uses == ()
+    assert store.unreported(FUZHOU, 10) == ()
+
+
+async def test_no_older_file_is_taken_after_a_newer_one(open_store: Open) -> None:
+    store = await open_store()
+    await store.see_versions(directory=5, bundle=3)
+    await store.see_versions(directory=6, bundle=3)
+    await store.close()
+    again = await open_store()
+    for directory, bundle, reason in ((5, 3, Reason.DIRECTORY_INVALID), (6, 2, Reason.BUNDLE_INVALID)):
+        with pytest.raises(TiergateError) as caught:
+            await again.see_versions(directory=directory, bundle=bundle)
+        assert caught.value.reason is reason
+    await again.see_versions(directory=6, bundle=3)
 
 
 async def test_requests_are_forgotten_after_a_day(store: SqliteStore, clock: FakeClock) -> None:

@@ -164,18 +164,25 @@ async def test_failures_are_alarmed_and_tried_again_at_growing_distance(desk: De
     assert desk.pauses[-1] == MAX_PAUSE_S
 
 
-async def test_the_cursor_passes_other_cities_entries(desk: Desk) -> None:
-    await record(desk.store, *(draft(desk.clock, number) for number in range(3)))
-    run = desk.store.unreported(CityId("xiamen"), 10)
-    assert run.uses == ()
-    assert run.upto == desk.store.size() - 1
+async def test_a_fault_of_our_own_is_alarmed_and_does_not_end_reporting(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await record(desk.store, draft(desk.clock, 1))
+
+    def broken(_uses: Sequence[ProvedUse]) -> bytes:
+        raise ValueError("a fault")
+
+    monkeypatch.setattr(desk.receiver, "encode", broken)  # where no city can cause a fault
+    with pytest.raises(ExceptionGroup):
+        await desk.reporter.run()
+    assert desk.alarms == [Reason.INTERNAL] * 6
 
 
 async def test_a_city_that_falls_behind_slowly_is_seen_to_lag(desk: Desk) -> None:
     """Each run moves the cursor a little, so the oldest entry is another one each time; its age grows all the same."""
     for second in range(MAX_LAG_S + 30):
         await record(desk.store, *(draft(desk.clock, 10 * second + number) for number in range(3)))
-        unreported = desk.store.unreported(FUZHOU, 1).uses
+        unreported = desk.store.unreported(FUZHOU, 1)
         desk.receiver.holds = unreported[0].index
         await desk.reporter.report_once(FUZHOU)
         desk.clock.advance(1)

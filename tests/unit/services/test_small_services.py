@@ -119,3 +119,22 @@ def test_an_operator_sees_what_is_open_to_it(room: Room) -> None:
     assert seen == ["xiamen-library"]
     assert list_scenarios(room.world.bundle, OperatorId("nobody"), room.clock.now_ms()) == []
     assert list_scenarios(room.world.bundle, LIBRARY, 0) == []
+
+
+async def test_a_refusal_that_could_not_be_logged_is_logged_next_time(room: Room) -> None:
+    refusals = LogRefusals(clock=room.clock, store=room.store)
+    connection = room.store._connection
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count={pages}")
+    failed, reason = 0, Reason.INTERNAL
+    for number in range(200):  # until the last page is full
+        try:
+            await refusals.log(LIBRARY, f"scenario-{number}", Reason.SCENARIO_NOT_OPEN)
+        except TiergateError as error:
+            failed, reason = number, error.reason
+            break
+    assert reason is Reason.LOG_UNAVAILABLE
+    connection.execute("PRAGMA max_page_count=1000000")
+    before = refusals_in(room.store)
+    await refusals.log(LIBRARY, f"scenario-{failed}", Reason.SCENARIO_NOT_OPEN)
+    assert refusals_in(room.store) == before + 1

@@ -48,19 +48,20 @@ async def test_a_group_has_a_largest_size(tmp_path: Path) -> None:
     await writer.close()
 
 
-async def test_after_a_large_group_the_thread_waits_for_company(tmp_path: Path) -> None:
+async def test_after_many_callers_the_thread_waits_for_half_as_many(tmp_path: Path) -> None:
     store = Store(tmp_path / "a.db")
-    # With a window this long the second group can only be complete because the thread lingered for its target.
-    writer = GroupWriter[str, int](store.connection, store.apply, target=3, window_s=600)
+    # With a window this long the second group can only be complete because the thread lingered for it.
+    writer = GroupWriter[str, int](store.connection, store.apply, window_s=600)
     writer.start()
-    await outcomes(writer, "a", "b")
+    many = [str(number) for number in range(9)]
+    await outcomes(writer, *many)
     tasks = []
     for text in ("c", "d", "e"):
         tasks.append(asyncio.ensure_future(writer.submit(text)))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     await asyncio.gather(*tasks)
-    assert store.groups == [["a", "b"], ["c", "d", "e"]]
+    assert store.groups == [many, ["c", "d", "e"]]
     await writer.close()
 
 

@@ -1,4 +1,4 @@
-"""A circuit breaker for a platform that is down: stop asking for a while, then let one call try.
+"""A circuit breaker for a platform or peer that is down: stop asking for a while, then let one call try.
 
 Own code, since the library at hand reads the wall clock, lets every waiting caller through when it tries again, counts
 a cancelled call as a failure, and raises one exception object again and again, whose traceback grows with each raise.

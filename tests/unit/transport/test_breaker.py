@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from adapters.sources.breaker import Breaker
+from gateway.transport.breaker import Breaker
 
 
 class Clock:

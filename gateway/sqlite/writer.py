@@ -154,8 +154,9 @@ class GroupWriter(Generic[OpT, ResT]):
             if not waiting:
                 continue
             group = [waiting.popleft() for _ in range(min(len(waiting), self._max_group))]
+            # beside the group this counts what has come meanwhile and what is on its way here
+            self._callers = max(float(self._pending), self._callers * CALLERS_DECAY)
             results = self._commit([operation for operation, _ in group])
-            self._callers *= CALLERS_DECAY
             self._call(loop, self._release, group, results)
         try:
             self._connection.close()
@@ -165,10 +166,8 @@ class GroupWriter(Generic[OpT, ResT]):
     def _collect(self, waiting: deque[tuple[OpT, asyncio.Future[ResT]]]) -> bool:
         """Move what was handed over to ``waiting``, blocking while there is nothing; False at the end mark."""
         deadline = 0.0
+        wanted = min(self._target, int(self._callers / 2))
         while True:
-            # what is pending beside what waits here is on its way to this thread
-            self._callers = max(float(self._pending), self._callers)
-            wanted = min(self._target, int(self._callers / 2))
             try:
                 if not waiting:
                     handed = self._handed.get()

@@ -53,7 +53,7 @@ async def test_after_many_callers_the_thread_waits_for_half_as_many(tmp_path: Pa
     # With a window this long the second group can only be complete because the thread lingered for it.
     writer = GroupWriter[str, int](store.connection, store.apply, window_s=600)
     writer.start()
-    many = [str(number) for number in range(9)]
+    many = [str(number) for number in range(7)]
     await outcomes(writer, *many)
     tasks = []
     for text in ("c", "d", "e"):

@@ -57,6 +57,7 @@ class Reason(StrEnum):
     # between peers
     ATTESTATION_INVALID = "ATTESTATION_INVALID"
     EVENT_INVALID = "EVENT_INVALID"
+    EVENT_DEFERRED = "EVENT_DEFERRED"
     REPORT_INVALID = "REPORT_INVALID"
     PEER_WRONG = "PEER_WRONG"
     PEER_UNREACHABLE = "PEER_UNREACHABLE"
@@ -136,6 +137,7 @@ CATALOGUE: dict[Reason, CatalogueEntry] = {
     Reason.DEADLINE_EXCEEDED: CatalogueEntry("DEADLINE_EXCEEDED", "The answer was not ready within the deadline."),
     Reason.ATTESTATION_INVALID: CatalogueEntry("UNAVAILABLE", "The home city's attestation was not acceptable."),
     Reason.EVENT_INVALID: CatalogueEntry("INVALID_ARGUMENT", "The consent event is not acceptable."),
+    Reason.EVENT_DEFERRED: CatalogueEntry("UNAVAILABLE", "The consent event cannot be judged yet; push it again."),
     Reason.REPORT_INVALID: CatalogueEntry("INVALID_ARGUMENT", "The use report is not acceptable."),
     Reason.PEER_WRONG: CatalogueEntry("UNAVAILABLE", "Another peer than the one meant answered at the address."),
     Reason.PEER_UNREACHABLE: CatalogueEntry("UNAVAILABLE", "The peer cannot be reached."),

@@ -18,6 +18,7 @@ from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
 
 TYP = "secevent+jwt"
+RETRY_AFTER_S = 10.0
 WITHDRAWN = "urn:tiergate:event:consent-withdrawn"
 CORRECTION = "urn:tiergate:event:correction"
 _ID = re.compile(r"[A-Za-z0-9_-]{22,64}\Z")
@@ -58,7 +59,7 @@ class EventVerifier:
         self._deployment = deployment
 
     def verify(self, text: str, *, sender: CityId, now_s: float) -> SecurityEvent:
-        """The event, if ``sender`` signed it for this deployment. Raises EVENT_INVALID.
+        """The event, if ``sender`` signed it for this deployment. Raises EVENT_INVALID or EVENT_DEFERRED.
 
         An old event is as good as a new one: redelivery after a long outage must still be taken.
         """
@@ -71,7 +72,12 @@ class EventVerifier:
         except TiergateError as error:
             if error.reason is Reason.EVENT_INVALID:
                 raise
-            raise TiergateError(Reason.EVENT_INVALID, error.reason.value) from error
+            # a key that this side does not know yet may be one that the city has begun to use a moment too early
+            deferred = error.reason is Reason.TOKEN_KEY_UNKNOWN
+            reason = Reason.EVENT_DEFERRED if deferred else Reason.EVENT_INVALID
+            raise TiergateError(
+                reason, error.reason.value, retry_after_s=RETRY_AFTER_S if deferred else None
+            ) from error
         issuer, audience = claims.text("iss"), claims.text("aud")
         issued_at, event_id = claims.integer("iat"), claims.text("jti")
         events = claims.take("events")
@@ -79,7 +85,8 @@ class EventVerifier:
         if issuer != sender or audience != self._deployment or not _ID.match(event_id):
             raise TiergateError(Reason.EVENT_INVALID, "iss, aud or jti")
         if issued_at > now_s + MAX_CLOCK_AHEAD_S:
-            raise TiergateError(Reason.EVENT_INVALID, "from the future")
+            # clocks that disagree are mended; a withdrawal that was refused for good would be lost to the log
+            raise TiergateError(Reason.EVENT_DEFERRED, "from the future", retry_after_s=RETRY_AFTER_S)
         if not isinstance(events, dict) or len(events) != 1:
             raise TiergateError(Reason.EVENT_INVALID, "events")
         ((kind, body),) = events.items()

@@ -26,7 +26,7 @@ class ConsentEventServicer:
                 taken = await self._take_event.take(CityId(caller.identity.name), text)
                 response.acks.add(event_id=taken.event_id, log_index=taken.log_index)
             except TiergateError as error:
-                if error.reason is not Reason.EVENT_INVALID:
+                if error.reason not in {Reason.EVENT_INVALID, Reason.EVENT_DEFERRED}:
                     raise  # the log cannot take it now: the city will push again
                 response.acks.add(event_id=_claimed_id(text), refused=error.reason.value)
         return response

@@ -72,14 +72,14 @@ async def test_an_event_is_acknowledged_with_its_index_each_time(room: Room) -> 
 async def test_an_event_of_another_city_is_refused(room: Room) -> None:
     events = TakeEvent(clock=room.clock, keys=lambda: room.keys, store=room.store, cache=AttestationCache(10))
     size = room.store.size()
-    for sender, text in (
-        (XIAMEN, room.world.withdrawal("a" * 22)),
-        (FUZHOU, "not.an.event"),
-        (FUZHOU, room.world.consent(uses=1)),
+    for sender, text, reason in (
+        (XIAMEN, room.world.withdrawal("a" * 22), Reason.EVENT_DEFERRED),  # Fuzhou's key is none of Xiamen's
+        (FUZHOU, "not.an.event", Reason.EVENT_INVALID),
+        (FUZHOU, room.world.consent(uses=1), Reason.EVENT_INVALID),
     ):
         with pytest.raises(TiergateError) as caught:
             await events.take(sender, text)
-        assert caught.value.reason is Reason.EVENT_INVALID
+        assert caught.value.reason is reason
     assert room.store.size() == size
 
 

@@ -1,9 +1,10 @@
 """The base of all sources: it bounds time, load and errors, whatever the city's code throws.
 
-An implementation writes ``_read`` (and ``_close``); the public methods here hold the promises of
-:class:`~adapters.sources.port.ScoreSource`. One read, in order: a reference that no platform can know is answered
-with None; the breaker may refuse; a slot is waited for and the platform is asked, both within the deadline; whatever
-comes out is turned into a record, None, or one of the two reasons.
+An implementation writes ``_read`` and ``_close``, and ``_read_now`` where it can answer without waiting; the public
+methods here hold the promises of :class:`~adapters.sources.port.ScoreSource`. One read, in order: a reference that no
+platform can know is answered with None; the breaker may refuse; what is to be had at once is taken; else a slot is
+waited for and the platform is asked, both within the deadline; whatever comes out is turned into a record, None, or one
+of the two reasons.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from typing import ClassVar, Final
 
 from adapters.score import ScoreRecord
-from adapters.sources.breaker import Breaker
+from gateway.transport.breaker import Breaker
 from adapters.sources.options import SourceOptions
 from adapters.sources.port import platform_fault
 from gateway.domain.ids import ResidentRef
@@ -23,6 +24,9 @@ from gateway.errors import Reason, TiergateError
 
 MAX_REF_LENGTH: Final = 128
 _DETAIL_LENGTH: Final = 300
+
+Answer = tuple[ScoreRecord | None]
+"""What a platform said: a record, or that there is none."""
 
 
 class GuardedSource(ABC):
@@ -46,6 +50,10 @@ class GuardedSource(ABC):
         Any other exception counts as a fault of the platform: a mistake in code is no ground to deny anybody.
         """
 
+    def _read_now(self, _resident: ResidentRef) -> Answer | None:
+        """The answer, if it is to be had without waiting; else None, and ``_read`` is asked. May raise as that may."""
+        return None
+
     async def _ping(self) -> None:
         """Ask for a reference that the platform does not know: address, credentials and mapping are all used."""
         try:
@@ -67,11 +75,15 @@ class GuardedSource(ABC):
             raise self._unavailable("not asked: the platform failed repeatedly", wait_s)
         settled = False
         try:
-            async with asyncio.timeout(self._options.deadline_s), self._slots:
-                self._refuse_closed()
-                record = await self._read(resident)
-                if record is not None and not isinstance(record, ScoreRecord):
-                    raise platform_fault("the source returned something else than a record")
+            self._refuse_closed()
+            answer = self._read_now(resident)
+            if answer is None:
+                async with asyncio.timeout(self._options.deadline_s), self._slots:
+                    self._refuse_closed()
+                    answer = (await self._read(resident),)
+            (record,) = answer
+            if record is not None and not isinstance(record, ScoreRecord):
+                raise platform_fault("the source returned something else than a record")
             settled = True
             self._breaker.succeeded()
             return record

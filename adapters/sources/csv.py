@@ -24,7 +24,7 @@ import structlog
 from pydantic import Field, model_validator
 
 from adapters.score import ScoreRecord
-from adapters.sources.base import GuardedSource
+from adapters.sources.base import Answer, GuardedSource
 from adapters.sources.csv_export import Encoding, check_seal, read_rows
 from adapters.sources.options import Fields, FilePath, SourceOptions, to_score
 from adapters.sources.port import bad_record, platform_fault
@@ -66,6 +66,15 @@ class _Table:
     records: dict[str, ScoreRecord | None]
     bad_rows: int
 
+    def find(self, resident: ResidentRef) -> ScoreRecord | None:
+        """A resident's record, or None for one without a score. Raises SOURCE_INVALID."""
+        if resident not in self.records:
+            return None
+        record = self.records[resident]
+        if record is None:
+            raise bad_record("the resident's row cannot be used, or there are two")
+        return record
+
 
 class CsvSource(GuardedSource):
     """Scores from an export file. ``on_alarm`` is told about refused files and bad rows, without anything of a row."""
@@ -89,20 +98,17 @@ class CsvSource(GuardedSource):
         self._checked_at: float | None = None
         self._check: asyncio.Task[None] | None = None
 
-    async def _read(self, resident: ResidentRef) -> ScoreRecord | None:
+    def _read_now(self, resident: ResidentRef) -> Answer | None:
         last = self._checked_at
-        if self._table is None or last is None or self._clock() - last >= self._settings.check_interval_s:
-            check = self._started_check()
-            if self._table is None:
-                await asyncio.shield(check)  # the reader's deadline must not stop a long first load
+        if last is None or self._clock() - last >= self._settings.check_interval_s:
+            self._started_check()
+        return None if self._table is None else (self._table.find(resident),)
+
+    async def _read(self, resident: ResidentRef) -> ScoreRecord | None:
+        await asyncio.shield(self._started_check())  # the reader's deadline must not stop a long first load
         if self._table is None:
             raise platform_fault(self._problem)
-        if resident not in self._table.records:
-            return None
-        record = self._table.records[resident]
-        if record is None:
-            raise bad_record("the resident's row cannot be used, or there are two")
-        return record
+        return self._table.find(resident)
 
     async def _ping(self) -> None:
         """Look at the file now. Raises PLATFORM_UNAVAILABLE only if there is no table to answer from."""

@@ -1,5 +1,7 @@
 """The SQL source: the city's own query on PostgreSQL, MySQL (MariaDB) or SQLite, read-only, in a few threads.
 
+What a SQLite file answers at once is read without a thread (see ``sqlite``).
+
 What is whose fault: two rows for one resident, or a value that the database or the mapping cannot read, is that
 record's (SOURCE_INVALID); everything else a database can say is the platform's (PLATFORM_UNAVAILABLE).
 """
@@ -10,7 +12,7 @@ import functools
 import math
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, Self
 
@@ -18,10 +20,11 @@ import sqlalchemy as sa
 from pydantic import Field, model_validator
 
 from adapters.score import ScoreRecord
-from adapters.sources.base import GuardedSource
+from adapters.sources.base import Answer, GuardedSource
 from adapters.sources.http_settings import is_loopback
 from adapters.sources.options import FilePath, Secret, SourceOptions
 from adapters.sources.port import bad_record, platform_fault
+from adapters.sources.sqlite import SqliteFile, open_read_only
 from adapters.sources.workers import Workers
 from gateway.domain.ids import ResidentRef
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
@@ -35,7 +38,7 @@ class SqlSettings(SourceOptions):
 
     ``url`` (a secret, for it holds the password): ``postgresql://…`` or ``mysql://…`` with the driver's own parameters.
     ``query``: the city's SQL with ``:resident`` in place of the reference; ``fields`` name columns of its result.
-    ``pool_size``: connections, and threads, at most.
+    ``sqlite_file``: on a local disk. ``pool_size``: connections, and threads, at most.
     """
 
     kind: Literal["sql"]
@@ -65,6 +68,11 @@ class SqlSource(GuardedSource):
         self._engine = _engine(settings)
         self._pool = self._engine.pool
         self._workers = Workers(settings.pool_size, "score-sql", at_end=self._pool.dispose)
+        self._file = None if settings.sqlite_file is None else SqliteFile(settings.sqlite_file, self._query)
+
+    def _read_now(self, resident: ResidentRef) -> Answer | None:
+        found = None if self._file is None else self._file.rows(resident)
+        return None if found is None else (self._of_rows(resident, *found),)
 
     async def _read(self, resident: ResidentRef) -> ScoreRecord | None:
         return await self._workers.run(functools.partial(self._record, resident, probing=False))
@@ -79,6 +87,8 @@ class SqlSource(GuardedSource):
 
     async def _close(self) -> None:
         self._workers.stop()
+        if self._file is not None:
+            self._file.close()
         self._pool.dispose()  # idle connections; one still in use goes when its thread ends (see at_end)
 
     def _record(self, resident: ResidentRef, *, probing: bool) -> ScoreRecord | None:
@@ -88,21 +98,27 @@ class SqlSource(GuardedSource):
             raise platform_fault(f"cannot connect: {error.orig}") from error
         try:
             with connection:
-                rows = connection.execute(self._query, {"resident": resident}).mappings().fetchmany(2)
+                result = connection.execute(self._query, {"resident": resident})
+                names, rows = list(result.keys()), result.fetchmany(2)
         except sa.exc.DataError as error:
             raise bad_record("the database cannot read a value of the record") from error
         except sa.exc.DBAPIError as error:
             # A driver's text may quote parameters and rows: it is told only when no person was asked about.
             text = f": {error.orig}" if probing else f" (SQLSTATE {getattr(error.orig, 'sqlstate', None)})"
             raise platform_fault(f"the query failed with {type(error.orig).__name__}{text}") from error
+        return self._of_rows(resident, names, rows)
+
+    def _of_rows(
+        self, resident: ResidentRef, names: Sequence[str], rows: Sequence[Sequence[object]]
+    ) -> ScoreRecord | None:
         if not rows:
             return None
         if len(rows) > 1:
             raise bad_record("the query gives more than one row for one resident")
-        fields, row = self._settings.fields, rows[0]
-        names = [name for name in (fields.score, fields.as_of, fields.resident) if name is not None]
-        if not all(name in row for name in names):
-            raise platform_fault("the query's result lacks a column that fields names")
+        fields = self._settings.fields
+        if any(names.count(name) != 1 for name in (fields.score, fields.as_of, fields.resident) if name is not None):
+            raise platform_fault("the query's result lacks a column that fields names, or has it twice")
+        row = dict(zip(names, rows[0], strict=True))
         if fields.resident is not None and str(row[fields.resident]) != resident:
             raise bad_record("the record is another resident's")
         return fields.record(row[fields.score], row[fields.as_of])
@@ -110,7 +126,7 @@ class SqlSource(GuardedSource):
 
 def _engine(settings: SqlSettings) -> sa.Engine:
     if settings.sqlite_file is not None:
-        # Opened for each read: a kept connection would go on reading a file that was replaced by a newer one.
+        # Opened for each read, which is seldom: what can be answered at once does not come here.
         connect = functools.partial(_open_sqlite, settings.sqlite_file, settings.deadline_s)
         return sa.create_engine("sqlite+pysqlite://", creator=connect, poolclass=sa.NullPool, hide_parameters=True)
     assert settings.url is not None  # checked by SqlSettings
@@ -165,8 +181,7 @@ def _url_problem(message: str, remedy: str) -> ProblemsError:
 
 
 def _open_sqlite(path: Path, deadline_s: float) -> sqlite3.Connection:
-    uri = path.absolute().as_uri() + "?mode=ro"  # as_uri escapes ? and #
-    connection = sqlite3.connect(uri, uri=True, timeout=deadline_s, check_same_thread=False)
+    connection = open_read_only(path, timeout_s=deadline_s)
     # SQLite has no statement timeout of its own: interrupt a query that outlives the deadline.
     limit = time.monotonic() + deadline_s
     connection.set_progress_handler(lambda: time.monotonic() > limit, 10_000)

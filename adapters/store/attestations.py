@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from adapters.clock import DAY_S
 from gateway.crypto.attestation import Attestation
 from gateway.crypto.consent import new_id
 from gateway.domain.ids import BundleDigest, ResidentRef
@@ -209,9 +210,11 @@ class Tidy:
         """Number of rows changed."""
         before = connection.total_changes
         connection.execute(
-            "UPDATE requests SET attestation = NULL WHERE rowid IN (SELECT rowid FROM requests"
-            " WHERE attestation IS NOT NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?)",
-            (self.now_s, self.limit),
+            # what is left is for telling a repeated request; its exact time would be one of a movement
+            "UPDATE requests SET attestation = NULL, expires_at = expires_at - expires_at % ? WHERE rowid IN"
+            " (SELECT rowid FROM requests WHERE attestation IS NOT NULL AND expires_at <= ?"
+            " ORDER BY expires_at LIMIT ?)",
+            (DAY_S, self.now_s, self.limit),
         )
         connection.execute(
             "DELETE FROM requests WHERE rowid IN (SELECT rowid FROM requests WHERE keep_until <= ?"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 from adapters.store.attestations import Attest, attest_all
 from gateway.errors import Reason, TiergateError
@@ -26,7 +26,7 @@ def apply(connection: sqlite3.Connection, operations: Sequence[Operation[Any]]) 
     results: list[Any] = []
     for kind, run in itertools.groupby(operations, type):
         if kind is Attest:
-            results += attest_all(connection, list(run))
+            results += attest_all(connection, cast("list[Attest]", list(run)))
         else:
             results += [_apply_one(connection, operation) for operation in run]
     return results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,19 @@ from typing import Literal
 
 Mark = Literal["unattributed", "better_than_attested", "of_another_question", "fork"]
 """What is wrong with a report that was taken all the same: it is evidence, and must not hold up those behind it."""
+
+# A run is looked up by one statement and kept by another; why is said in ``attestations``. The bytes of entries and
+# proofs are cut out of one long value: JSON has none.
+_LOOK_UP = """
+    SELECT json_group_array(json_array(hex(u.entry), a.consent_id, a.operator, a.scenario, a.bundle, a.rung))
+    FROM json_each(?1) AS asked
+    LEFT JOIN uses AS u ON u.log_index = asked.value ->> 0
+    LEFT JOIN attestations AS a ON a.id = asked.value ->> 1"""
+_KEEP = """
+    INSERT INTO uses (log_index, attestation_id, consent_id, outcome, entry, inclusion, checkpoint)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, substr(?2, value ->> 4, value ->> 5),
+        substr(?2, (value ->> 4) + (value ->> 5), value ->> 6), ?3
+    FROM json_each(?1)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,39 +50,36 @@ class TakeReports:
     def run(self, connection: sqlite3.Connection) -> list[Mark]:
         """What is wrong with reports not seen before, one mark per finding."""
         marks: list[Mark] = []
-        note: int | None = None
-        for row in self.rows:
-            present = connection.execute("SELECT entry FROM uses WHERE log_index = ?", (row.log_index,)).fetchone()
-            if present is not None:
-                if present[0] != row.entry:  # two entries under one index, both proved: the log shows two histories
+        new: list[tuple[UseRow, str | None]] = []
+        asked = json.dumps([(row.log_index, row.attestation_id) for row in self.rows])
+        (found,) = connection.execute(_LOOK_UP, (asked,)).fetchone()
+        for row, (present, consent_id, *question, rung) in zip(self.rows, json.loads(found), strict=True):
+            if present:
+                if present != row.entry.hex().upper():  # two entries under one index, both proved: two histories
                     marks.append("fork")
                 continue
-            attested = connection.execute(
-                "SELECT consent_id, operator, scenario, bundle, rung FROM attestations WHERE id = ?",
-                (row.attestation_id,),
-            ).fetchone()
-            if attested is None:
+            if consent_id is None:
                 marks.append("unattributed")
-            elif attested[1:4] != (row.operator, row.scenario, row.bundle):
+            elif question != [row.operator, row.scenario, row.bundle]:
                 marks.append("of_another_question")
-            elif row.rung > attested[4]:
+            elif row.rung > rung:
                 marks.append("better_than_attested")
-            if note is None:
-                note = _checkpoint(connection, self.checkpoint)
-            connection.execute(
-                "INSERT INTO uses (log_index, attestation_id, consent_id, outcome, entry, inclusion, checkpoint)"
-                " VALUES (?,?,?,?,?,?,?)",
-                (
-                    row.log_index,
-                    row.attestation_id,
-                    None if attested is None else attested[0],
-                    row.outcome,
-                    row.entry,
-                    row.inclusion,
-                    note,
-                ),
-            )
+            new.append((row, consent_id))
+        if new:
+            _keep(connection, new, _checkpoint(connection, self.checkpoint))
         return marks
+
+
+def _keep(connection: sqlite3.Connection, new: Sequence[tuple[UseRow, str | None]], checkpoint: int) -> None:
+    rows: list[tuple[str | int | None, ...]] = []
+    pieces: list[bytes] = []
+    start = 1
+    for row, consent_id in new:
+        entry, inclusion = len(row.entry), len(row.inclusion)
+        rows.append((row.log_index, row.attestation_id, consent_id, row.outcome, start, entry, inclusion))
+        pieces += row.entry, row.inclusion
+        start += entry + inclusion
+    connection.execute(_KEEP, (json.dumps(rows), b"".join(pieces), checkpoint))
 
 
 def _checkpoint(connection: sqlite3.Connection, note: str) -> int:

@@ -160,3 +160,13 @@ async def test_a_read_of_a_broken_file_is_a_typed_error(city: FakeCity) -> None:
     city.store._reader.close()
     with refuses(Reason.STORE_FAILED):
         city.store.pending_events(1)
+
+
+async def test_what_is_left_of_a_request_tells_the_day_alone(network: Network, tmp_path: Path) -> None:
+    async with FakeCity(network, tmp_path) as city:
+        await city.answer((await city.grant()).token)
+        await city.store.submit(Tidy(city.now_s + 3600))
+    with sqlite3.connect(tmp_path / FILE_NAME) as connection:
+        ((attestation, expires_at),) = connection.execute("SELECT attestation, expires_at FROM requests").fetchall()
+    assert attestation is None
+    assert expires_at % 86_400 == 0

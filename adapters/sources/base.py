@@ -16,11 +16,11 @@ from collections.abc import Callable
 from typing import ClassVar, Final
 
 from adapters.score import ScoreRecord
-from gateway.transport.breaker import Breaker
 from adapters.sources.options import SourceOptions
 from adapters.sources.port import platform_fault
 from gateway.domain.ids import ResidentRef
 from gateway.errors import Reason, TiergateError
+from gateway.transport.breaker import Breaker
 
 MAX_REF_LENGTH: Final = 128
 _DETAIL_LENGTH: Final = 300

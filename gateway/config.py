@@ -43,7 +43,7 @@ class Limits(Settings):
     in_flight: int = Field(default=512, ge=1, le=100_000)  # calls; more are refused with BUSY
     per_operator_per_s: float = Field(default=2000.0, gt=0)  # calls per second and caller, sustained
     burst: int = Field(default=4000, ge=1)  # calls at once and caller
-    city_deadline_s: float = Field(default=2.0, gt=0, le=30)  # seconds that a home city has to answer
+    city_deadline_s: float = Field(default=3.0, gt=0, le=30)  # seconds a home city has; more than it gives its platform
     attestations: int = Field(default=100_000, ge=0)  # live attestations kept; about 2.5 KiB each
     remember_tokens: int = Field(default=0, ge=0)  # verified tokens kept; about 1.5 KiB each; 0 = verify every time
     remember_proofs: int = Field(default=10_000, ge=0)  # verified operator-bound proofs kept; about 1 KiB each

@@ -213,7 +213,6 @@ class GroupWriter(Generic[OpT, ResT]):
             if self._on_rollback is not None:
                 self._on_rollback()
             self._stale = False
-        self._callers = 1.0  # how many were pending at once lately; read and written by the thread alone
 
     @staticmethod
     def _call(loop: asyncio.AbstractEventLoop, function: Callable[..., object], *arguments: object) -> None:

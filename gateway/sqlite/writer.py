@@ -1,13 +1,14 @@
-"""Group commit: one thread owns the writing connection; the event loop hands it lists and is woken once per group.
+"""Group commit: one thread owns the writing connection; the event loop hands it groups and is woken once per group.
 
 The life of one operation:
 
-1. ``submit`` appends it to the list of this turn of the loop; at the end of the turn the list goes to the thread.
-2. The thread takes everything that waits (up to ``max_group``). If lately several callers were at it at once, it
-   lingers up to ``window_s`` until half as many wait: on a fast disk groups do not form by themselves. Half, so that
-   one half is worked on while the other is committed; a single caller is never kept waiting.
-3. ``BEGIN IMMEDIATE``, ``apply`` with the whole group, ``COMMIT``, ``after_commit``.
-4. All results of the group are released by one call into the loop.
+1. ``submit`` puts it with those that wait. Groups are closed on the loop, one at a time: while one is with the thread,
+   the next one forms. A group is complete when as many wait as lately were pending at once, ``target`` at most, or when
+   ``pause_s`` has brought nothing new: on a fast disk groups do not form by themselves. A single caller is never kept
+   waiting. It is the loop that waits and not the thread, which would take the interpreter lock from the loop at every
+   arrival.
+2. The thread: ``BEGIN IMMEDIATE``, ``apply`` with the whole group, ``COMMIT``, ``after_commit``.
+3. One call into the loop releases all results of the group, and hands over the next one if it is complete.
 
 On any failure the transaction is rolled back, ``on_rollback`` puts memory back in step with the database, every
 operation of the group fails with a typed error, and the thread goes on: it recovers when the cause is gone.
@@ -19,10 +20,9 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 from gateway.errors import Reason, TiergateError
@@ -48,7 +48,7 @@ CALLERS_DECAY = 0.7
 class GroupWriter(Generic[OpT, ResT]):
     """The writer of one database. Owns ``connection`` from ``start`` on and closes it at the end.
 
-    ``max_pending``: operations submitted and not yet released; more are refused with BUSY. ``window_s`` in seconds.
+    ``max_pending``: operations submitted and not yet released; more are refused with BUSY. ``pause_s`` in seconds.
     ``on_rollback`` MUST re-read from the database whatever ``apply`` keeps in memory: when COMMIT itself fails, only
     the database knows what was stored. It is called again before the next group if it fails.
     """
@@ -63,7 +63,7 @@ class GroupWriter(Generic[OpT, ResT]):
         max_pending: int = 8192,
         max_group: int = 1024,
         target: int = 64,
-        window_s: float = 0.005,
+        pause_s: float = 0.003,
     ) -> None:
         self._connection = connection
         self._apply = apply
@@ -72,16 +72,20 @@ class GroupWriter(Generic[OpT, ResT]):
         self._max_pending = max_pending
         self._max_group = max_group
         self._target = target
-        self._window_s = window_s
+        self._pause_s = pause_s
         self._stale = False
-        self._callers = 1.0  # how many were pending at once lately; read and written by the thread alone
         # event loop's side
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._turn: list[tuple[OpT, asyncio.Future[ResT]]] = []
+        self._waiting: deque[tuple[OpT, asyncio.Future[ResT]]] = deque()
         self._pending = 0
+        self._callers = 1.0  # how many were pending at once lately
+        self._peak = 0
+        self._committing = False
+        self._complete = False  # the group that waits is handed over at the end of this turn
+        self._timer: asyncio.TimerHandle | None = None  # when it is handed over, complete or not
         self._closing = False
         self._stopped: asyncio.Event | None = None
-        # between the two; None ends the thread
+        # between the two: at most one group; None ends the thread
         self._handed: SimpleQueue[list[tuple[OpT, asyncio.Future[ResT]]] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="group-writer", daemon=False)
 
@@ -109,9 +113,10 @@ class GroupWriter(Generic[OpT, ResT]):
             raise TiergateError(Reason.BUSY, "writer queue is full", retry_after_s=1)
         future: asyncio.Future[ResT] = self._loop.create_future()
         self._pending += 1
-        if not self._turn:
-            self._loop.call_soon(self._hand_over)
-        self._turn.append((operation, future))
+        self._peak = max(self._peak, self._pending)
+        self._waiting.append((operation, future))
+        if not self._committing:
+            self._consider(self._loop)
         return await future
 
     async def close(self) -> None:
@@ -121,18 +126,56 @@ class GroupWriter(Generic[OpT, ResT]):
             return
         if not self._closing:
             self._closing = True
-            self._hand_over()
-            self._handed.put(None)
+            if not self._committing:
+                self._hand_over()
         await self._stopped.wait()
         self._thread.join()
 
+    def _consider(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Nothing is being committed: see to it that the group that waits will be."""
+        if self._complete:
+            return
+        if len(self._waiting) >= self._wanted():
+            self._complete = True
+            loop.call_soon(self._hand_over)  # with whatever else comes in this turn
+        elif self._timer is None:
+            self._timer = loop.call_later(self._pause_s, self._look_again, loop, len(self._waiting))
+
+    def _look_again(self, loop: asyncio.AbstractEventLoop, known: int) -> None:
+        """After a pause: a group that has grown may grow further, one that has not is complete."""
+        self._timer = None
+        if len(self._waiting) > known:
+            self._timer = loop.call_later(self._pause_s, self._look_again, loop, len(self._waiting))
+        else:
+            self._hand_over()
+
+    def _wanted(self) -> int:
+        return min(self._target, int(self._callers))
+
     def _hand_over(self) -> None:
-        if self._turn:
-            self._handed.put(self._turn)
-            self._turn = []
+        """Close the group that waits; the end mark follows the last one."""
+        if self._committing:
+            return  # it was handed over by ``close`` before its turn came
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._complete = False
+        if not self._waiting:
+            if self._closing:
+                self._handed.put(None)
+            return
+        self._committing = True
+        self._callers = max(float(self._peak), self._callers * CALLERS_DECAY)
+        self._peak = 0
+        self._handed.put([self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_group))])
 
     def _release(self, group: Sequence[tuple[OpT, asyncio.Future[ResT]]], results: Sequence[ResT | Exception]) -> None:
         self._pending -= len(group)
+        self._committing = False
+        if self._closing or len(self._waiting) >= max(1, self._wanted()):
+            self._hand_over()  # before anything else: the thread works on it while these answers leave
+        elif self._waiting and self._loop is not None:
+            self._consider(self._loop)
         for (_, future), result in zip(group, results, strict=True):
             if future.done():
                 continue  # its caller was cancelled
@@ -144,44 +187,15 @@ class GroupWriter(Generic[OpT, ResT]):
     # -- the thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        waiting: deque[tuple[OpT, asyncio.Future[ResT]]] = deque()
         loop, stopped = self._loop, self._stopped
         if loop is None or stopped is None:
             return
-        running = True
-        while running or waiting:
-            running = running and self._collect(waiting)
-            if not waiting:
-                continue
-            group = [waiting.popleft() for _ in range(min(len(waiting), self._max_group))]
-            # beside the group this counts what has come meanwhile and what is on its way here
-            self._callers = max(float(self._pending), self._callers * CALLERS_DECAY)
-            results = self._commit([operation for operation, _ in group])
-            self._call(loop, self._release, group, results)
+        while (group := self._handed.get()) is not None:
+            self._call(loop, self._release, group, self._commit([operation for operation, _ in group]))
         try:
             self._connection.close()
         finally:
             self._call(loop, stopped.set)
-
-    def _collect(self, waiting: deque[tuple[OpT, asyncio.Future[ResT]]]) -> bool:
-        """Move what was handed over to ``waiting``, blocking while there is nothing; False at the end mark."""
-        deadline = 0.0
-        wanted = min(self._target, int(self._callers / 2))
-        while True:
-            try:
-                if not waiting:
-                    handed = self._handed.get()
-                elif len(waiting) >= wanted:
-                    handed = self._handed.get_nowait()
-                else:
-                    now = time.monotonic()
-                    deadline = deadline or now + self._window_s
-                    handed = self._handed.get(timeout=max(0.0, deadline - now))
-            except Empty:
-                return True
-            if handed is None:
-                return False
-            waiting.extend(handed)
 
     def _commit(self, operations: Sequence[OpT]) -> Sequence[ResT | Exception]:
         try:

@@ -48,12 +48,12 @@ async def test_a_group_has_a_largest_size(tmp_path: Path) -> None:
     await writer.close()
 
 
-async def test_after_many_callers_the_thread_waits_for_half_as_many(tmp_path: Path) -> None:
+async def test_after_many_callers_a_group_waits_for_as_many(tmp_path: Path) -> None:
     store = Store(tmp_path / "a.db")
-    # With a window this long the second group can only be complete because the thread lingered for it.
-    writer = GroupWriter[str, int](store.connection, store.apply, window_s=600)
+    # With a pause this long the second group can only have been closed because it was complete.
+    writer = GroupWriter[str, int](store.connection, store.apply, pause_s=600)
     writer.start()
-    many = [str(number) for number in range(7)]
+    many = [str(number) for number in range(3)]
     await outcomes(writer, *many)
     tasks = []
     for text in ("c", "d", "e"):
@@ -65,9 +65,40 @@ async def test_after_many_callers_the_thread_waits_for_half_as_many(tmp_path: Pa
     await writer.close()
 
 
+async def test_a_group_waits_for_no_more_than_the_target(tmp_path: Path) -> None:
+    store = Store(tmp_path / "a.db")
+    writer = GroupWriter[str, int](store.connection, store.apply, target=2, pause_s=600)
+    writer.start()
+    await outcomes(writer, *map(str, range(5)))
+    await outcomes(writer, "a", "b")
+    assert store.groups == [["0", "1", "2", "3", "4"], ["a", "b"]]
+    await writer.close()
+
+
+async def test_a_pause_closes_a_group_whose_company_has_gone(tmp_path: Path) -> None:
+    store = Store(tmp_path / "a.db")
+    writer = GroupWriter[str, int](store.connection, store.apply, pause_s=0.001)
+    writer.start()
+    await outcomes(writer, *map(str, range(9)))
+    await writer.submit("alone")
+    assert store.groups[1:] == [["alone"]]
+    await writer.close()
+
+
+async def test_close_does_not_wait_for_company(tmp_path: Path) -> None:
+    store = Store(tmp_path / "a.db")
+    writer = GroupWriter[str, int](store.connection, store.apply, pause_s=600)
+    writer.start()
+    await outcomes(writer, *map(str, range(9)))
+    last = asyncio.ensure_future(writer.submit("last"))
+    await asyncio.sleep(0)
+    await writer.close()
+    assert await last == 10
+
+
 async def test_a_lone_operation_never_waits_for_company(tmp_path: Path) -> None:
     store = Store(tmp_path / "a.db")
-    writer = GroupWriter[str, int](store.connection, store.apply, target=3, window_s=600)
+    writer = GroupWriter[str, int](store.connection, store.apply, target=3, pause_s=600)
     writer.start()
     for text in ("a", "b", "c"):
         await writer.submit(text)

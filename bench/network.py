@@ -28,7 +28,7 @@ class Variant:
     name: str
     stub: bool = False
     plaintext: bool = False
-    remember_tokens: int = 0
+    trust_remembered: bool = False
     log_entries: int = 0
 
 
@@ -40,7 +40,7 @@ def prepare(folder: Path, variant: Variant) -> tuple[Network, World]:
     options = Options(
         cities=(CITY,),
         policies=POLICIES,
-        gateway_limits=_NO_RATE_LIMIT | {"remember_tokens": variant.remember_tokens},
+        gateway_limits=_NO_RATE_LIMIT | {"trust_remembered": variant.trust_remembered},
         datasets={CITY: dataset},
         bench_plaintext=variant.plaintext,
     )

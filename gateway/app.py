@@ -205,7 +205,10 @@ class Gateway:
     def _trusted(self, installed: Installed) -> TrustedKeys:
         limits = self.config.limits
         return TrustedKeys.of(
-            installed.directory, remember_tokens=limits.remember_tokens, remember_proofs=limits.remember_proofs
+            installed.directory,
+            remember_tokens=limits.remember_tokens,
+            trust_remembered=limits.trust_remembered,
+            remember_proofs=limits.remember_proofs,
         )
 
     def _report_failed(self, city: CityId, error: TiergateError) -> None:

@@ -23,7 +23,9 @@ class TrustedKeys:
     events: EventVerifier
 
     @classmethod
-    def of(cls, directory: Directory, *, remember_tokens: int = 0, remember_proofs: int = 0) -> TrustedKeys:
+    def of(
+        cls, directory: Directory, *, remember_tokens: int = 0, trust_remembered: bool = False, remember_proofs: int = 0
+    ) -> TrustedKeys:
         """Build the rings. Raises KEY_INVALID for a key that cannot be used."""
         deployment = directory.gateway.deployment
         cities = directory.cities
@@ -33,6 +35,7 @@ class TrustedKeys:
                 {city: KeyRing("consent", peer.keys) for city, peer in cities.items()},
                 deployment,
                 remember=remember_tokens,
+                trusting=trust_remembered,
             ),
             proofs=ProofVerifier(
                 {operator: KeyRing("proof", peer.keys) for operator, peer in directory.operators.items()},

@@ -126,7 +126,7 @@ class Options:
     policies: Path = Path("policies")
     attestation_lifetime_s: int = 300
     time_grid_s: float = 0.005
-    gateway_limits: dict[str, int | float] = field(default_factory=dict)
+    gateway_limits: dict[str, int | float | bool] = field(default_factory=dict)
     datasets: dict[str, Path] = field(default_factory=dict)
     bench_plaintext: bool = False
     announced: dict[str, str] = field(default_factory=dict)

@@ -34,7 +34,7 @@ bundle = "{shared}/bundle.json"
 def write_gateway(layout: Layout, options: Options, listen: str) -> None:
     """The gateway's settings."""
     shared = os.path.relpath(layout.installed(layout.gateway), layout.gateway)
-    limits = "".join(f"{name} = {value}\n" for name, value in options.gateway_limits.items())
+    limits = "".join(f"{name} = {json.dumps(value)}\n" for name, value in options.gateway_limits.items())
     (layout.gateway / "gateway.toml").write_text(
         f"""environment = "development"
 listen = "{listen}"

@@ -105,8 +105,10 @@ def verified(token: ConsentToken) -> ConsentToken:
     return replace(token, hash=digest)
 
 
-def consent_verifier(alg: Algorithm = "ES256", *, remember: int = 0) -> ConsentVerifier:
-    return ConsentVerifier({FUZHOU: ring(CITY_KEYS[alg], "consent", KID)}, DEPLOYMENT, remember=remember)
+def consent_verifier(alg: Algorithm = "ES256", *, remember: int = 0, trusting: bool = False) -> ConsentVerifier:
+    return ConsentVerifier(
+        {FUZHOU: ring(CITY_KEYS[alg], "consent", KID)}, DEPLOYMENT, remember=remember, trusting=trusting
+    )
 
 
 def attestation(token: ConsentToken, **changes: Any) -> Attestation:

@@ -1,4 +1,4 @@
-"""What a verifier remembers saves a signature check, never another one."""
+"""What a verifier remembers saves reading, and a signature check if that is wished; never another check."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from gateway.crypto import jws
 from gateway.crypto.consent import ConsentToken, ConsentVerifier, new_id
+from gateway.crypto.keys import KeyRing
 from gateway.errors import Reason, TiergateError
 from tests.unit.crypto.samples import (
     LIBRARY,
@@ -29,9 +31,9 @@ def _verify(text: str, now_s: float = NOW, *, verifier: ConsentVerifier) -> Cons
     return verifier.verify(text, operator=LIBRARY, now_s=now_s)
 
 
-@pytest.fixture
-def remembering() -> tuple[ConsentVerifier, str]:
-    verifier = consent_verifier(remember=2)
+@pytest.fixture(params=[False, True], ids=["verifying", "trusting"])
+def remembering(request: pytest.FixtureRequest) -> tuple[ConsentVerifier, str]:
+    verifier = consent_verifier(remember=2, trusting=request.param)
     text = _signed()
     _verify(text, verifier=verifier)
     assert text in verifier._seen
@@ -91,3 +93,30 @@ def test_nothing_is_remembered_unless_asked() -> None:
     verifier = consent_verifier()
     _verify(_signed(), verifier=verifier)
     assert not verifier._seen
+
+
+@pytest.mark.parametrize(("trusting", "checks"), [(False, 3), (True, 1)])
+def test_the_signature_is_verified_on_every_call_unless_trusted(
+    trusting: bool, checks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified: list[bytes] = []
+    genuine = jws.verify
+
+    def counting(parsed: jws.Unverified, ring: KeyRing) -> dict[str, Any]:
+        verified.append(parsed.signature)
+        return genuine(parsed, ring)
+
+    monkeypatch.setattr(jws, "verify", counting)
+    verifier, text = consent_verifier(remember=2, trusting=trusting), _signed()
+    for _ in range(3):
+        _verify(text, verifier=verifier)
+    assert len(verified) == checks
+
+
+def test_a_remembered_token_whose_signature_no_longer_verifies_is_refused() -> None:
+    verifier, text = consent_verifier(remember=2), _signed()
+    _verify(text, verifier=verifier)
+    token, parsed, ring = verifier._seen[text]
+    verifier._seen[text] = (token, parsed._replace(signature=bytes(64)), ring)
+    with refuses(Reason.TOKEN_SIGNATURE_INVALID):
+        _verify(text, verifier=verifier)

@@ -119,9 +119,8 @@ class Attester:
         async def rung() -> int:
             return examined.scenario.cap(await self._platform.level(found.resident, concordance, now_s))
 
-        operation = self._operation(question, examined, reference, int(now_s))
-        if found.known is None or not found.known.stands(question.bundle, now_s):
-            operation = replace(operation, rung=await rung())
+        stands = found.known is not None and found.known.stands(question.bundle, now_s)
+        operation = self._operation(question, examined, reference, int(now_s), None if stands else await rung())
         attestation = await self._store.submit(operation)
         if attestation is None:  # what seemed to stand was replaced by an answer under another bundle
             attestation = await self._store.submit(replace(operation, rung=await rung()))
@@ -129,7 +128,9 @@ class Attester:
             raise TiergateError(Reason.INTERNAL, "a decided attestation was not made")
         return attestation
 
-    def _operation(self, question: Question, examined: Examined, reference: Reference, now_s: int) -> Attest:
+    def _operation(
+        self, question: Question, examined: Examined, reference: Reference, now_s: int, rung: int | None
+    ) -> Attest:
         token, scenario = examined.token, examined.scenario
         journal_at = coarse(now_s, scenario.time_grain)
         # no finer than the journal: else the day's grain of a journey would show in what is kept of its request
@@ -153,7 +154,7 @@ class Attester:
                 expires_at=min(now_s + self._settings.lifetime_s, token.expires_at),
                 request=None if token.uses is None else request_binding(question.operator, question.request_id),
             ),
-            rung=None,
+            rung=rung,
             journal_at=journal_at,
             keep_until=keep_until,
             sign=self._keys.sign_attestation,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -112,7 +113,7 @@ class Fields(Strict):
         try:
             found = self._time_of(value)
             if found.tzinfo is None:
-                found = found.replace(tzinfo=self._zone())
+                found = found.replace(tzinfo=_zone(self.utc_offset))
             return found.astimezone(UTC)
         except (ValueError, OverflowError, OSError) as error:
             raise bad_record("as_of is not of the declared format") from error
@@ -136,11 +137,13 @@ class Fields(Strict):
             return datetime.fromisoformat(value)
         return datetime.strptime(value, self.as_of_format)  # noqa: DTZ007  # the offset is applied by the caller
 
-    def _zone(self) -> timezone:
-        match = _OFFSET.match(self.utc_offset)
-        assert match is not None  # checked when the settings were read
-        shift = timedelta(hours=int(match[2]), minutes=int(match[3]))
-        return timezone(-shift if match[1] == "-" else shift)
+
+@functools.cache
+def _zone(utc_offset: str) -> timezone:
+    match = _OFFSET.match(utc_offset)
+    assert match is not None  # checked when the settings were read
+    shift = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    return timezone(-shift if match[1] == "-" else shift)
 
 
 def to_score(value: object) -> RawScore | None:

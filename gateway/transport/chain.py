@@ -30,7 +30,7 @@ from gateway.domain.ids import Role
 from gateway.errors import Reason, TiergateError
 from gateway.transport.errors import FieldViolation, MalformedRequestError
 from gateway.transport.identity import Caller, Context, Identify
-from gateway.transport.limits import Gate, Rates
+from gateway.transport.limits import COUNTED_BY_ITEM, Gate, Rates
 from gateway.transport.metrics import CallMetrics
 from gateway.transport.refusals import Refusals
 from gateway.transport.rules import compile_quick
@@ -131,6 +131,7 @@ def serve_unary(steps: Steps, method: Method, handler: Unary) -> Handler:
     identify, admit, read = steps.identify, _admit(steps, method), _read(method)
     gate, refusals, name = steps.gate, steps.refusals, method.name
     succeeded, clock = steps.metrics.succeeded(name), time.perf_counter
+    by_item, take_items = name in COUNTED_BY_ITEM, steps.rates.take_items
 
     async def call(data: bytes, context: Context) -> bytes:
         started = clock()
@@ -138,7 +139,9 @@ def serve_unary(steps: Steps, method: Method, handler: Unary) -> Handler:
         try:
             caller = identify(context)
             admit(caller)
-            request = read(data)
+            request: Any = read(data)
+            if by_item:
+                take_items(caller, len(request.items))
             gate.enter()
             try:
                 answer = await handler(request, caller)

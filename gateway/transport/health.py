@@ -6,17 +6,21 @@ The overall health is that of the empty name; services that are not named in the
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 
 from grpc_health.v1 import health_pb2 as pb  # type: ignore[import-untyped]  # it has none
 
 from gateway.errors import Reason, TiergateError
 from gateway.transport.identity import Caller
+from gateway.transport.limits import RETRY_AFTER_S
 
 DESCRIPTOR = pb.DESCRIPTOR.services_by_name["Health"]
 SERVING = pb.HealthCheckResponse.SERVING
 NOT_SERVING = pb.HealthCheckResponse.NOT_SERVING
 UNKNOWN = pb.HealthCheckResponse.SERVICE_UNKNOWN
+WATCHES_PER_CALLER = 4
+"""A watch is a call in hand for as long as it lasts; one caller must not hold all that probes have."""
 
 
 class Health:
@@ -27,6 +31,7 @@ class Health:
         self._serving = False
         self._stopped = False
         self._changed = asyncio.Event()
+        self._watches: Counter[str] = Counter()
 
     def set_serving(self, *, serving: bool) -> None:
         """Say so to whoever asks or watches."""
@@ -62,17 +67,25 @@ class Health:
         )
 
     async def Watch(  # noqa: N802 - the RPC's name
-        self, request: pb.HealthCheckRequest, _caller: Caller
+        self, request: pb.HealthCheckRequest, caller: Caller
     ) -> AsyncIterator[pb.HealthCheckResponse]:
-        """The state now and at every change, until the server stops."""
+        """The state now and at every change, until the server stops. Raises RATE_LIMITED for a caller's fifth watch."""
+        if self._watches[caller.uri] >= WATCHES_PER_CALLER:
+            raise TiergateError(Reason.RATE_LIMITED, "too many watches", retry_after_s=RETRY_AFTER_S)
+        self._watches[caller.uri] += 1
         told = None
-        while True:
-            changed = self._changed
-            status = self._status(request.service)
-            if status != told:
-                told = status
-                yield pb.HealthCheckResponse(status=status)
-            if self._stopped:
-                return
-            if changed is self._changed:
-                await changed.wait()
+        try:
+            while True:
+                changed = self._changed
+                status = self._status(request.service)
+                if status != told:
+                    told = status
+                    yield pb.HealthCheckResponse(status=status)
+                if self._stopped:
+                    return
+                if changed is self._changed:
+                    await changed.wait()
+        finally:
+            self._watches[caller.uri] -= 1
+            if not self._watches[caller.uri]:
+                del self._watches[caller.uri]

@@ -27,6 +27,9 @@ LARGE_REQUESTS: Mapping[str, int] = {
 }
 """Methods that take batches, with their largest request in bytes."""
 
+COUNTED_BY_ITEM = frozenset({"/gateway.api.operator.v1.EligibilityService/BatchCheckEligibility"})
+"""Methods of which every item counts as a call for the caller's rate: a batch must not be a way around it."""
+
 RETRY_AFTER_S = 1.0
 
 
@@ -95,20 +98,31 @@ class Rates:
 
     def take(self, caller: Caller) -> None:
         """Count one call. Raises RATE_LIMITED with the time after which one more will be taken."""
+        self._take(caller, 1.0)
+
+    def take_items(self, caller: Caller, count: int) -> None:
+        """Count the items of a batch whose call is counted as the first of them. Raises RATE_LIMITED as ``take`` does.
+
+        A batch larger than ``burst`` passes when the bucket is full: it waits longer, but not for ever.
+        """
+        if (more := min(count, self._burst) - 1.0) > 0:
+            self._take(caller, more)
+
+    def _take(self, caller: Caller, wanted: float) -> None:
         now = self._monotonic()
         bucket = self._buckets.get(caller.uri)
         if bucket is None:
             if len(self._buckets) >= self._max:
                 self._forget_full(now)
-            self._buckets[caller.uri] = [self._burst - 1.0, now]
+            self._buckets[caller.uri] = [self._burst - wanted, now]
             return
         held = bucket[0] + (now - bucket[1]) * self._per_s
         bucket[1] = now
-        if held >= 1.0:
-            bucket[0] = min(self._burst, held) - 1.0
+        if held >= wanted:
+            bucket[0] = min(self._burst, held) - wanted
             return
         bucket[0] = held
-        raise TiergateError(Reason.RATE_LIMITED, retry_after_s=(1.0 - held) / self._per_s)
+        raise TiergateError(Reason.RATE_LIMITED, retry_after_s=(wanted - held) / self._per_s)
 
     def __len__(self) -> int:
         return len(self._buckets)

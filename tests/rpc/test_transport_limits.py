@@ -12,13 +12,16 @@ import pytest
 from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]  # it has none
 from grpc_reflection.v1alpha import reflection_pb2  # type: ignore[import-untyped]  # it has none
 
+from gateway.api.operator.v1 import operator_pb2
 from gateway.errors import Reason, TiergateError
 from gateway.transport.errors import error_from_rpc
+from gateway.transport.health import WATCHES_PER_CALLER
 from gateway.transport.server import ServerLimits
 from tests.fakes.ca import identity
-from tests.rpc.harness import CHECK, DEADLINE_S, Network, check, entries, failure
+from tests.rpc.harness import CHECK, DEADLINE_S, Network, check, entries, failure, question
 
 HEALTH = "/grpc.health.v1.Health"
+BATCH = "/gateway.api.operator.v1.EligibilityService/BatchCheckEligibility"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 
@@ -60,6 +63,31 @@ async def test_a_caller_over_its_rate_is_limited_alone(tmp_path: Path) -> None:
         assert caught.value.retry_after_s is not None
         assert caught.value.retry_after_s > 100
         assert await check(network.channel(peer=identity("operator", "metro"))) == "operator/metro"
+
+
+async def test_a_batch_is_no_way_around_the_rate(tmp_path: Path) -> None:
+    async with Network(tmp_path, limits=ServerLimits(64, 0.001, 5)) as network:
+        batch: Any = network.channel().unary_unary(BATCH)
+        items = [question("plain") for _ in range(4)]
+        request = operator_pb2.BatchCheckEligibilityRequest(items=items).SerializeToString()
+        await batch(request, timeout=DEADLINE_S)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await batch(request, timeout=DEADLINE_S)
+        assert error_from_rpc(caught.value).reason is Reason.RATE_LIMITED
+
+
+async def test_one_caller_cannot_hold_all_watches(tmp_path: Path) -> None:
+    async with Network(tmp_path) as network:
+        mine: Any
+        other: Any
+        mine, other = (network.channel(peer=identity("operator", name)) for name in ("library", "metro"))
+        watches = [mine.unary_stream(f"{HEALTH}/Watch")(b"", timeout=DEADLINE_S) for _ in range(WATCHES_PER_CALLER)]
+        for watching in watches:
+            await watching.read()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await mine.unary_stream(f"{HEALTH}/Watch")(b"", timeout=DEADLINE_S).read()
+        assert error_from_rpc(caught.value).reason is Reason.RATE_LIMITED
+        await other.unary_stream(f"{HEALTH}/Watch")(b"", timeout=DEADLINE_S).read()
 
 
 async def test_calls_are_counted_by_method_and_end(tmp_path: Path) -> None:

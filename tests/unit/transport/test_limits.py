@@ -52,6 +52,34 @@ def test_a_long_rest_allows_one_burst_and_no_more() -> None:
     limited(rates, operator("a"))
 
 
+def test_a_batch_counts_by_its_items() -> None:
+    clock = Clock()
+    rates = Rates(1.0, 10, monotonic=clock)
+    rates.take(operator("a"))
+    rates.take_items(operator("a"), 8)
+    rates.take(operator("a"))
+    with pytest.raises(TiergateError) as caught:
+        rates.take_items(operator("a"), 5)
+    assert caught.value.reason is Reason.RATE_LIMITED
+    assert caught.value.retry_after_s == pytest.approx(3.0)
+
+
+def test_a_batch_larger_than_the_burst_passes_after_a_rest() -> None:
+    clock = Clock()
+    rates = Rates(1.0, 10, monotonic=clock)
+    for _ in range(2):
+        clock.now += 100
+        rates.take(operator("a"))
+        rates.take_items(operator("a"), 256)
+        limited(rates, operator("a"))
+
+
+def test_a_batch_of_one_is_one_call() -> None:
+    rates = Rates(1.0, 1, monotonic=Clock())
+    rates.take(operator("a"))
+    rates.take_items(operator("a"), 1)
+
+
 def test_callers_do_not_share_a_bucket() -> None:
     rates = Rates(1.0, 1, monotonic=Clock())
     rates.take(operator("a"))

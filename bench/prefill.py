@@ -50,6 +50,7 @@ def _draft(number: int, at_ms: int) -> DecisionDraft:
         bound="operator",
         consent_expires_s=at_ms // 1000 + 30 * 86_400,
         attestation=AttestationRecord(new_id(), _ATTESTATION),
+        asked_at_size=1,
     )
 
 

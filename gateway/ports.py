@@ -58,9 +58,10 @@ class DecisionDraft:
 
     ``request`` and ``consent`` are the keys above, ``token_hash`` and ``body`` SHA-256 digests; times are Unix
     milliseconds, ``consent_expires_s`` Unix seconds. ``rung`` is what the attestation allows; the store lowers it to 0
-    when the consent has been withdrawn by the time of the commit. ``grain_ms`` is the scenario's time grain: times are
-    rounded to it in the entry (down, and ``valid_until`` up), so that the log holds no movement profile; the stored
-    decision keeps its exact times for as long as its request is known.
+    when the consent has been withdrawn by the time of the commit. ``asked_at_size`` is the log's size before the city
+    was asked for the attestation: a correction of that city at this index or later has made it void. ``grain_ms`` is
+    the scenario's time grain: times are rounded to it in the entry (down, and ``valid_until`` up), so that the log
+    holds no movement profile; the stored decision keeps its exact times for as long as its request is known.
     """
 
     request: bytes
@@ -77,6 +78,7 @@ class DecisionDraft:
     bound: Bound
     consent_expires_s: int
     attestation: AttestationRecord
+    asked_at_size: int
     grain_ms: int = 1
 
 
@@ -125,12 +127,17 @@ class KnownRequest:
 class DecisionStore(Protocol):
     """The one place where decisions become facts."""
 
+    def size(self) -> int:
+        """Size of the committed log."""
+        ...
+
     async def record_many(self, drafts: Sequence[DecisionDraft]) -> list[Decision | TiergateError]:
         """Log decisions, durably, each on its own; results in order.
 
         - MUST NOT return before the entries, the requests' rows and the consents' registrations are committed together.
         - MUST register a consent (entry ``consent_registered``) in the same transaction at its first decision.
         - MUST read the consent's withdrawal inside that transaction and record rung 0 if it is withdrawn (I7).
+        - MUST refuse with ATTESTATION_INVALID, nothing written, what was attested before the city's newest correction.
         - A known request with the same body, bundle and resulting rung whose decision is still valid at
           ``decided_at_ms``: MUST return the stored decision and write nothing. With the same body but no longer
           valid, it is evaluated again: a new entry.

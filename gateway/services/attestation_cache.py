@@ -16,11 +16,15 @@ Key = tuple[bytes, ScenarioId, BundleDigest]
 
 @dataclass(frozen=True, slots=True)
 class LiveAttestation:
-    """A verified attestation; ``deadline`` is its end on the gateway's own monotonic clock (seconds)."""
+    """A verified attestation; ``deadline`` is its end on the gateway's own monotonic clock (seconds).
+
+    ``asked_at_size``: the log's size before the city was asked for it.
+    """
 
     attestation: Attestation
     record: AttestationRecord
     deadline: float
+    asked_at_size: int
 
 
 class AttestationCache:

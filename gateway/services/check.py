@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.crypto.consent import ConsentToken
 from gateway.domain.bundle import Bundle
 from gateway.domain.decision import Decision
 from gateway.domain.ids import OperatorId, RequestId
 from gateway.domain.scenario import Scenario, Terms
+from gateway.errors import Reason, TiergateError
 from gateway.services.attestation_cache import Key, LiveAttestation
+
+RETRY_AFTER_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -45,3 +49,23 @@ class Check:
     key: Key
     live: LiveAttestation | None = None
     known: Decision | None = None
+
+
+class Asked(NamedTuple):
+    """Taken before a city is asked: the gateway's monotonic clock, the city's flushes so far, the log's size."""
+
+    monotonic: float
+    epoch: int
+    size: int
+
+
+def is_void(result: Decision | TiergateError) -> bool:
+    """Whether a correction has made the attestation void since its city was asked: the city is then asked again."""
+    return isinstance(result, TiergateError) and result.reason is Reason.ATTESTATION_INVALID
+
+
+def public(error: TiergateError) -> TiergateError:
+    """A city that corrects faster than it can be asked cannot answer now."""
+    if error.reason is Reason.ATTESTATION_INVALID:
+        return TiergateError(Reason.HOME_CITY_UNAVAILABLE, error.detail, retry_after_s=RETRY_AFTER_S)
+    return error

@@ -39,9 +39,8 @@ from gateway.ports import (
     request_key,
 )
 from gateway.services.attestation_cache import AttestationCache, LiveAttestation
-from gateway.services.check import Check, CheckAnswer, CheckQuestion
+from gateway.services.check import RETRY_AFTER_S, Asked, Check, CheckAnswer, CheckQuestion, is_void, public
 
-RETRY_AFTER_S = 5.0
 OUT_OF_FORCE_RETRY_S = 60.0
 GRAINS_MS: Mapping[TimeGrain, int] = {"minute": 60_000, "day": 86_400_000}
 
@@ -75,16 +74,21 @@ class CheckEligibility:
         now_ms = self._clock.now_ms()
         check = self._examine(question, now_ms)
         if check.live is None and check.known is None:
-            monotonic, epoch = self._clock.monotonic(), self._cache.epoch(check.token.issuer)
-            answer = await self._city(check).attest(self._ask(check))
-            self._accept(check, answer, asked_at=monotonic, epoch=epoch)
+            await self._attest(check)
             now_ms = self._clock.now_ms()
         if check.known is not None:
             return self._answer(check, check.known)
         (result,) = await self._store.record_many([self._draft(check, now_ms)])
+        if is_void(result):
+            await self._attest(check)
+            (result,) = await self._store.record_many([self._draft(check, self._clock.now_ms())])
         if isinstance(result, TiergateError):
-            raise result
+            raise public(result)
         return self._answer(check, result)
+
+    async def _attest(self, check: Check) -> None:
+        asked = self._before_asking(check.token.issuer)
+        self._accept(check, await self._city(check).attest(self._ask(check)), asked)
 
     async def check_many(self, questions: Sequence[CheckQuestion]) -> list[CheckAnswer | TiergateError]:
         """Several checks; each succeeds or fails alone, results in order, one commit for all."""
@@ -96,6 +100,17 @@ class CheckEligibility:
                 checks[position] = self._examine(question, now_ms)
             except TiergateError as error:
                 results[position] = error
+        void = await self._settle(checks, results)
+        if void:
+            for position in void:
+                checks[position].live = results[position] = None
+            await self._settle({position: checks[position] for position in void}, results)
+        return [public(item) if isinstance(item, TiergateError) else item for item in results if item is not None]
+
+    async def _settle(
+        self, checks: Mapping[int, Check], results: list[CheckAnswer | TiergateError | None]
+    ) -> list[int]:
+        """Attest, log and answer; the positions whose attestation a correction has made void meanwhile."""
         await self._attest_missing(checks, results)
         now_ms = self._clock.now_ms()
         drafts: list[DecisionDraft] = []
@@ -111,12 +126,14 @@ class CheckEligibility:
                 positions.append(position)
             except TiergateError as error:
                 results[position] = error
-        if drafts:
-            for position, decision in zip(positions, await self._store.record_many(drafts), strict=True):
-                results[position] = (
-                    decision if isinstance(decision, TiergateError) else self._answer(checks[position], decision)
-                )
-        return [result for result in results if result is not None]
+        if not drafts:
+            return []
+        decisions = await self._store.record_many(drafts)
+        for position, decision in zip(positions, decisions, strict=True):
+            results[position] = (
+                decision if isinstance(decision, TiergateError) else self._answer(checks[position], decision)
+            )
+        return [position for position, decision in zip(positions, decisions, strict=True) if is_void(decision)]
 
     async def _attest_missing(
         self, checks: Mapping[int, Check], results: list[CheckAnswer | TiergateError | None]
@@ -136,7 +153,7 @@ class CheckEligibility:
         checks: Mapping[int, Check],
         results: list[CheckAnswer | TiergateError | None],
     ) -> None:
-        monotonic, epoch = self._clock.monotonic(), self._cache.epoch(city)
+        asked = self._before_asking(city)
         try:
             peer = self._city(checks[positions[0]])
             answers = await peer.attest_many([self._ask(checks[position]) for position in positions])
@@ -149,7 +166,7 @@ class CheckEligibility:
                 results[position] = answer
                 continue
             try:
-                self._accept(checks[position], answer, asked_at=monotonic, epoch=epoch)
+                self._accept(checks[position], answer, asked)
             except TiergateError as error:
                 results[position] = error
 
@@ -210,17 +227,21 @@ class CheckEligibility:
             question.proof,
         )  # fmt: skip
 
-    def _accept(self, check: Check, answer: str, *, asked_at: float, epoch: int) -> None:
+    def _before_asking(self, city: CityId) -> Asked:
+        return Asked(self._clock.monotonic(), self._cache.epoch(city), self._store.size())
+
+    def _accept(self, check: Check, answer: str, asked: Asked) -> None:
         """Step 8. The lifetime counts from before the question was sent: longer it can never be."""
         token = check.token
         attestation = self._verified_attestation(check, answer)
         check.live = LiveAttestation(
             attestation,
             AttestationRecord(attestation.id, answer),
-            asked_at + (attestation.expires_at - attestation.issued_at),
+            asked.monotonic + (attestation.expires_at - attestation.issued_at),
+            asked.size,
         )
         if token.uses is None:
-            self._cache.put(check.key, check.live, epoch)
+            self._cache.put(check.key, check.live, asked.epoch)
 
     def _verified_attestation(self, check: Check, answer: str) -> Attestation:
         try:
@@ -262,6 +283,7 @@ class CheckEligibility:
             bound=_bound(token),
             consent_expires_s=token.expires_at,
             attestation=live.record,
+            asked_at_size=live.asked_at_size,
             grain_ms=GRAINS_MS[check.scenario.time_grain],
         )
 

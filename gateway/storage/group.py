@@ -17,6 +17,7 @@ from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.entry import VERSION, Value, encode, encode_decision
 from gateway.consentlog.note import SignerKey, sign_note
 from gateway.domain.decision import Decision
+from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
 from gateway.ports import ConsentEvent, DecisionDraft
 from gateway.sqlite.rows import RowInsert
@@ -60,7 +61,10 @@ _ATTESTATIONS = RowInsert("INSERT OR IGNORE INTO attestation (id, jws)", 2)
 class GroupTransaction:
     """Applies groups. Lives on the writer thread; ``connection`` is the one the group's transaction is open on."""
 
-    def __init__(self, tree: TreeWriter, signer: SignerKey) -> None:
+    def __init__(self, tree: TreeWriter, signer: SignerKey, corrected: dict[CityId, int]) -> None:
+        """``corrected``: index of the newest committed correction by city, as far as this process has seen any."""
+        self._corrected = corrected
+        self._correcting: dict[CityId, int] = {}
         self._tree = tree
         self._signer = signer
         self._head: Head | None = None
@@ -77,6 +81,7 @@ class GroupTransaction:
     def apply(self, connection: sqlite3.Connection, operations: Sequence[Operation]) -> list[Result | Exception]:
         """Apply a group inside an open transaction; one result or error per operation."""
         self._rows = GroupRows()
+        self._correcting = {}
         self._head = None
         before = self._tree.size
         self._load(connection, operations)
@@ -152,6 +157,9 @@ class GroupTransaction:
             stored = seen[1]
             if stored.valid_until_ms > draft.decided_at_ms and stored.bundle == draft.bundle and stored.rung == rung:
                 return stored
+        corrected = self._correcting.get(draft.city, self._corrected.get(draft.city, -1))
+        if draft.asked_at_size <= corrected:
+            return TiergateError(Reason.ATTESTATION_INVALID, "attested before a correction")
         if consent is None or consent.index is None:
             consent = self._register(key, consent, draft)
         decision = self._append_decision(draft, consent, rung)
@@ -213,6 +221,7 @@ class GroupTransaction:
             return int(row[0])
         if event.consent is None:
             index = self._append(event.received_at_ms, "correction", city=event.city, event=event.digest.hex())
+            self._correcting[event.city] = index
         else:
             key = short(event.consent)
             state = self._consents.get(key) or ConsentState(None, os.urandom(32), None)
@@ -264,7 +273,8 @@ class GroupTransaction:
         )
 
     def committed(self) -> None:
-        """The group is durable: remember which attestations are stored, so that they are not sent again."""
+        """The group is durable: remember its corrections, and which attestations need not be stored again."""
+        self._corrected.update(self._correcting)
         known = self._known_attestations
         known.update(dict.fromkeys(self._rows.attestations))
         for key in [key for key, _ in zip(known, range(len(known) - 65_536), strict=False)]:

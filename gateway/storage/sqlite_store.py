@@ -56,6 +56,8 @@ class SqliteStore:
             self._origin = signer.name
             self._cache = NodeCache()
             self._signer = signer
+            # of this process alone: what an earlier one had been attested is not kept
+            self._corrected: dict[CityId, int] = {}
             self._reload()
         except BaseException:
             self._lock.release()
@@ -83,7 +85,7 @@ class SqliteStore:
     def _reload(self) -> None:
         """Memory from the database: at start, and whenever a commit's fate is the database's to tell."""
         self._tree = TreeWriter(self._connection, self._cache)
-        self._group = GroupTransaction(self._tree, self._signer)
+        self._group = GroupTransaction(self._tree, self._signer, self._corrected)
         row = self._connection.execute("SELECT size, checkpoint FROM head").fetchone()
         self._head = Head(row[0], row[1]) if row else Head(0, "")
 

@@ -52,7 +52,9 @@ async def store(open_store: Open) -> SqliteStore:
     return await open_store()
 
 
-def draft(clock: FakeClock, number: int, *, consent: str = "consent-1", rung: int = 1) -> DecisionDraft:
+def draft(
+    clock: FakeClock, number: int, *, consent: str = "consent-1", rung: int = 1, asked_at_size: int = 1
+) -> DecisionDraft:
     token_hash = hashlib.sha256(consent.encode()).digest()
     now = clock.now_ms()
     return DecisionDraft(
@@ -70,12 +72,18 @@ def draft(clock: FakeClock, number: int, *, consent: str = "consent-1", rung: in
         bound="operator",
         consent_expires_s=now // 1000 + 86_400,
         attestation=AttestationRecord(f"attestation-{consent}", "synthetic.attestation.bytes"),
+        asked_at_size=asked_at_size,
     )
 
 
 def withdrawal(clock: FakeClock, consent: str, event_id: str = "event-1") -> ConsentEvent:
     digest = hashlib.sha256(event_id.encode()).digest()
     return ConsentEvent(FUZHOU, event_id, "withdrawal", consent_key(FUZHOU, consent), digest, clock.now_ms())
+
+
+def correction(clock: FakeClock, event_id: str = "correction-1") -> ConsentEvent:
+    digest = hashlib.sha256(event_id.encode()).digest()
+    return ConsentEvent(FUZHOU, event_id, "correction", None, digest, clock.now_ms())
 
 
 async def record(store: SqliteStore, *drafts: DecisionDraft) -> list[Decision]:

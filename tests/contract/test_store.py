@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.decision import Decision
-from gateway.domain.ids import BundleDigest, OperatorId
+from gateway.domain.ids import BundleDigest, CityId, OperatorId
 from gateway.errors import Reason, TiergateError
 from gateway.ports import ConsentEvent
 from gateway.storage.sqlite_store import SqliteStore
@@ -20,6 +20,7 @@ from tests.contract.store_samples import (
     Open,
     check_tree,
     clock,
+    correction,
     draft,
     log_of,
     open_store,
@@ -215,3 +216,26 @@ async def test_times_are_rounded_to_the_grain_in_the_entry_alone(store: SqliteSt
     clock.advance(301)
     (later,) = await record(store, replace(draft(clock, 1), grain_ms=86_400_000))
     assert later.log_index > decision.log_index
+
+
+async def test_what_was_attested_before_a_correction_is_not_decided_on(store: SqliteStore, clock: FakeClock) -> None:
+    before = store.size()
+    await record(store, draft(clock, 1, asked_at_size=before))
+    await store.record_event(correction(clock))
+    size = store.size()
+    (refused,) = await store.record_many([draft(clock, 2, asked_at_size=before)])
+    assert isinstance(refused, TiergateError)
+    assert refused.reason is Reason.ATTESTATION_INVALID
+    assert store.size() == size
+    await record(store, draft(clock, 2, asked_at_size=size))
+    await record(store, replace(draft(clock, 3, consent="of-xiamen", asked_at_size=before), city=CityId("xiamen")))
+
+
+async def test_a_correction_wins_over_decisions_of_its_own_group(store: SqliteStore, clock: FakeClock) -> None:
+    size = store.size()
+    _, decided = await asyncio.gather(
+        store.record_event(correction(clock)), store.record_many([draft(clock, 1, asked_at_size=size)])
+    )
+    (refused,) = decided
+    assert isinstance(refused, TiergateError)
+    assert [entry.type for entry in log_of(store)] == ["genesis", "correction"]

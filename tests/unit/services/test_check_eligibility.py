@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from gateway.domain.decision import Outcome
+from collections.abc import Sequence
+
+import pytest
+
+from gateway.domain.decision import Decision, Outcome
 from gateway.errors import Reason, TiergateError
+from gateway.ports import DecisionDraft
+from gateway.services.check import CheckAnswer
 from tests.fakes.world import FUZHOU
 from tests.unit.services.bench_of_checks import Bench, bench, refused, terms_of
 
@@ -116,6 +122,52 @@ async def test_repeated_request_after_withdrawal_is_ordinary(bench: Bench) -> No
     await bench.check(token, 1)
     await bench.events.take(FUZHOU, bench.world.withdrawal(bench.world.read(token).id))
     assert (await bench.check(token, 1)).decision.outcome is Outcome.ORDINARY
+
+
+def _correct_before_commit(bench: Bench, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    """A correction lands between a check's look at the cache and its commit, ``times`` times."""
+    genuine, left = bench.store.record_many, [times]
+
+    async def late(drafts: Sequence[DecisionDraft]) -> list[Decision | TiergateError]:
+        if left[0]:
+            left[0] -= 1
+            await bench.events.take(FUZHOU, bench.world.correction())
+        return await genuine(drafts)
+
+    monkeypatch.setattr(bench.store, "record_many", late)
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_a_correction_under_way_makes_the_city_be_asked_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, batch: bool
+) -> None:
+    token = bench.world.consent()
+    await bench.check(token, 1)
+    bench.city.rung = 0  # what the record gives after its correction
+    _correct_before_commit(bench, monkeypatch, 1)
+    if batch:
+        (answer,) = await bench.checks.check_many([bench.question(token, 2)])
+    else:
+        answer = await bench.check(token, 2)
+    assert isinstance(answer, CheckAnswer)
+    assert (answer.decision.rung, len(bench.city.asked)) == (0, 2)
+    assert [entry.type for entry in bench.log()][-2:] == ["correction", "decision"]
+
+
+@pytest.mark.parametrize("batch", [False, True])
+async def test_a_city_that_corrects_without_end_cannot_answer(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, batch: bool
+) -> None:
+    token = bench.world.consent()
+    _correct_before_commit(bench, monkeypatch, 9)
+    if batch:
+        (found,) = await bench.checks.check_many([bench.question(token, 1)])
+    else:
+        with pytest.raises(TiergateError) as caught:
+            await bench.check(token, 1)
+        found = caught.value
+    assert isinstance(found, TiergateError)
+    assert (found.reason, found.retry_after_s) == (Reason.HOME_CITY_UNAVAILABLE, 5.0)
 
 
 async def test_correction_drops_every_live_attestation_of_the_city(bench: Bench) -> None:

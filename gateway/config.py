@@ -45,7 +45,7 @@ class Limits(Settings):
     burst: int = Field(default=4000, ge=1)  # calls at once and caller
     city_deadline_s: float = Field(default=3.0, gt=0, le=30)  # seconds a home city has; more than it gives its platform
     attestations: int = Field(default=100_000, ge=0)  # live attestations kept; about 2.5 KiB each
-    remember_tokens: int = Field(default=10_000, ge=0)  # verified tokens kept in their read form; about 3 KiB each
+    remember_tokens: int = Field(default=10_000, ge=0)  # verified tokens kept as read; 3 KiB each, 10 at most
     trust_remembered: bool = False  # True: the signature of a remembered token is not verified again
     remember_proofs: int = Field(default=10_000, ge=0)  # verified operator-bound proofs kept; about 1 KiB each
     stop_grace_s: float = Field(default=10.0, ge=0)  # seconds that calls in flight have to finish at a stop

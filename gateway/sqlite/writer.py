@@ -3,10 +3,11 @@
 The life of one operation:
 
 1. ``submit`` puts it with those that wait. Groups are closed on the loop, one at a time: while one is with the thread,
-   the next one forms. A group is complete when as many wait as lately were pending at once, ``target`` at most, or when
-   ``pause_s`` has brought nothing new: on a fast disk groups do not form by themselves. A single caller is never kept
-   waiting. It is the loop that waits and not the thread, which would take the interpreter lock from the loop at every
-   arrival.
+   the next one forms. On a fast disk groups do not form by themselves; so a group is kept open until as many wait as
+   lately were pending at once (``target`` at most), but only while the loop is busy: then it is the loop that callers
+   wait for, and a larger group lightens it. A loop that has time to spare closes the group at the next look, ``look_s``
+   later; and ``window_s`` is the end in any case. A single caller is never kept waiting. It is the loop that waits and
+   not the thread, which would take the interpreter lock from the loop at every arrival.
 2. The thread: ``BEGIN IMMEDIATE``, ``apply`` with the whole group, ``COMMIT``, ``after_commit``.
 3. One call into the loop releases all results of the group, and hands over the next one if it is complete.
 
@@ -20,9 +21,10 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from gateway.errors import Reason, TiergateError
@@ -41,6 +43,10 @@ AfterCommit = Callable[[Sequence[OpT], Sequence[ResT | Exception]], None]
 reported as failed: nobody may act on it."""
 
 
+BUSY = 0.5
+"""From this share of the time on a loop counts as busy."""
+END_CHECK_S = 1.0
+"""How often the thread, with nothing to do, looks whether the loop is still there."""
 CALLERS_DECAY = 0.7
 """Per group: after a burst of 64 callers the thread expects company for some ten groups more."""
 
@@ -48,7 +54,8 @@ CALLERS_DECAY = 0.7
 class GroupWriter(Generic[OpT, ResT]):
     """The writer of one database. Owns ``connection`` from ``start`` on and closes it at the end.
 
-    ``max_pending``: operations submitted and not yet released; more are refused with BUSY. ``pause_s`` in seconds.
+    ``max_pending``: operations submitted and not yet released; more are refused with BUSY. ``look_s`` and ``window_s`` in
+    seconds.
     ``on_rollback`` MUST re-read from the database whatever ``apply`` keeps in memory: when COMMIT itself fails, only
     the database knows what was stored. It is called again before the next group if it fails.
     """
@@ -63,7 +70,8 @@ class GroupWriter(Generic[OpT, ResT]):
         max_pending: int = 8192,
         max_group: int = 1024,
         target: int = 64,
-        pause_s: float = 0.003,
+        look_s: float = 0.001,
+        window_s: float = 0.02,
     ) -> None:
         self._connection = connection
         self._apply = apply
@@ -72,7 +80,8 @@ class GroupWriter(Generic[OpT, ResT]):
         self._max_pending = max_pending
         self._max_group = max_group
         self._target = target
-        self._pause_s = pause_s
+        self._look_s = look_s
+        self._window_s = window_s
         self._stale = False
         # event loop's side
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -139,18 +148,23 @@ class GroupWriter(Generic[OpT, ResT]):
             self._complete = True
             loop.call_soon(self._hand_over)  # with whatever else comes in this turn
         elif self._timer is None:
-            self._timer = loop.call_later(self._pause_s, self._look_again, loop, len(self._waiting))
+            now = time.monotonic()
+            self._look_later(loop, now, now + self._window_s)
 
-    def _look_again(self, loop: asyncio.AbstractEventLoop, known: int) -> None:
-        """After a pause: a group that has grown may grow further, one that has not is complete."""
+    def _look_later(self, loop: asyncio.AbstractEventLoop, now: float, closes: float) -> None:
+        self._timer = loop.call_later(self._look_s, self._look, loop, now, time.thread_time(), closes)
+
+    def _look(self, loop: asyncio.AbstractEventLoop, since: float, worked: float, closes: float) -> None:
+        """Keep the group open if the loop has been busy ``since`` then, when it had ``worked`` so many seconds."""
         self._timer = None
-        if len(self._waiting) > known:
-            self._timer = loop.call_later(self._pause_s, self._look_again, loop, len(self._waiting))
+        now = time.monotonic()
+        if now < closes and time.thread_time() - worked >= BUSY * (now - since):
+            self._look_later(loop, now, closes)
         else:
             self._hand_over()
 
     def _wanted(self) -> int:
-        return min(self._target, int(self._callers))
+        return min(self._target, self._max_group, int(self._callers))
 
     def _hand_over(self) -> None:
         """Close the group that waits; the end mark follows the last one."""
@@ -190,12 +204,21 @@ class GroupWriter(Generic[OpT, ResT]):
         loop, stopped = self._loop, self._stopped
         if loop is None or stopped is None:
             return
-        while (group := self._handed.get()) is not None:
+        while (group := self._next(loop)) is not None:
             self._call(loop, self._release, group, self._commit([operation for operation, _ in group]))
         try:
             self._connection.close()
         finally:
             self._call(loop, stopped.set)
+
+    def _next(self, loop: asyncio.AbstractEventLoop) -> list[tuple[OpT, asyncio.Future[ResT]]] | None:
+        """The group that is handed over; None at the end mark, or when the loop is gone and nothing waits."""
+        while True:
+            try:
+                return self._handed.get(timeout=END_CHECK_S)
+            except Empty:
+                if loop.is_closed():  # whoever submitted is gone, and what was submitted is still carried out
+                    return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_group))] or None
 
     def _commit(self, operations: Sequence[OpT]) -> Sequence[ResT | Exception]:
         try:

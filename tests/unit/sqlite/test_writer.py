@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
 import sqlite3
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -50,8 +54,8 @@ async def test_a_group_has_a_largest_size(tmp_path: Path) -> None:
 
 async def test_after_many_callers_a_group_waits_for_as_many(tmp_path: Path) -> None:
     store = Store(tmp_path / "a.db")
-    # With a pause this long the second group can only have been closed because it was complete.
-    writer = GroupWriter[str, int](store.connection, store.apply, pause_s=600)
+    # With a look this late the second group can only have been closed because it was complete.
+    writer = GroupWriter[str, int](store.connection, store.apply, look_s=600)
     writer.start()
     many = [str(number) for number in range(3)]
     await outcomes(writer, *many)
@@ -67,7 +71,7 @@ async def test_after_many_callers_a_group_waits_for_as_many(tmp_path: Path) -> N
 
 async def test_a_group_waits_for_no_more_than_the_target(tmp_path: Path) -> None:
     store = Store(tmp_path / "a.db")
-    writer = GroupWriter[str, int](store.connection, store.apply, target=2, pause_s=600)
+    writer = GroupWriter[str, int](store.connection, store.apply, target=2, look_s=600)
     writer.start()
     await outcomes(writer, *map(str, range(5)))
     await outcomes(writer, "a", "b")
@@ -75,19 +79,104 @@ async def test_a_group_waits_for_no_more_than_the_target(tmp_path: Path) -> None
     await writer.close()
 
 
-async def test_a_pause_closes_a_group_whose_company_has_gone(tmp_path: Path) -> None:
+async def test_a_loop_with_time_to_spare_closes_a_group_whose_company_has_gone(tmp_path: Path) -> None:
     store = Store(tmp_path / "a.db")
-    writer = GroupWriter[str, int](store.connection, store.apply, pause_s=0.001)
+    writer = GroupWriter[str, int](store.connection, store.apply, window_s=600)
     writer.start()
     await outcomes(writer, *map(str, range(9)))
-    await writer.submit("alone")
+    await writer.submit("alone")  # returns, though nothing but an idle loop can have closed its group
     assert store.groups[1:] == [["alone"]]
     await writer.close()
 
 
+async def test_a_trickle_does_not_keep_a_group_open(tmp_path: Path) -> None:
+    store = Store(tmp_path / "a.db")
+    writer = GroupWriter[str, int](store.connection, store.apply, window_s=600)
+    writer.start()
+    await outcomes(writer, *map(str, range(64)))
+    first = asyncio.ensure_future(writer.submit("first"))
+    later = 0
+    while not first.done():  # a trickle, slow enough to leave the loop idle
+        await asyncio.sleep(0.001)
+        later += 1
+        asyncio.ensure_future(writer.submit(f"later {later}")).add_done_callback(asyncio.Future.exception)
+    assert "first" in store.groups[1]
+    assert len(store.groups[1]) < 64
+    await writer.close()
+
+
+async def test_a_busy_loop_keeps_a_group_open_until_the_window_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked = itertools.count()
+    monkeypatch.setattr("gateway.sqlite.writer.time.thread_time", lambda: float(next(worked)))  # busy whenever asked
+    store = Store(tmp_path / "a.db")
+    looks = []
+    writer = GroupWriter[str, int](store.connection, store.apply, window_s=0.01)
+    genuine = writer._look_later
+
+    def counted(loop: asyncio.AbstractEventLoop, now: float, closes: float) -> None:
+        looks.append(now)
+        genuine(loop, now, closes)
+
+    monkeypatch.setattr(writer, "_look_later", counted)
+    writer.start()
+    await outcomes(writer, *map(str, range(9)))
+    assert await writer.submit("alone") == 10
+    assert len(looks) > 1
+    assert looks[-1] < looks[0] + 0.01
+    await writer.close()
+
+
+async def test_random_interleavings_lose_nothing_and_double_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One group at a time, no timer while one is committed, one end mark: whatever order things come in."""
+    for seed in range(25):
+        chance = random.Random(seed)
+        store = Store(tmp_path / f"{seed}.db")
+        writer = GroupWriter[str, int](
+            store.connection, store.apply, max_group=chance.choice([1, 3, 1024]), target=chance.choice([1, 4, 64]),
+            look_s=chance.choice([0, 0.001]),
+        )  # fmt: skip
+        handed: list[bool] = []
+        put = writer._handed.put
+
+        def checked(
+            group: Any, writer: GroupWriter[str, int] = writer, handed: list[bool] = handed, put: Any = put
+        ) -> None:
+            assert writer._timer is None
+            assert len(handed) - handed.count(True) <= 1
+            handed.append(group is None)
+            put(group)
+
+        writer._handed = SimpleNamespace(put=checked, get=writer._handed.get)  # type: ignore[assignment]
+        release = writer._release
+
+        def released(*results: Any, handed: list[bool] = handed, release: Any = release) -> None:
+            handed.remove(False)
+            release(*results)
+
+        monkeypatch.setattr(writer, "_release", released)
+        writer.start()
+        tasks = []
+        for number in range(chance.randrange(1, 60)):
+            tasks.append(asyncio.ensure_future(writer.submit(str(number))))
+            if chance.random() < 0.2:
+                chance.choice(tasks).cancel()
+            for _ in range(chance.choice([0, 0, 1, 3])):
+                await asyncio.sleep(0)
+        await asyncio.gather(*(writer.close() for _ in range(2)))
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        done = [number for number, result in enumerate(results) if isinstance(result, int)]
+        assert handed == [True]
+        assert len(store.rows()) == len(set(store.rows()))
+        assert {str(number) for number in done} <= set(store.rows())
+
+
 async def test_close_does_not_wait_for_company(tmp_path: Path) -> None:
     store = Store(tmp_path / "a.db")
-    writer = GroupWriter[str, int](store.connection, store.apply, pause_s=600)
+    writer = GroupWriter[str, int](store.connection, store.apply, look_s=600)
     writer.start()
     await outcomes(writer, *map(str, range(9)))
     last = asyncio.ensure_future(writer.submit("last"))
@@ -98,7 +187,7 @@ async def test_close_does_not_wait_for_company(tmp_path: Path) -> None:
 
 async def test_a_lone_operation_never_waits_for_company(tmp_path: Path) -> None:
     store = Store(tmp_path / "a.db")
-    writer = GroupWriter[str, int](store.connection, store.apply, target=3, pause_s=600)
+    writer = GroupWriter[str, int](store.connection, store.apply, target=3, look_s=600)
     writer.start()
     for text in ("a", "b", "c"):
         await writer.submit(text)
@@ -166,18 +255,17 @@ async def test_a_writer_that_was_not_started_refuses_and_closes(store: Store) ->
 
 
 def test_operations_outlive_a_loop_that_was_torn_down(store: Store) -> None:
-    async def leave() -> tuple[GroupWriter[str, int], asyncio.Future[int]]:
-        writer = GroupWriter[str, int](store.connection, store.apply)
+    async def leave() -> tuple[GroupWriter[str, int], list[asyncio.Task[int]]]:
+        writer = GroupWriter[str, int](store.connection, store.apply, max_group=2)
         writer.start()
         store.gate.clear()
-        waiting = asyncio.ensure_future(writer.submit("a"))
+        waiting = [asyncio.ensure_future(writer.submit(text)) for text in "abcde"]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        writer._handed.put(None)
         return writer, waiting
 
     writer, waiting = asyncio.run(leave())
-    assert waiting.cancelled()
+    assert all(task.cancelled() for task in waiting)
     store.gate.set()
     writer._thread.join()
-    assert store.rows() == ["a"]
+    assert store.rows() == ["a", "b", "c", "d", "e"]

@@ -54,8 +54,8 @@ CALLERS_DECAY = 0.7
 class GroupWriter(Generic[OpT, ResT]):
     """The writer of one database. Owns ``connection`` from ``start`` on and closes it at the end.
 
-    ``max_pending``: operations submitted and not yet released; more are refused with BUSY. ``look_s`` and ``window_s`` in
-    seconds.
+    ``max_pending``: operations submitted and not yet released; more are refused with BUSY. ``look_s`` and ``window_s``
+    in seconds.
     ``on_rollback`` MUST re-read from the database whatever ``apply`` keeps in memory: when COMMIT itself fails, only
     the database knows what was stored. It is called again before the next group if it fails.
     """

@@ -15,6 +15,10 @@ Handler = Callable[[Any, Any], Awaitable[Message]]
 """Takes the request message and the call's context."""
 
 
+# the gateway keeps an idle connection alive every 30 s, which a default server takes for abuse and hangs up on
+_ALLOW_PINGS = (("grpc.keepalive_permit_without_calls", 1), ("grpc.http2.min_ping_interval_without_data_ms", 20_000))
+
+
 def method(request: type[Message], handler: Handler) -> grpc.RpcMethodHandler[Any, Any]:
     """A unary method that decodes ``request``."""
     return grpc.unary_unary_rpc_method_handler(
@@ -28,7 +32,7 @@ def _pem(tls: Tls) -> tuple[bytes, bytes, bytes]:
 
 async def serve(tls: Tls, services: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]], port: int = 0) -> None:
     """Serve methods by service name, print ``ready PORT``, go on until killed. A ``port`` of 0 is any free one."""
-    server = grpc.aio.server()
+    server = grpc.aio.server(options=_ALLOW_PINGS)
     for name, methods in services.items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, methods),))
     authority, key, certificate = _pem(tls)

@@ -236,9 +236,10 @@ async def entries(channel: grpc.aio.Channel, start: int, end: int) -> list[int]:
     """Indices that ``ListEntries`` streams. Raises what the stream's failure means."""
     call: Any = channel.unary_stream(LIST)
     request = audit_pb2.ListEntriesRequest(start=start, end=end).SerializeToString()
+    stream = call(request, timeout=DEADLINE_S)
     try:
-        return [
-            audit_pb2.ListEntriesResponse.FromString(data).start async for data in call(request, timeout=DEADLINE_S)
-        ]
+        return [audit_pb2.ListEntriesResponse.FromString(data).start async for data in stream]
     except grpc.aio.AioRpcError as error:
         raise error_from_rpc(error) from error
+    finally:
+        stream.cancel()  # else the call of a reader that was cancelled lives until it is collected

@@ -91,7 +91,7 @@ class GroupWriter(Generic[OpT, ResT]):
         self._peak = 0
         self._committing = False
         self._complete = False  # the group that waits is handed over at the end of this turn
-        self._timer: asyncio.TimerHandle | None = None  # when it is handed over, complete or not
+        self._timer: asyncio.TimerHandle | None = None  # when to look again whether it is kept open
         self._closing = False
         self._stopped: asyncio.Event | None = None
         # between the two: at most one group; None ends the thread
@@ -166,6 +166,9 @@ class GroupWriter(Generic[OpT, ResT]):
     def _wanted(self) -> int:
         return min(self._target, self._max_group, int(self._callers))
 
+    def _take(self) -> list[tuple[OpT, asyncio.Future[ResT]]]:
+        return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_group))]
+
     def _hand_over(self) -> None:
         """Close the group that waits; the end mark follows the last one."""
         if self._committing:
@@ -181,7 +184,7 @@ class GroupWriter(Generic[OpT, ResT]):
         self._committing = True
         self._callers = max(float(self._peak), self._callers * CALLERS_DECAY)
         self._peak = 0
-        self._handed.put([self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_group))])
+        self._handed.put(self._take())
 
     def _release(self, group: Sequence[tuple[OpT, asyncio.Future[ResT]]], results: Sequence[ResT | Exception]) -> None:
         self._pending -= len(group)
@@ -218,7 +221,7 @@ class GroupWriter(Generic[OpT, ResT]):
                 return self._handed.get(timeout=END_CHECK_S)
             except Empty:
                 if loop.is_closed():  # whoever submitted is gone, and what was submitted is still carried out
-                    return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_group))] or None
+                    return self._take() or None
 
     def _commit(self, operations: Sequence[OpT]) -> Sequence[ResT | Exception]:
         try:

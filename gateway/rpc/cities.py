@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import grpc
@@ -12,6 +14,7 @@ from gateway.api.peer.v1 import peer_pb2 as pb
 from gateway.api.peer.v1.peer_pb2_grpc import AttestationServiceStub
 from gateway.errors import Reason, TiergateError
 from gateway.ports import AttestQuestion
+from gateway.rpc.gather import Gather
 from gateway.services.report_uses import ProvedUse
 from gateway.transport.breaker import Breaker
 from gateway.transport.errors import error_from_rpc
@@ -30,15 +33,22 @@ BREAK_AFTER = 16
 BREAK_S = 1.0
 _SILENT = frozenset({Reason.DEADLINE_EXCEEDED, Reason.PEER_UNREACHABLE, Reason.PEER_WRONG})
 """What counts as no answer at all; everything else shows that the city is there."""
+_FORM = frozenset({Reason.MALFORMED_REQUEST, Reason.MESSAGE_TOO_LARGE, Reason.BATCH_TOO_LARGE})
+"""What refuses a call of several questions for its form, which a single question may have spoilt."""
+GROUP = 64
+"""Questions of a call at most: some 100 KB."""
 AnswerT = TypeVar("AnswerT")
 _REASONS = {reason.value: reason for reason in Reason}
 
 
-def _told(reason: Reason, detail: str, retry_after_s: float | None) -> TiergateError:
-    if reason in _CALLERS_OWN and reason is not Reason.PROOF_OF_LOG_INVALID:
-        return TiergateError(reason, detail, retry_after_s=retry_after_s)
+def _told(error: TiergateError) -> TiergateError:
+    """What our caller is told of a city's refusal or silence."""
+    if error.reason in _CALLERS_OWN and error.reason is not Reason.PROOF_OF_LOG_INVALID:
+        return error
     return TiergateError(
-        Reason.HOME_CITY_UNAVAILABLE, f"{reason}: {detail}", retry_after_s=retry_after_s or RETRY_AFTER_S
+        Reason.HOME_CITY_UNAVAILABLE,
+        f"{error.reason}: {error.detail}",
+        retry_after_s=error.retry_after_s or RETRY_AFTER_S,
     )
 
 
@@ -48,6 +58,7 @@ class CityPeerClient:
     There are no automatic retries: the caller's request id makes its own retry safe, and a second try here would only
     hide a slow city. A city that hangs must not take the others' checks with it: at most ``in_flight`` questions wait
     for it at once, and after ``BREAK_AFTER`` silent calls in a row the rest are answered at once for ``BREAK_S``.
+    Questions that come at the same time leave in one call; each is still answered or refused alone.
     """
 
     def __init__(
@@ -65,26 +76,53 @@ class CityPeerClient:
         )
         self._deadline_s = deadline_s
         self._free = in_flight
+        self._gather: Gather[AttestQuestion, str] = Gather(self._ask_group, max_group=GROUP)
         self._breaker = Breaker(BREAK_AFTER, BREAK_S, monotonic)
 
     async def attest(self, question: AttestQuestion) -> str:
         """See ``HomeCity``."""
-        answer = await self._ask(self._attestations.AttestTier, _request(question))
-        return answer.attestation
+        with self._room():
+            return await self._gather.ask(question)
 
     async def attest_many(self, questions: Sequence[AttestQuestion]) -> list[str | TiergateError]:
         """See ``HomeCity``."""
+        with self._room():
+            try:
+                return await self._ask_many(questions)
+            except TiergateError as error:
+                raise _told(error) from error
+
+    async def _ask_group(self, questions: Sequence[AttestQuestion]) -> Sequence[str | TiergateError]:
+        """Questions of several callers."""
+        if len(questions) > 1:
+            try:
+                return await self._ask_many(questions)
+            except TiergateError as error:
+                if error.reason not in _FORM:
+                    raise _told(error) from error
+        # alone, or one of them has spoilt the call, and must not take the others along
+        return await asyncio.gather(*(self._ask_one(question) for question in questions))
+
+    async def _ask_one(self, question: AttestQuestion) -> str | TiergateError:
+        try:
+            answer = await self._ask(self._attestations.AttestTier, _request(question))
+        except TiergateError as error:
+            return _told(error)
+        return answer.attestation
+
+    async def _ask_many(self, questions: Sequence[AttestQuestion]) -> list[str | TiergateError]:
         request = pb.BatchAttestTierRequest(items=[_request(question) for question in questions])
         answer = await self._ask(self._attestations.BatchAttestTier, request)
         if len(answer.results) != len(questions):
-            raise _told(Reason.ATTESTATION_INVALID, "another number of answers", None)
+            raise TiergateError(Reason.ATTESTATION_INVALID, "another number of answers")
         results: list[str | TiergateError] = []
         for item in answer.results:
             if item.WhichOneof("result") == "attested":
                 results.append(item.attested.attestation)
             else:
                 reason = _REASONS.get(item.error.reason, Reason.HOME_CITY_UNAVAILABLE)
-                results.append(_told(reason, "batch item", item.error.retry_after_ms / 1000 or None))
+                retry_after_s = item.error.retry_after_ms / 1000 or None
+                results.append(_told(TiergateError(reason, "batch item", retry_after_s=retry_after_s)))
         return results
 
     def encode(self, uses: Sequence[ProvedUse]) -> bytes:
@@ -109,15 +147,26 @@ class CityPeerClient:
         try:
             answer: pb.ReportUsesResponse = await self._report_uses(run, timeout=self._deadline_s)
         except grpc.aio.AioRpcError as error:
-            raise self._error(error) from error
+            raise _told(error_from_rpc(error)) from error
         return answer.acknowledged_index
 
-    async def _ask(self, method: Callable[..., Awaitable[AnswerT]], request: object) -> AnswerT:
-        """Ask one question under the city's bounds."""
-        wait_s = self._breaker.admit() if self._free > 0 else RETRY_AFTER_S
-        if wait_s:
-            raise TiergateError(Reason.HOME_CITY_UNAVAILABLE, "the city is silent or has no room", retry_after_s=wait_s)
+    @contextmanager
+    def _room(self) -> Iterator[None]:
+        """One of the places in which callers wait for this city."""
+        if self._free <= 0:
+            detail = "as many as may already wait for the city"
+            raise TiergateError(Reason.HOME_CITY_UNAVAILABLE, detail, retry_after_s=RETRY_AFTER_S)
         self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
+
+    async def _ask(self, method: Callable[..., Awaitable[AnswerT]], request: object) -> AnswerT:
+        """One call under the city's deadline and breaker. Raises what the city said, or why it said nothing."""
+        wait_s = self._breaker.admit()
+        if wait_s:
+            raise TiergateError(Reason.HOME_CITY_UNAVAILABLE, "the city is silent", retry_after_s=wait_s)
         try:
             answer = await method(request, timeout=self._deadline_s)
         except grpc.aio.AioRpcError as error:
@@ -126,19 +175,12 @@ class CityPeerClient:
                 self._breaker.failed()
             else:
                 self._breaker.succeeded()
-            raise _told(found.reason, found.detail, found.retry_after_s) from error
+            raise found from error
         except BaseException:
             self._breaker.abandoned()
             raise
-        finally:
-            self._free += 1
         self._breaker.succeeded()
         return answer
-
-    @staticmethod
-    def _error(error: grpc.aio.AioRpcError) -> TiergateError:
-        found = error_from_rpc(error)
-        return _told(found.reason, found.detail, found.retry_after_s)
 
 
 def _request(question: AttestQuestion) -> pb.AttestTierRequest:

@@ -2,12 +2,8 @@
 
 The life of one operation:
 
-1. ``submit`` puts it with those that wait. Groups are closed on the loop, one at a time: while one is with the thread,
-   the next one forms. On a fast disk groups do not form by themselves; so a group is kept open until as many wait as
-   lately were pending at once (``target`` at most), but only while the loop is busy: then it is the loop that callers
-   wait for, and a larger group lightens it. A loop that has time to spare closes the group at the next look, ``look_s``
-   later; and ``window_s`` is the end in any case. A single caller is never kept waiting. It is the loop that waits and
-   not the thread, which would take the interpreter lock from the loop at every arrival.
+1. ``submit`` puts it with those that wait; groups form on the loop (``gateway.groups``), one on its way at a time. It
+   is the loop that waits for company and not the thread, which would take the interpreter lock at every arrival.
 2. The thread: ``BEGIN IMMEDIATE``, ``apply`` with the whole group, ``COMMIT``, ``after_commit``.
 3. One call into the loop releases all results of the group, and hands over the next one if it is complete.
 
@@ -21,13 +17,12 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from gateway.errors import Reason, TiergateError
+from gateway.groups import Groups
 from gateway.sqlite.connect import map_sqlite_error
 
 OpT = TypeVar("OpT")
@@ -43,12 +38,8 @@ AfterCommit = Callable[[Sequence[OpT], Sequence[ResT | Exception]], None]
 reported as failed: nobody may act on it."""
 
 
-BUSY = 0.5
-"""From this share of the time on a loop counts as busy."""
 END_CHECK_S = 1.0
 """How often the thread, with nothing to do, looks whether the loop is still there."""
-CALLERS_DECAY = 0.7
-"""Per group: after a burst of 64 callers the thread expects company for some ten groups more."""
 
 
 class GroupWriter(Generic[OpT, ResT]):
@@ -78,30 +69,22 @@ class GroupWriter(Generic[OpT, ResT]):
         self._after_commit = after_commit
         self._on_rollback = on_rollback
         self._max_pending = max_pending
-        self._max_group = max_group
-        self._target = target
-        self._look_s = look_s
-        self._window_s = window_s
         self._stale = False
-        # event loop's side
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._waiting: deque[tuple[OpT, asyncio.Future[ResT]]] = deque()
-        self._pending = 0
-        self._callers = 1.0  # how many were pending at once lately
-        self._peak = 0
-        self._committing = False
-        self._complete = False  # the group that waits is handed over at the end of this turn
-        self._timer: asyncio.TimerHandle | None = None  # when to look again whether it is kept open
-        self._closing = False
-        self._stopped: asyncio.Event | None = None
         # between the two: at most one group; None ends the thread
         self._handed: SimpleQueue[list[tuple[OpT, asyncio.Future[ResT]]] | None] = SimpleQueue()
+        # event loop's side
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._groups: Groups[tuple[OpT, asyncio.Future[ResT]]] = Groups(
+            self._hand_over, max_group=max_group, target=target, look_s=look_s, window_s=window_s
+        )
+        self._closing = False
+        self._stopped: asyncio.Event | None = None
         self._thread = threading.Thread(target=self._run, name="group-writer", daemon=False)
 
     @property
     def pending(self) -> int:
         """Operations submitted and not yet released."""
-        return self._pending
+        return self._groups.pending
 
     def start(self) -> None:
         """Start the thread; to be called once, on the running loop that will submit."""
@@ -118,14 +101,10 @@ class GroupWriter(Generic[OpT, ResT]):
         """
         if self._loop is None or self._closing:
             raise TiergateError(Reason.SHUTTING_DOWN, "writer is not running")
-        if self._pending >= self._max_pending:
+        if self._groups.pending >= self._max_pending:
             raise TiergateError(Reason.BUSY, "writer queue is full", retry_after_s=1)
         future: asyncio.Future[ResT] = self._loop.create_future()
-        self._pending += 1
-        self._peak = max(self._peak, self._pending)
-        self._waiting.append((operation, future))
-        if not self._committing:
-            self._consider(self._loop)
+        self._groups.add((operation, future))
         return await future
 
     async def close(self) -> None:
@@ -135,64 +114,15 @@ class GroupWriter(Generic[OpT, ResT]):
             return
         if not self._closing:
             self._closing = True
-            if not self._committing:
-                self._hand_over()
+            self._groups.finish(lambda: self._hand_over(None))
         await self._stopped.wait()
         self._thread.join()
 
-    def _consider(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Nothing is being committed: see to it that the group that waits will be."""
-        if self._complete:
-            return
-        if len(self._waiting) >= self._wanted():
-            self._complete = True
-            loop.call_soon(self._hand_over)  # with whatever else comes in this turn
-        elif self._timer is None:
-            now = time.monotonic()
-            self._look_later(loop, now, now + self._window_s)
-
-    def _look_later(self, loop: asyncio.AbstractEventLoop, now: float, closes: float) -> None:
-        self._timer = loop.call_later(self._look_s, self._look, loop, now, time.thread_time(), closes)
-
-    def _look(self, loop: asyncio.AbstractEventLoop, since: float, worked: float, closes: float) -> None:
-        """Keep the group open if the loop has been busy ``since`` then, when it had ``worked`` so many seconds."""
-        self._timer = None
-        now = time.monotonic()
-        if now < closes and time.thread_time() - worked >= BUSY * (now - since):
-            self._look_later(loop, now, closes)
-        else:
-            self._hand_over()
-
-    def _wanted(self) -> int:
-        return min(self._target, self._max_group, int(self._callers))
-
-    def _take(self) -> list[tuple[OpT, asyncio.Future[ResT]]]:
-        return [self._waiting.popleft() for _ in range(min(len(self._waiting), self._max_group))]
-
-    def _hand_over(self) -> None:
-        """Close the group that waits; the end mark follows the last one."""
-        if self._committing:
-            return  # it was handed over by ``close`` before its turn came
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._complete = False
-        if not self._waiting:
-            if self._closing:
-                self._handed.put(None)
-            return
-        self._committing = True
-        self._callers = max(float(self._peak), self._callers * CALLERS_DECAY)
-        self._peak = 0
-        self._handed.put(self._take())
+    def _hand_over(self, group: list[tuple[OpT, asyncio.Future[ResT]]] | None) -> None:
+        self._handed.put(group)
 
     def _release(self, group: Sequence[tuple[OpT, asyncio.Future[ResT]]], results: Sequence[ResT | Exception]) -> None:
-        self._pending -= len(group)
-        self._committing = False
-        if self._closing or len(self._waiting) >= max(1, self._wanted()):
-            self._hand_over()  # before anything else: the thread works on it while these answers leave
-        elif self._waiting and self._loop is not None:
-            self._consider(self._loop)
+        self._groups.back(len(group))  # before anything else: the thread works on the next while these answers leave
         for (_, future), result in zip(group, results, strict=True):
             if future.done():
                 continue  # its caller was cancelled
@@ -221,7 +151,7 @@ class GroupWriter(Generic[OpT, ResT]):
                 return self._handed.get(timeout=END_CHECK_S)
             except Empty:
                 if loop.is_closed():  # whoever submitted is gone, and what was submitted is still carried out
-                    return self._take() or None
+                    return self._groups.take() or None
 
     def _commit(self, operations: Sequence[OpT]) -> Sequence[ResT | Exception]:
         try:

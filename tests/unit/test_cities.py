@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import grpc.aio
@@ -13,6 +14,7 @@ from gateway.domain.ids import BundleDigest, OperatorId, RequestId, ScenarioId
 from gateway.errors import Reason, TiergateError
 from gateway.ports import AttestQuestion
 from gateway.rpc.cities import BREAK_AFTER, BREAK_S, CityPeerClient
+from gateway.transport.errors import DETAILS_KEY, status_of
 
 QUESTION = AttestQuestion(
     RequestId("request-0000000001"), OperatorId("o"), ScenarioId("s"), BundleDigest("ab" * 32), "token", ""
@@ -40,6 +42,39 @@ class Channel:
 
 def silence() -> grpc.aio.AioRpcError:
     return grpc.aio.AioRpcError(grpc.StatusCode.DEADLINE_EXCEEDED, grpc.aio.Metadata(), grpc.aio.Metadata())
+
+
+class Batches:
+    """A city that answers by method: a batch with ``whole`` if that is an error, single questions with their token."""
+
+    def __init__(self, whole: Reason | None) -> None:
+        self.whole = whole
+        self.calls: list[str] = []
+
+    def unary_unary(self, path: str, *_args: Any, **_options: Any) -> Any:
+        """As gRPC's."""
+
+        async def call(request: Any, *, timeout: float) -> Any:  # noqa: ASYNC109 - gRPC's name
+            assert timeout > 0
+            self.calls.append(path.rpartition("/")[2])
+            if isinstance(request, pb.AttestTierRequest):
+                return pb.AttestTierResponse(attestation=request.token)
+            if self.whole is not None:
+                raise refusal(self.whole)
+            response = pb.BatchAttestTierResponse()
+            for item in request.items:
+                if item.token == "spent":
+                    response.results.add(error=pb.PeerError(reason="USES_EXHAUSTED"))
+                else:
+                    response.results.add(attested=pb.AttestTierResponse(attestation=item.token))
+            return response
+
+        return call
+
+
+def refusal(reason: Reason) -> grpc.aio.AioRpcError:
+    code, text, details = status_of(TiergateError(reason))
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata((DETAILS_KEY, details)), text)
 
 
 class Watch:
@@ -110,3 +145,30 @@ async def test_a_silent_city_is_left_alone_for_a_moment_then_tried_by_one(channe
     after = await asked(city, channel)
     channel.calls[-1].set_result(pb.AttestTierResponse(attestation="b"))
     assert await after == "b"
+
+
+async def ask_together(city: CityPeerClient, *tokens: str) -> list[str | Reason]:
+    questions = (replace(QUESTION, token=token) for token in tokens)
+    found = await asyncio.gather(*map(city.attest, questions), return_exceptions=True)
+    return [item.reason if isinstance(item, TiergateError) else str(item) for item in found]
+
+
+async def test_questions_asked_at_once_are_one_call_and_each_has_its_own_answer() -> None:
+    channel = Batches(None)
+    city = CityPeerClient(channel, deadline_s=2.0)  # type: ignore[arg-type]  # all that is used
+    assert await ask_together(city, "a", "spent", "c") == ["a", Reason.USES_EXHAUSTED, "c"]
+    assert channel.calls == ["BatchAttestTier"]
+
+
+async def test_a_question_that_spoils_a_call_does_not_take_the_others_along() -> None:
+    channel = Batches(Reason.MALFORMED_REQUEST)
+    city = CityPeerClient(channel, deadline_s=2.0)  # type: ignore[arg-type]  # all that is used
+    assert await ask_together(city, "a", "b") == ["a", "b"]
+    assert channel.calls == ["BatchAttestTier", "AttestTier", "AttestTier"]
+
+
+async def test_a_city_that_cannot_answer_is_not_asked_again_question_by_question() -> None:
+    channel = Batches(Reason.BUSY)
+    city = CityPeerClient(channel, deadline_s=2.0)  # type: ignore[arg-type]  # all that is used
+    assert await ask_together(city, "a", "b") == [Reason.HOME_CITY_UNAVAILABLE] * 2
+    assert channel.calls == ["BatchAttestTier"]

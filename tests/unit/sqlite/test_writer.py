@@ -109,17 +109,17 @@ async def test_a_busy_loop_keeps_a_group_open_until_the_window_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worked = itertools.count()
-    monkeypatch.setattr("gateway.sqlite.writer.time.thread_time", lambda: float(next(worked)))  # busy whenever asked
+    monkeypatch.setattr("gateway.groups.time.thread_time", lambda: float(next(worked)))  # busy whenever asked
     store = Store(tmp_path / "a.db")
     looks = []
     writer = GroupWriter[str, int](store.connection, store.apply, window_s=0.01)
-    genuine = writer._look_later
+    genuine = writer._groups._look_later
 
-    def counted(loop: asyncio.AbstractEventLoop, now: float, closes: float) -> None:
+    def counted(now: float, closes: float) -> None:
         looks.append(now)
-        genuine(loop, now, closes)
+        genuine(now, closes)
 
-    monkeypatch.setattr(writer, "_look_later", counted)
+    monkeypatch.setattr(writer._groups, "_look_later", counted)
     writer.start()
     await outcomes(writer, *map(str, range(9)))
     assert await writer.submit("alone") == 10
@@ -145,7 +145,7 @@ async def test_random_interleavings_lose_nothing_and_double_nothing(
         def checked(
             group: Any, writer: GroupWriter[str, int] = writer, handed: list[bool] = handed, put: Any = put
         ) -> None:
-            assert writer._timer is None
+            assert writer._groups._timer is None
             assert len(handed) - handed.count(True) <= 1
             handed.append(group is None)
             put(group)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from gateway.domain.consent import Contested, EventKind
 from gateway.domain.decision import Decision
 from gateway.domain.ids import BundleDigest, CityId, OperatorId, RequestId, ScenarioId
 from gateway.errors import TiergateError
@@ -84,17 +85,18 @@ class DecisionDraft:
 
 @dataclass(frozen=True, slots=True)
 class ConsentEvent:
-    """A verified event of a home city. ``kind`` withdrawal names a consent; a correction names nobody (I6).
+    """A verified event of a home city. ``consent`` is the key of the one that it names (I6: a correction names none).
 
-    ``digest`` is the SHA-256 of the signed event's exact bytes.
+    ``digest`` is the SHA-256 of the signed event's exact bytes; ``contested`` is set for a contest alone.
     """
 
     city: CityId
     event_id: str
-    kind: Literal["withdrawal", "correction"]
+    kind: EventKind
     consent: bytes | None
     digest: bytes
     received_at_ms: int
+    contested: Contested | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +138,9 @@ class DecisionStore(Protocol):
 
         - MUST NOT return before the entries, the requests' rows and the consents' registrations are committed together.
         - MUST register a consent (entry ``consent_registered``) in the same transaction at its first decision.
-        - MUST read the consent's withdrawal inside that transaction and record rung 0 if it is withdrawn (I7).
-        - MUST refuse with ATTESTATION_INVALID, nothing written, what was attested before the city's newest correction.
+        - MUST read the consent's state inside that transaction and record rung 0 if it is withdrawn or paused (I7).
+        - MUST refuse with ATTESTATION_INVALID, nothing written, what was attested before the city's newest correction
+          or before the consent was last resumed.
         - A known request with the same body, bundle and resulting rung whose decision is still valid at
           ``decided_at_ms``: MUST return the stored decision and write nothing. With the same body but no longer
           valid, it is evaluated again: a new entry.
@@ -156,9 +159,10 @@ class DecisionStore(Protocol):
         ...
 
     async def record_event(self, event: ConsentEvent) -> int:
-        """Log a withdrawal or correction and make it effective in the same transaction; returns the log index.
+        """Log an event and make it effective in the same transaction; returns the log index.
 
-        Idempotent on (city, event_id): a repeated event returns the index that it had and writes nothing.
+        Idempotent on (city, event_id): a repeated event returns the index that it had and writes nothing. Raises
+        EVENT_INVALID for the contest of an entry that is no decision about a resident of that city.
         """
         ...
 

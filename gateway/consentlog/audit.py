@@ -3,7 +3,8 @@
 1. The first entry, and no other, is a genesis, with the origin of the checkpoint.
 2. A decision's bundle was published before it.
 3. A decision names an earlier registration with the same city, operator and token commitment.
-4. No decision on a consent is entitled after its withdrawal (I7).
+4. No decision on a consent is entitled after its withdrawal (I7), or while it is paused.
+5. A contest names an earlier entry. (That it is a decision about a resident of the same city is the log's to hold.)
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class EntryAuditor:
         self._index = 0
         self._registered: dict[int, _Registration] = {}
         self._withdrawn: set[int] = set()
+        self._paused: set[int] = set()
         self._bundles: set[str] = set()
         self._counts: Counter[str] = Counter()
 
@@ -70,19 +72,28 @@ class EntryAuditor:
                 self._registered[self._index] = _Registration(
                     entry.text("city"), entry.text("operator"), entry.text("token")
                 )
-            case "consent_withdrawn":
-                self._check_withdrawal(entry)
+            case "consent_withdrawn" | "consent_paused" | "consent_resumed":
+                self._check_change(entry)
+            case "contest":
+                if entry.number("decision") >= self._index:
+                    raise _broken("contest of a later entry")
             case "decision":
                 self._check_decision(entry)
 
-    def _check_withdrawal(self, entry: Entry) -> None:
+    def _check_change(self, entry: Entry) -> None:
         if "consent" not in entry.fields:
-            return  # withdrawn before its first answered check: there is no registration to point at
+            return  # before its first answered check: there is no registration to point at
         consent = entry.number("consent")
         registration = self._registered.get(consent)
         if registration is None or registration.city != entry.text("city"):
-            raise _broken("withdrawal of a consent that its city has not registered")
-        self._withdrawn.add(consent)
+            raise _broken("change of a consent that its city has not registered")
+        match entry.type:
+            case "consent_withdrawn":
+                self._withdrawn.add(consent)
+            case "consent_paused":
+                self._paused.add(consent)
+            case _:
+                self._paused.discard(consent)
 
     def _check_decision(self, entry: Entry) -> None:
         consent = entry.number("consent")
@@ -91,6 +102,8 @@ class EntryAuditor:
             raise _broken("decision without an earlier registration of the same city, operator and token")
         if entry.text("outcome") == "entitled" and consent in self._withdrawn:
             raise _broken("entitled after withdrawal")
+        if entry.text("outcome") == "entitled" and consent in self._paused:
+            raise _broken("entitled while paused")
         if entry.text("bundle") not in self._bundles:
             raise _broken("decision under a bundle that was not published before")
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gateway.domain.consent import STEPS
 from gateway.errors import Reason, TiergateError
 
 MAX_ENTRY_BYTES = 4096
@@ -58,6 +59,8 @@ SCHEMAS: Mapping[str, Mapping[str, Kind]] = {
         "expires": NUMBER,
     },
     "consent_withdrawn": {"city": SLUG, "consent?": NUMBER, "event": HEX64},
+    "consent_paused": {"city": SLUG, "consent?": NUMBER, "event": HEX64},
+    "consent_resumed": {"city": SLUG, "consent?": NUMBER, "event": HEX64},
     "decision": {
         "id": HEX32,
         "city": SLUG,
@@ -73,6 +76,7 @@ SCHEMAS: Mapping[str, Mapping[str, Kind]] = {
     },
     "refusal": {"operator": SLUG, "scenario": SLUG, "code": CODE},
     "correction": {"city": SLUG, "event": HEX64},
+    "contest": {"city": SLUG, "decision": NUMBER, "step": _enum(*STEPS), "event": HEX64},
 }
 """Fields of each type beside ``v``, ``type`` and ``time``. A question mark marks an optional field."""
 

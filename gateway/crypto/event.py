@@ -1,7 +1,8 @@
 """Consent events: security event tokens (RFC 8417), ``typ: secevent+jwt``, signed by the home city.
 
-A withdrawal names the consent by its ``jti``; a correction names no person and no consent: it makes the gateway drop
-every live attestation of that city (I6).
+A withdrawal, pause or resumption names the consent by its ``jti``. A correction names no person and no consent: it
+makes the gateway drop every live attestation of that city (I6). A contest names a decision by its place in the log, and
+how far the case about it has come; it changes no outcome (I3).
 """
 
 from __future__ import annotations
@@ -9,46 +10,79 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 from gateway.crypto import jws
 from gateway.crypto.consent import MAX_CLOCK_AHEAD_S
 from gateway.crypto.keys import KeyRing, PrivateKey
+from gateway.domain.consent import STEPS, Contested, EventKind
 from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
 
 TYP = "secevent+jwt"
 RETRY_AFTER_S = 10.0
-WITHDRAWN = "urn:tiergate:event:consent-withdrawn"
-CORRECTION = "urn:tiergate:event:correction"
+MAX_INDEX = 10**15 - 1
+URNS: Mapping[EventKind, str] = {
+    "withdrawal": "urn:tiergate:event:consent-withdrawn",
+    "pause": "urn:tiergate:event:consent-paused",
+    "resumption": "urn:tiergate:event:consent-resumed",
+    "correction": "urn:tiergate:event:correction",
+    "contest": "urn:tiergate:event:decision-contested",
+}
+"""Event types, as members of ``events`` (RFC 8417, 2.2)."""
+_KINDS = {urn: kind for kind, urn in URNS.items()}
 _ID = re.compile(r"[A-Za-z0-9_-]{22,64}\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class SecurityEvent:
-    """One event. ``issued_at`` in Unix seconds; ``consent_id`` is set for a withdrawal alone."""
+    """One event. ``issued_at`` in Unix seconds; ``subject``: the consent's id, nothing (a correction), or the case."""
 
     id: str
     issuer: CityId
     audience: str
-    kind: Literal["withdrawal", "correction"]
-    consent_id: str | None
+    kind: EventKind
+    subject: str | Contested | None
     issued_at: int
+
+    @property
+    def consent_id(self) -> str | None:
+        """The consent that it names, if it names one."""
+        return self.subject if isinstance(self.subject, str) else None
 
 
 def issue_event(key: PrivateKey, kid: str, event: SecurityEvent) -> str:
-    """Sign an event; ValueError for a withdrawal without a consent or a correction with one."""
-    if (event.kind == "withdrawal") != (event.consent_id is not None):
-        raise ValueError("consent_id")
-    body: dict[str, dict[str, str]] = (
-        {WITHDRAWN: {"consent": event.consent_id}} if event.consent_id is not None else {CORRECTION: {}}
-    )
+    """Sign an event; ValueError for one whose subject is not of its kind."""
+    subject = event.subject
+    if not isinstance(subject, _subject_of(event.kind)):
+        raise ValueError("subject")
+    body: dict[str, Any] = {}
+    if isinstance(subject, str):
+        body = {"consent": subject}
+    elif subject is not None:
+        body = subject._asdict()
     return jws.issue(
         key,
         kid,
         TYP,
-        {"iss": event.issuer, "aud": event.audience, "iat": event.issued_at, "jti": event.id, "events": body},
+        {
+            "iss": event.issuer,
+            "aud": event.audience,
+            "iat": event.issued_at,
+            "jti": event.id,
+            "events": {URNS[event.kind]: body},
+        },
     )
+
+
+def _subject_of(kind: EventKind) -> type:
+    match kind:
+        case "correction":
+            return type(None)
+        case "contest":
+            return Contested
+        case _:
+            return str
 
 
 class EventVerifier:
@@ -89,17 +123,27 @@ class EventVerifier:
             raise TiergateError(Reason.EVENT_DEFERRED, "from the future", retry_after_s=RETRY_AFTER_S)
         if not isinstance(events, dict) or len(events) != 1:
             raise TiergateError(Reason.EVENT_INVALID, "events")
-        ((kind, body),) = events.items()
+        ((urn, body),) = events.items()
+        kind = _KINDS.get(urn)
+        if kind is None:
+            raise TiergateError(Reason.EVENT_INVALID, "event type")
         if not isinstance(body, dict):
             raise TiergateError(Reason.EVENT_INVALID, "event body")
-        members = jws.Claims(body, Reason.EVENT_INVALID)
-        if kind == CORRECTION:
-            members.done()
-            return SecurityEvent(event_id, sender, audience, "correction", None, issued_at)
-        if kind != WITHDRAWN:
-            raise TiergateError(Reason.EVENT_INVALID, "event type")
-        consent_id = members.text("consent", 64)
-        members.done()
-        if not _ID.match(consent_id):
+        return SecurityEvent(event_id, sender, audience, kind, _read_subject(kind, body), issued_at)
+
+
+def _read_subject(kind: EventKind, body: Mapping[str, Any]) -> str | Contested | None:
+    members = jws.Claims(body, Reason.EVENT_INVALID)
+    subject: str | Contested | None = None
+    if kind == "contest":
+        decision, word = members.integer("decision"), members.text("step", 16)
+        step = next((step for step in STEPS if step == word), None)
+        if step is None or not 0 <= decision <= MAX_INDEX:
+            raise TiergateError(Reason.EVENT_INVALID, "contest")
+        subject = Contested(decision, step)
+    elif kind != "correction":
+        subject = members.text("consent", 64)
+        if not _ID.match(subject):
             raise TiergateError(Reason.EVENT_INVALID, "consent id")
-        return SecurityEvent(event_id, sender, audience, "withdrawal", consent_id, issued_at)
+    members.done()
+    return subject

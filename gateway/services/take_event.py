@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.crypto.trusted import TrustedKeys
+from gateway.domain.consent import Contested
 from gateway.domain.ids import CityId
 from gateway.ports import Clock, ConsentEvent, DecisionStore, consent_key
 from gateway.services.attestation_cache import AttestationCache
@@ -46,6 +47,7 @@ class TakeEvent:
                 event_id=event.id,
                 kind=event.kind,
                 consent=consent_key(city, event.consent_id) if event.consent_id is not None else None,
+                contested=event.subject if isinstance(event.subject, Contested) else None,
                 digest=hashlib.sha256(text.encode("ascii")).digest(),
                 received_at_ms=now_ms,
             )

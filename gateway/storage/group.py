@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.entry import VERSION, Value, encode, encode_decision
 from gateway.consentlog.note import SignerKey, sign_note
+from gateway.domain.consent import EventKind
 from gateway.domain.decision import Decision
 from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
@@ -39,7 +40,7 @@ from gateway.storage.rows import commitment, short, stored_decision
 from gateway.storage.tree import Head, TreeWriter
 
 _SELECT_CONSENTS = """
-    SELECT json_group_array(json_array(key, idx, secret, withdrawn, expires))
+    SELECT json_group_array(json_array(key, idx, secret, withdrawn, expires, paused, resumed))
     FROM consent WHERE key IN (SELECT value FROM json_each(?))"""
 _SELECT_REQUESTS = """
     SELECT json_group_array(json_array(r.key, r.body, r.idx, e.leaf, r.at, r.until))
@@ -51,10 +52,16 @@ _REQUESTS = RowInsert(
     "ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, at = excluded.at, until = excluded.until",
 )
 _CONSENTS = RowInsert(
-    "INSERT INTO consent (key, idx, secret, withdrawn, expires)",
-    5,
-    "ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, withdrawn = excluded.withdrawn, expires = excluded.expires",
+    "INSERT INTO consent (key, idx, secret, withdrawn, expires, paused, resumed)",
+    7,
+    "ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, withdrawn = excluded.withdrawn, expires = excluded.expires,"
+    " paused = excluded.paused, resumed = excluded.resumed",
 )
+_CHANGES: Mapping[EventKind, str] = {
+    "withdrawal": "consent_withdrawn",
+    "pause": "consent_paused",
+    "resumption": "consent_resumed",
+}
 _ATTESTATIONS = RowInsert("INSERT OR IGNORE INTO attestation (id, jws)", 2)
 
 
@@ -104,8 +111,8 @@ class GroupTransaction:
         self._requests = {}
         if consents:
             (found,) = connection.execute(_SELECT_CONSENTS, (json.dumps(list(consents)),)).fetchone()
-            for key, index, secret, withdrawn, expires in json.loads(found):
-                self._consents[key] = ConsentState(index, bytes.fromhex(secret), withdrawn, expires)
+            for key, index, secret, *state in json.loads(found):
+                self._consents[key] = ConsentState(index, bytes.fromhex(secret), *state)
         if requests:
             (found,) = connection.execute(_SELECT_REQUESTS, (json.dumps(requests),)).fetchone()
             for key, body, index, leaf, at, until in json.loads(found):
@@ -116,7 +123,10 @@ class GroupTransaction:
             case RecordDecisions(drafts):
                 return [self._decide(draft) for draft in drafts]
             case RecordEvent(event):
-                return self._event(connection, event)
+                try:
+                    return self._event(connection, event)
+                except TiergateError as error:  # found before anything was appended
+                    return error
             case RecordRefusal(operator, scenario, code, at_ms):
                 return self._append(at_ms, "refusal", operator=operator, scenario=scenario, code=code)
             case PublishBundle():
@@ -149,7 +159,7 @@ class GroupTransaction:
         key = short(draft.consent)
         consent = self._consents.get(key)
         # read here, inside the transaction: a withdrawal that is committed has won (I7)
-        rung = 0 if consent is not None and consent.withdrawn is not None else draft.rung
+        rung = 0 if consent is not None and consent.silent else draft.rung
         seen = self._requests.get(request)
         if seen is not None:
             if seen[0] != body:
@@ -160,6 +170,8 @@ class GroupTransaction:
         corrected = self._correcting.get(draft.city, self._corrected.get(draft.city, -1))
         if draft.asked_at_size <= corrected:
             return TiergateError(Reason.ATTESTATION_INVALID, "attested before a correction")
+        if consent is not None and consent.resumed is not None and draft.asked_at_size <= consent.resumed:
+            return TiergateError(Reason.ATTESTATION_INVALID, "attested while the consent was paused")
         if consent is None or consent.index is None:
             consent = self._register(key, consent, draft)
         decision = self._append_decision(draft, consent, rung)
@@ -182,7 +194,7 @@ class GroupTransaction:
         )
         state.expires = draft.consent_expires_s
         self._consents[key] = state
-        self._rows.consents[key] = (key, state.index, state.secret.hex(), state.withdrawn, state.expires)
+        self._rows.consents[key] = state.row(key)
         return state
 
     def _append_decision(self, draft: DecisionDraft, consent: ConsentState, rung: int) -> Decision:
@@ -219,23 +231,41 @@ class GroupTransaction:
         ).fetchone()
         if row is not None:
             return int(row[0])
-        if event.consent is None:
-            index = self._append(event.received_at_ms, "correction", city=event.city, event=event.digest.hex())
-            self._correcting[event.city] = index
+        at_ms, common = event.received_at_ms, {"city": event.city, "event": event.digest.hex()}
+        if event.consent is not None:
+            index = self._change_consent(event.kind, event.consent, at_ms, common)
+        elif event.contested is not None:
+            decision, step = event.contested
+            self._require_decision(connection, decision, event.city)
+            index = self._append(at_ms, "contest", decision=decision, step=step, **common)
         else:
-            key = short(event.consent)
-            state = self._consents.get(key) or ConsentState(None, os.urandom(32), None)
-            link: dict[str, Value] = {} if state.index is None else {"consent": state.index}
-            index = self._append(
-                event.received_at_ms, "consent_withdrawn", city=event.city, event=event.digest.hex(), **link
-            )
-            if state.withdrawn is None:
-                state.withdrawn = index
-            self._consents[key] = state
-            # a consent that was never used has no known end yet; 0 keeps its row out of any purge by expiry
-            self._rows.consents[key] = (key, state.index, state.secret.hex(), state.withdrawn, state.expires)
+            index = self._append(at_ms, "correction", **common)
+            self._correcting[event.city] = index
         connection.execute("INSERT INTO event (city, id, idx) VALUES (?, ?, ?)", (event.city, event.event_id, index))
         return index
+
+    def _change_consent(self, kind: EventKind, consent: bytes, at_ms: int, common: Mapping[str, str]) -> int:
+        key = short(consent)
+        state = self._consents.get(key) or ConsentState(None, os.urandom(32), None)
+        link: dict[str, Value] = {} if state.index is None else {"consent": state.index}
+        index = self._append(at_ms, _CHANGES[kind], **common, **link)
+        match kind:
+            case "withdrawal":
+                state.withdrawn = index if state.withdrawn is None else state.withdrawn
+            case "pause":
+                state.paused = index
+            case _:
+                state.paused, state.resumed = None, index
+        self._consents[key] = state
+        self._rows.consents[key] = state.row(key)
+        return index
+
+    @staticmethod
+    def _require_decision(connection: sqlite3.Connection, index: int, city: CityId) -> None:
+        # only decisions have a city of their own beside them
+        found = connection.execute("SELECT city FROM entry WHERE idx = ?", (index,)).fetchone()
+        if found is None or found[0] != city:
+            raise TiergateError(Reason.EVENT_INVALID, "contest of no decision about a resident of this city")
 
     def _publish(self, connection: sqlite3.Connection, operation: PublishBundle) -> int:
         row = connection.execute("SELECT digest, idx FROM bundle ORDER BY idx DESC LIMIT 1").fetchone()

@@ -77,17 +77,31 @@ class See:
 
 
 Operation = RecordDecisions | RecordEvent | RecordRefusal | PublishBundle | Genesis | Acknowledge | ForgetRequests | See
+ConsentColumns = tuple[str, int | None, str, int | None, int, int | None, int | None]
 Result = list[Decision | TiergateError] | int
 
 
 @dataclass(slots=True)
 class ConsentState:
-    """A consent in the transaction: ``index`` is None before its first decision, ``withdrawn`` the event's."""
+    """A consent in the transaction, by log indices: of its registration (None before its first decision), of the events
+    that withdrew it, paused it (None: not paused), and last resumed it.
+    """
 
     index: int | None
     secret: bytes
     withdrawn: int | None
     expires: int = 0
+    paused: int | None = None
+    resumed: int | None = None
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing but the base offer may be given on it now."""
+        return self.withdrawn is not None or self.paused is not None
+
+    def row(self, key: str) -> ConsentColumns:
+        """As it is stored. ``expires`` 0 for one that was never used keeps its row out of any purge by expiry."""
+        return key, self.index, self.secret.hex(), self.withdrawn, self.expires, self.paused, self.resumed
 
 
 @dataclass(slots=True)
@@ -100,5 +114,5 @@ class GroupRows:
 
     entries: list[tuple[int, str, str | None, str | None, str | None]] = field(default_factory=list)
     requests: dict[str, tuple[str, str, int, int, int]] = field(default_factory=dict)
-    consents: dict[str, tuple[str, int | None, str, int | None, int]] = field(default_factory=dict)
+    consents: dict[str, ConsentColumns] = field(default_factory=dict)
     attestations: dict[str, tuple[str, str]] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 | version | what |
 |---|---|
 | 1 | the log (entry, tile, head), consents, requests, attestations, events, report cursors, bundles, versions seen |
+| 2 | consents that are paused, and from which entry on they are resumed |
 
 ``entry.salt`` and ``entry.attestation`` are the erasable part of an entry; the leaf itself is never changed.
 Keys are 32 hex digits (the first 128 bits of a SHA-256), which SQLite's JSON functions carry as they are.
@@ -76,6 +77,14 @@ MIGRATIONS: tuple[Migration, ...] = (
             idx INTEGER NOT NULL,
             data BLOB NOT NULL
         ) WITHOUT ROWID;
+        """,
+    ),
+    Migration(
+        2,
+        "paused consents",
+        """
+        ALTER TABLE consent ADD COLUMN paused INTEGER;
+        ALTER TABLE consent ADD COLUMN resumed INTEGER;
         """,
     ),
 )

@@ -12,6 +12,7 @@ from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.entry import Entry, decode
 from gateway.consentlog.merkle import leaf_hash, root_of
 from gateway.consentlog.note import SignerKey, open_note
+from gateway.domain.consent import Contested, EventKind
 from gateway.domain.decision import Decision
 from gateway.domain.ids import BundleDigest, CityId, OperatorId, RequestId, ScenarioId
 from gateway.errors import TiergateError
@@ -76,9 +77,16 @@ def draft(
     )
 
 
-def withdrawal(clock: FakeClock, consent: str, event_id: str = "event-1") -> ConsentEvent:
+def withdrawal(
+    clock: FakeClock, consent: str, event_id: str = "event-1", kind: EventKind = "withdrawal"
+) -> ConsentEvent:
     digest = hashlib.sha256(event_id.encode()).digest()
-    return ConsentEvent(FUZHOU, event_id, "withdrawal", consent_key(FUZHOU, consent), digest, clock.now_ms())
+    return ConsentEvent(FUZHOU, event_id, kind, consent_key(FUZHOU, consent), digest, clock.now_ms())
+
+
+def contest(clock: FakeClock, contested: Contested, event_id: str = "contest-1", city: CityId = FUZHOU) -> ConsentEvent:
+    digest = hashlib.sha256(event_id.encode()).digest()
+    return ConsentEvent(city, event_id, "contest", None, digest, clock.now_ms(), contested)
 
 
 def correction(clock: FakeClock, event_id: str = "correction-1") -> ConsentEvent:

@@ -85,8 +85,22 @@ def test_nobody_is_entitled_after_withdrawal() -> None:
 
 def test_a_withdrawal_names_a_registration_of_its_city_or_none() -> None:
     audit(*START, withdrawn())
-    assert "withdrawal" in refused(*START, withdrawn(consent=1))
-    assert "withdrawal" in refused(*START, {**withdrawn(consent=2), "city": "xiamen"})
+    assert "has not registered" in refused(*START, withdrawn(consent=1))
+    assert "has not registered" in refused(*START, {**withdrawn(consent=2), "city": "xiamen"})
+
+
+def test_nobody_is_entitled_while_a_consent_is_paused() -> None:
+    paused = entry("consent_paused", city="fuzhou", consent=2, event=OTHER)
+    resumed = entry("consent_resumed", city="fuzhou", consent=2, event=OTHER)
+    assert "paused" in refused(*START, paused, decision(2))
+    audit(*START, paused, decision(2, rung=0), resumed, decision(2))
+    assert "withdrawal" in refused(*START, paused, withdrawn(consent=2), resumed, decision(2))
+
+
+def test_a_contest_is_of_an_earlier_entry() -> None:
+    contest = entry("contest", city="fuzhou", decision=3, step="opened", event=OTHER)
+    audit(*START, decision(2), contest)
+    assert "later entry" in refused(*START, contest)
 
 
 def test_a_correction_stands_alone() -> None:

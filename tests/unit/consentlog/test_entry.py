@@ -23,6 +23,9 @@ SAMPLES = [
     decision(2, rung=0),
     refusal(),
     entry("correction", city="xiamen", event="1" * 64),
+    entry("consent_paused", city="xiamen", consent=3, event="2" * 64),
+    entry("consent_resumed", city="xiamen", event="3" * 64),
+    entry("contest", city="xiamen", decision=3, step="opened", event="4" * 64),
 ]
 
 

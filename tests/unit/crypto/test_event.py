@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from gateway.crypto.consent import MAX_CLOCK_AHEAD_S
-from gateway.crypto.event import CORRECTION, TYP, WITHDRAWN, EventVerifier, SecurityEvent, issue_event
+from gateway.crypto.event import TYP, URNS, EventVerifier, SecurityEvent, issue_event
 from gateway.crypto.keys import Algorithm, PrivateKey, b64url
+from gateway.domain.consent import Contested
 from gateway.domain.ids import CityId
 from gateway.errors import Reason
 from tests.unit.crypto.samples import (
@@ -26,10 +27,14 @@ from tests.unit.crypto.samples import (
     ring,
 )
 
+WITHDRAWN, CORRECTION, CONTESTED = (URNS[kind] for kind in ("withdrawal", "correction", "contest"))
 KEY = CITY_KEYS["ES256"]
 CONSENT = b64url(b"\x02" * 16)
 WITHDRAWAL = SecurityEvent(b64url(b"\x04" * 16), FUZHOU, DEPLOYMENT, "withdrawal", CONSENT, NOW)
 CORRECTED = SecurityEvent(b64url(b"\x05" * 16), FUZHOU, DEPLOYMENT, "correction", None, NOW)
+PAUSED = replace(WITHDRAWAL, kind="pause")
+RESUMED = replace(WITHDRAWAL, kind="resumption")
+OPENED = replace(WITHDRAWAL, kind="contest", subject=Contested(7, "opened"))
 CLAIMS: dict[str, Any] = {
     "iss": FUZHOU,
     "aud": DEPLOYMENT,
@@ -50,7 +55,7 @@ def _verify(text: str, *, sender: CityId = FUZHOU, now_s: float = NOW, alg: Algo
 
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
-@pytest.mark.parametrize("event", [WITHDRAWAL, CORRECTED], ids=lambda event: event.kind)
+@pytest.mark.parametrize("event", [WITHDRAWAL, PAUSED, RESUMED, CORRECTED, OPENED], ids=lambda event: event.kind)
 def test_what_is_issued_verifies_to_the_same_event(alg: Algorithm, event: SecurityEvent) -> None:
     assert _verify(issue_event(CITY_KEYS[alg], KID, event), alg=alg) == event
 
@@ -100,6 +105,14 @@ def test_every_claim_has_one_type(name: str, value: Any) -> None:
         pytest.param(_raw(events={WITHDRAWN: {"consent": CONSENT, "reason": "moved"}}), id="withdrawal with a reason"),
         pytest.param(_raw(events={CORRECTION: {"consent": CONSENT}}), id="correction naming a consent"),
         pytest.param(_raw(events={CORRECTION: None}), id="correction null"),
+        pytest.param(_raw(events={CONTESTED: {"decision": 7}}), id="contest without a step"),
+        pytest.param(_raw(events={CONTESTED: {"decision": 7, "step": "won"}}), id="contest with an unknown step"),
+        pytest.param(_raw(events={CONTESTED: {"decision": -1, "step": "opened"}}), id="contest of no index"),
+        pytest.param(_raw(events={CONTESTED: {"decision": 10**15, "step": "opened"}}), id="contest beyond any log"),
+        pytest.param(_raw(events={CONTESTED: {"decision": "7", "step": "opened"}}), id="contest of a text"),
+        pytest.param(
+            _raw(events={CONTESTED: {"decision": 7, "step": "opened", "why": "x"}}), id="contest with a reason"
+        ),
     ],
 )
 def test_an_event_that_is_not_good_is_invalid(text: str) -> None:
@@ -137,11 +150,16 @@ def test_iat_may_be_ahead_by_the_clock_bound_exactly() -> None:
 
 @pytest.mark.parametrize(
     "event",
-    [replace(WITHDRAWAL, consent_id=None), replace(CORRECTED, consent_id=CONSENT)],
+    [
+        replace(WITHDRAWAL, subject=None),
+        replace(PAUSED, subject=Contested(7, "opened")),
+        replace(CORRECTED, subject=CONSENT),
+        replace(OPENED, subject=CONSENT),
+    ],
     ids=lambda event: event.kind,
 )
-def test_a_kind_that_does_not_fit_its_consent_is_not_issued(event: SecurityEvent) -> None:
-    with pytest.raises(ValueError, match="consent_id"):
+def test_a_kind_that_does_not_fit_its_subject_is_not_issued(event: SecurityEvent) -> None:
+    with pytest.raises(ValueError, match="subject"):
         issue_event(KEY, KID, event)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import uvloop
 
-from adapters.app import serve
 from adapters.config import load_settings
+from adapters.serve import serve
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 
 

@@ -20,6 +20,8 @@ AlarmKind = Literal[
     "report_of_another_question",
     "log_fork",
     "reference_refused",
+    "case_late",
+    "case_lapsed",
 ]
 ALARM_KINDS: tuple[AlarmKind, ...] = get_args(AlarmKind)
 LOG_INTERVAL_S = 60.0

@@ -4,36 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
-import sys
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from adapters.alarms import Alarms, Metrics
+from adapters.announce import Announcer
 from adapters.attest import AnswerSettings, Attester
 from adapters.authority import ConsentAuthority
 from adapters.clock import Clock
 from adapters.config import AdapterSettings, load_keys
 from adapters.consult import Platform
 from adapters.custody import CityKeys
+from adapters.desk import ResidentDesk
 from adapters.events import EventPusher
 from adapters.reference import Reference, load_reference
 from adapters.reports import UseReports
-from adapters.rpc import AttestationServicer, ConsentServicer, GatewayEvents, UseReportServicer
+from adapters.rpc import AttestationServicer, GatewayEvents, UseReportServicer
+from adapters.rpc_consents import ConsentServicer
+from adapters.rpc_residents import ResidentServicer
 from adapters.sources.settings import open_source
 from adapters.store.attestations import Tidy
 from adapters.store.city_store import CityStore, SeeVersion
-from gateway.api.consent.v1 import consent_pb2
+from gateway.api.consent.v1 import consent_pb2, resident_pb2
 from gateway.api.peer.v1 import peer_pb2
 from gateway.clock import SystemClock
 from gateway.domain.ids import CityId, ResidentRef
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
-from gateway.observability import MetricsEndpoint, configure_logging, new_registry
-from gateway.process import stop_event, write_ready
+from gateway.observability import MetricsEndpoint, new_registry
 from gateway.transport.access import ADAPTER_ACCESS
 from gateway.transport.channel import open_channel
 from gateway.transport.identity import Callers
@@ -42,9 +42,6 @@ from gateway.transport.tls import CertificateFiles, WatchedCertificate
 
 TIDY_INTERVAL_S = 60.0
 CHECK_INTERVAL_S = 300.0
-# The writer thread must not wait 5 ms for the loop each time it comes back from SQLite.
-SWITCH_INTERVAL_S = 0.0005
-GC_ALLOCATIONS = 20_000  # more than the usual 700: a call makes hundreds of objects, and leaves no cycles behind
 
 _log = structlog.get_logger(__name__)
 
@@ -56,6 +53,7 @@ class Adapter:
     _reference: Reference
     _store: CityStore
     _platform: Platform
+    _desk: ResidentDesk
     _certificate: WatchedCertificate
 
     def __init__(
@@ -162,7 +160,7 @@ class Adapter:
             metrics=self._metrics,
             settings=AnswerSettings(settings.answers.lifetime_s, settings.answers.time_grid_s),
         )
-        authority = ConsentAuthority(
+        announcer = Announcer(
             keys=self._keys,
             reference=lambda: self._reference,
             store=self._store,
@@ -171,17 +169,38 @@ class Adapter:
             attestation_lifetime_s=settings.answers.lifetime_s,
             ack_wait_s=settings.withdrawal_wait_s,
         )
+        authority = ConsentAuthority(
+            keys=self._keys,
+            reference=lambda: self._reference,
+            store=self._store,
+            announcer=announcer,
+            clock=self._clock,
+            quiet_days=settings.declined_quiet_days,
+        )
+        desk = self._desk = ResidentDesk(
+            reference=lambda: self._reference,
+            store=self._store,
+            platform=self._platform,
+            announcer=announcer,
+            clock=self._clock,
+            alarms=self._alarms,
+            deadlines=settings.cases.deadlines(),
+        )
         reports = UseReports(
             reference=lambda: self._reference, store=self._store, alarms=self._alarms, metrics=self._metrics
         )
-        services = peer_pb2.DESCRIPTOR.services_by_name
-        consent = consent_pb2.DESCRIPTOR.services_by_name["ConsentService"]
+        services = {
+            **peer_pb2.DESCRIPTOR.services_by_name,
+            **consent_pb2.DESCRIPTOR.services_by_name,
+            **resident_pb2.DESCRIPTOR.services_by_name,
+        }
         callers = Callers(lambda: self._reference.directory, self._reference.city.identity)
         return build_server(
             [
                 ServiceBinding(services["AttestationService"], AttestationServicer(attester)),
                 ServiceBinding(services["UseReportService"], UseReportServicer(reports)),
-                ServiceBinding(consent, ConsentServicer(authority, self._city)),
+                ServiceBinding(services["ConsentService"], ConsentServicer(authority, self._city)),
+                ServiceBinding(services["ResidentService"], ResidentServicer(desk, self._city)),
             ],
             address=settings.listen,
             security=self._certificate,
@@ -218,11 +237,12 @@ class Adapter:
         await self._store.submit(SeeVersion("bundle", reference.bundle.version))
 
     async def _tidy(self) -> None:
-        """Forget what has served, a little at a time, as long as the adapter runs."""
+        """Forget what has served, a little at a time, and look after cases, as long as the adapter runs."""
         while True:
             try:
                 while await self._store.submit(Tidy(self._clock.now_ms() // 1000)):
                     pass
+                await self._desk.look_after_cases()
             except TiergateError as error:
                 _log.warning("tidying_failed", reason=error.reason.value, detail=error.detail)
             await asyncio.sleep(TIDY_INTERVAL_S)
@@ -253,26 +273,3 @@ class Adapter:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-
-
-async def serve(settings: AdapterSettings, *, ready_file: Path | None = None, lifeline_fd: int | None = None) -> None:
-    """Run an adapter until it is told to stop (SIGTERM, SIGINT, the lifeline's end); SIGHUP reloads signed files.
-
-    ``ready_file`` is written once it serves: ``{"address": "host:port"}``. Raises what ``Adapter.start`` raises.
-    """
-    configure_logging(f"adapter-{settings.city}")
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    adapter = Adapter(settings)
-    stopped = stop_event(adapter.request_reload, lifeline_fd)
-    await adapter.start()
-    # What is loaded now stays: looking through it again at every collection costs more than it could ever free.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GC_ALLOCATIONS, 20, 50)
-    try:
-        if ready_file is not None:
-            write_ready(ready_file, {"address": adapter.address})
-        adapter.announce()
-        await stopped.wait()
-    finally:
-        await adapter.stop()

@@ -22,12 +22,14 @@ from adapters.consult import Platform
 from adapters.custody import CityKeys
 from adapters.question import Examined, Question, coarse, examine
 from adapters.reference import Reference
-from adapters.store.attestations import Asked, Attest, require_same, require_uses
+from adapters.store.attestations import Asked, Attest, Read, require_same, require_uses
 from adapters.store.city_store import CityStore
 from gateway.crypto.attestation import MAX_LIFETIME_S, Attestation, request_binding
 from gateway.errors import Reason, TiergateError
 
 MAX_BATCH: Final = 256
+MAX_READS: Final = 4
+RETRY_AFTER_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,21 +118,20 @@ class Attester:
             raise examined.stale
         require_uses(found.known, token.uses, found.spent)  # before the read: no record is opened for nothing
 
-        async def rung() -> int:
-            return examined.scenario.cap(await self._platform.level(found.resident, concordance, now_s))
-
         stands = found.known is not None and found.known.stands(question.bundle, now_s)
-        operation = self._operation(question, examined, reference, int(now_s), None if stands else await rung())
-        attestation = await self._store.submit(operation)
-        if attestation is None:  # what seemed to stand was replaced by an answer under another bundle
-            attestation = await self._store.submit(replace(operation, rung=await rung()))
-        if attestation is None:
-            raise TiergateError(Reason.INTERNAL, "a decided attestation was not made")
-        return attestation
+        operation = self._operation(question, examined, reference, int(now_s))
+        for _ in range(MAX_READS):
+            if not stands:
+                level, reason = await self._platform.level(found.resident, concordance, now_s)
+                operation = replace(operation, read=Read(examined.scenario.cap(level), reason, found.corrections))
+            attestation = await self._store.submit(operation)
+            if attestation is not None:
+                return attestation
+            stands = False  # what seemed to stand does not any more, or a correction came between read and commit
+            found = self._store.standing(Asked(examined.request, token.id, token.hash))
+        raise TiergateError(Reason.HOME_CITY_UNAVAILABLE, "corrected faster than read", retry_after_s=RETRY_AFTER_S)
 
-    def _operation(
-        self, question: Question, examined: Examined, reference: Reference, now_s: int, rung: int | None
-    ) -> Attest:
+    def _operation(self, question: Question, examined: Examined, reference: Reference, now_s: int) -> Attest:
         token, scenario = examined.token, examined.scenario
         journal_at = coarse(now_s, scenario.time_grain)
         # no finer than the journal: else the day's grain of a journey would show in what is kept of its request
@@ -154,7 +155,7 @@ class Attester:
                 expires_at=min(now_s + self._settings.lifetime_s, token.expires_at),
                 request=None if token.uses is None else request_binding(question.operator, question.request_id),
             ),
-            rung=rung,
+            read=None,
             journal_at=journal_at,
             keep_until=keep_until,
             sign=self._keys.sign_attestation,

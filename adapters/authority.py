@@ -1,26 +1,32 @@
-"""The consent authority: preview, grant, withdraw, list, for the city's own residents (PIPL 14, 15, 17, 23)."""
+"""The consent authority: what a resident does about her consents (PIPL 14-17, 23). In force when it returns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-from adapters.clock import Clock
+from adapters.announce import Announced, Announcer
+from adapters.clock import DAY_S, Clock
 from adapters.custody import CityKeys
-from adapters.events import EventPusher
 from adapters.reference import Reference
 from adapters.store.city_store import CityStore
-from adapters.store.consents import ConsentRow, ListedConsent, RecordConsent, Withdraw
-from adapters.terms import ConsentTerms, Offer, offer, span
+from adapters.store.consents import ChangeConsent, ConsentRow, Decline, ListedConsent, RecordConsent
+from adapters.terms import ConsentTerms, Offer, offer, require_narrower, span
 from gateway.crypto.consent import ConsentToken, new_id
-from gateway.crypto.event import SecurityEvent
-from gateway.domain.ids import ResidentRef
+from gateway.domain.consent import Act, EventKind, Life, State
+from gateway.domain.ids import OperatorId, ResidentRef, ScenarioId
 from gateway.errors import Reason, TiergateError
 
-State = Literal["active", "withdrawn", "expired", "spent"]
 DEFAULT_LIST = 50
 MAX_LIST = 200
+_TOLD: dict[Act, EventKind] = {
+    "pause": "pause",
+    "resume": "resumption",
+    "withdraw": "withdrawal",
+    "narrow": "withdrawal",
+    "renew": "withdrawal",
+}
+"""What the gateway is told. A consent that was replaced has ended for it, like one that was withdrawn."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -30,19 +36,6 @@ class Granted:
     id: str
     token: str
     expires_at: int
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawn:
-    """A withdrawal in force. ``log_index`` is None until the gateway has acknowledged it.
-
-    While it has not, answers given before may stand until ``exposed_until_ms`` (Unix milliseconds): one attestation's
-    lifetime.
-    """
-
-    at_ms: int
-    log_index: int | None
-    exposed_until_ms: int
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -55,7 +48,7 @@ class ConsentView:
 
 
 class ConsentAuthority:
-    """Keeps the consents of one city. ``ack_wait_s``: how long a withdrawal waits for the gateway's acknowledgement."""
+    """Keeps the consents of one city. ``quiet_days``: for how long nobody is asked again for what she has refused."""
 
     def __init__(
         self,
@@ -63,28 +56,88 @@ class ConsentAuthority:
         keys: CityKeys,
         reference: Callable[[], Reference],
         store: CityStore,
-        pusher: EventPusher,
+        announcer: Announcer,
         clock: Clock,
-        attestation_lifetime_s: int,
-        ack_wait_s: float,
+        quiet_days: int = 30,
     ) -> None:
         self._keys = keys
         self._reference = reference
         self._store = store
-        self._pusher = pusher
+        self._announcer = announcer
         self._clock = clock
-        self._lifetime_ms = attestation_lifetime_s * 1000
-        self._ack_wait_s = ack_wait_s
+        self._quiet_s = quiet_days * DAY_S
 
-    def preview(self, terms: ConsentTerms) -> Offer:
-        """What she is to be shown. Raises SCENARIO_UNKNOWN, SCENARIO_NOT_OPEN or CONSENT_LIMITS."""
-        return offer(terms, self._reference(), self._clock.now_ms() / 1000)
+    def preview(self, terms: ConsentTerms, *, asked_of: ResidentRef | None = None) -> Offer:
+        """What she is to be shown. ``asked_of``: whom an operator wants to ask; None when it is she who asks.
+
+        Raises SCENARIO_UNKNOWN, SCENARIO_NOT_OPEN or CONSENT_LIMITS; CONSENT_DECLINED (with a retry time) if she has
+        refused the same lately (PIPL 16: not to be asked over and over).
+        """
+        now_s = self._clock.now_ms() / 1000
+        found = offer(terms, self._reference(), now_s)
+        if asked_of is not None:
+            left_s = self._store.declined_until(asked_of, terms.operator, terms.scenario) - now_s
+            if left_s > 0:
+                raise TiergateError(Reason.CONSENT_DECLINED, retry_after_s=left_s)
+        return found
+
+    async def decline(self, resident: ResidentRef, operator: OperatorId, scenario: ScenarioId) -> int:
+        """Remember that she refused; until when (Unix seconds) she is not to be asked again."""
+        at_ms = self._clock.now_ms()
+        until = at_ms // 1000 + self._quiet_s
+        await self._store.submit(Decline(resident, operator, scenario, at_ms, until))
+        return until
 
     async def grant(self, resident: ResidentRef, terms: ConsentTerms, notice_digest: str) -> Granted:
         """Record a consent and sign its token.
 
-        Raises what ``preview`` raises; CONSENT_STATE if the notice that she saw is not the one in force now.
+        Raises what ``preview`` raises of the terms; CONSENT_STATE if the notice that she saw is not the one in force
+        now.
         """
+        row, granted = self._sign(resident, terms, notice_digest)
+        await self._store.submit(RecordConsent(row))
+        return granted
+
+    async def replace(
+        self, resident: ResidentRef, consent_id: str, act: Act, terms: ConsentTerms, notice_digest: str
+    ) -> tuple[Granted, Announced]:
+        """Narrow or renew a consent: end it, and make a new one with a token of its own, both in one transaction.
+
+        A narrowed one allows nothing that the old one did not; a renewed one is of the same operator and scenario.
+        Raises what ``grant`` raises; CONSENT_UNKNOWN; CONSENT_STATE where the act has no place; CONSENT_LIMITS where
+        the new terms do not fit the old ones.
+        """
+        row, granted = self._sign(resident, terms, notice_digest)
+
+        def fits(old: ConsentRow, life: Life) -> None:
+            if (old.operator, old.scenario) != (row.operator, row.scenario):
+                raise TiergateError(Reason.CONSENT_LIMITS, "another operator or scenario is another consent")
+            if act == "narrow":
+                require_narrower(row, old, life)
+
+        return granted, await self._change(resident, consent_id, act, row, fits)
+
+    async def change(self, resident: ResidentRef, consent_id: str, act: Act) -> Announced:
+        """Pause, resume or withdraw a consent. From the commit on, a consent that is not active attests rung 0.
+
+        Repeating a pause or withdrawal returns the first one. Raises CONSENT_UNKNOWN, also for a consent of somebody
+        else, and CONSENT_STATE.
+        """
+        return await self._change(resident, consent_id, act)
+
+    async def _change(
+        self,
+        resident: ResidentRef,
+        consent_id: str,
+        act: Act,
+        successor: ConsentRow | None = None,
+        fits: Callable[[ConsentRow, Life], None] | None = None,
+    ) -> Announced:
+        event = self._announcer.event(_TOLD[act], consent_id)
+        change = ChangeConsent(resident, consent_id, act, self._clock.now_ms(), event, successor, fits)
+        return await self._announcer.settled(await self._store.submit(change))
+
+    def _sign(self, resident: ResidentRef, terms: ConsentTerms, notice_digest: str) -> tuple[ConsentRow, Granted]:
         reference = self._reference()
         now_s = self._clock.now_ms() / 1000
         agreed = offer(terms, reference, now_s)
@@ -120,25 +173,7 @@ class ConsentAuthority:
             granted_at=held.start,
             expires_at=held.end,
         )
-        await self._store.submit(RecordConsent(row))
-        return Granted(token.id, text, held.end)
-
-    async def withdraw(self, resident: ResidentRef, consent_id: str) -> Withdrawn:
-        """End a consent; from the commit on, every attestation of it is rung 0. Repeating it returns the first one.
-
-        Raises CONSENT_UNKNOWN, also for a consent of somebody else.
-        """
-        at_ms = self._clock.now_ms()
-        reference = self._reference()
-        event = SecurityEvent(
-            new_id(), reference.city.id, reference.directory.gateway.deployment, "withdrawal", consent_id, at_ms // 1000
-        )
-        found = await self._store.submit(Withdraw(resident, consent_id, at_ms, event.id, self._keys.sign_event(event)))
-        log_index = found.log_index
-        if log_index is None:
-            await self._pusher.wait_settled(found.event_id, self._ack_wait_s)
-            log_index = self._store.withdrawal(consent_id, found.at_ms).log_index
-        return Withdrawn(found.at_ms, log_index, found.at_ms + self._lifetime_ms)
+        return row, Granted(token.id, text, held.end)
 
     def list(self, resident: ResidentRef, limit: int) -> list[ConsentView]:
         """Her consents, newest first; ``limit`` 0 means 50, and no more than 200 are given."""
@@ -152,10 +187,7 @@ class ConsentAuthority:
 
 
 def _view(item: ListedConsent, now_s: float) -> ConsentView:
-    row = item.row
-    if item.withdrawn_at_ms is not None:
-        return ConsentView(item, "withdrawn", min(row.expires_at, item.withdrawn_at_ms // 1000))
-    if row.expires_at <= now_s:
-        return ConsentView(item, "expired", row.expires_at)
-    spent = row.uses is not None and item.spent >= row.uses
-    return ConsentView(item, "spent" if spent else "active", row.expires_at)
+    ends_at = item.row.expires_at
+    if item.ended_at_ms is not None:
+        ends_at = min(ends_at, item.ended_at_ms // 1000)
+    return ConsentView(item, item.life.state(now_s), ends_at)

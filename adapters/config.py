@@ -8,11 +8,13 @@ their own, never in here.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from adapters.casework import Deadlines
 from adapters.custody import CityKeys, SigningKey
 from adapters.pairwise import PairwiseSecret
 from adapters.sources.options import FilePath
@@ -73,6 +75,32 @@ class Answers(Settings):
     time_grid_s: float = Field(default=0.005, ge=0, le=1)
 
 
+class Cases(Settings):
+    """Deadlines of cases about contested decisions, in working days after the day of opening.
+
+    ``holidays``: days from Monday to Friday that are free; ``workdays``: days of a weekend that are not.
+    """
+
+    flag_days: int = Field(default=1, ge=0, le=60)
+    forward_days: int = Field(default=2, ge=0, le=60)
+    decide_days: int = Field(default=5, ge=1, le=60)
+    lapse_days: int = Field(default=20, ge=1, le=60)
+    holidays: frozenset[date] = frozenset()
+    workdays: frozenset[date] = frozenset()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Cases:
+        if not self.flag_days <= self.forward_days <= self.decide_days <= self.lapse_days:
+            raise ValueError("flag_days, forward_days, decide_days and lapse_days must not fall")
+        return self
+
+    def deadlines(self) -> Deadlines:
+        """As the desk takes them."""
+        return Deadlines(
+            self.flag_days, self.forward_days, self.decide_days, self.lapse_days, self.holidays, self.workdays
+        )
+
+
 class Limits(Settings):
     """Bounds of the process: calls at once, calls per second and caller, seconds that calls have to end at a stop."""
 
@@ -86,7 +114,8 @@ class AdapterSettings(Settings):
     """Everything an adapter is told. ``decoy_resident``: a record kept for no person, read in place of a person's.
 
     ``listen`` and ``metrics_listen`` (absent: no metrics port) are ``host:port``. ``withdrawal_wait_s``: how long a
-    withdrawal waits for the gateway's acknowledgement before it returns without.
+    withdrawal waits for the gateway's acknowledgement before it returns without. ``declined_quiet_days``: for how long
+    nobody is asked again for what she has refused.
     """
 
     city: Slug
@@ -100,7 +129,9 @@ class AdapterSettings(Settings):
     withdrawal_wait_s: float = Field(default=2.0, ge=0, le=2)
     tls: TlsFiles
     keys: KeyFiles
+    declined_quiet_days: int = Field(default=30, ge=0, le=365)
     answers: Answers = Answers()
+    cases: Cases = Cases()
     limits: Limits = Limits()
     source: SourceSettings
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from adapters.alarms import AlarmKind, Alarms, Metrics
 from adapters.clock import Clock
+from adapters.score import Gap
 from adapters.sources.port import ScoreSource
 from gateway.domain.ids import ResidentRef
 from gateway.domain.tier import Concordance
@@ -14,6 +16,13 @@ from gateway.errors import Reason, TiergateError
 
 MAX_AHEAD = timedelta(days=1)
 RETRY_AFTER_S = 5.0
+
+
+class Reading(NamedTuple):
+    """A tier level (0 to 3) and where it comes from: "score", "no_score", "decoy", or the record's fault."""
+
+    level: int
+    reason: str
 
 
 class Platform:
@@ -39,8 +48,8 @@ class Platform:
         self._metrics = metrics
         self._clock = clock
 
-    async def level(self, resident: ResidentRef | None, concordance: Concordance, now_s: float) -> int:
-        """Tier level (0 to 3) of a resident. None: a decoy's record is read and mapped alike, and the level is 0.
+    async def level(self, resident: ResidentRef | None, concordance: Concordance, now_s: float) -> Reading:
+        """Tier level (0 to 3) of a resident, and why. None: a decoy's record is read and mapped alike, and means 0.
 
         Raises PLATFORM_UNAVAILABLE.
         """
@@ -53,10 +62,27 @@ class Platform:
             raise TiergateError(Reason.PLATFORM_UNAVAILABLE, detail, retry_after_s=RETRY_AFTER_S) from error
         self._metrics.platform_s.observe(self._clock.monotonic() - started)
         if resident is None:
-            return 0
+            return Reading(0, "decoy")
         if fault is not None:
             self._alarms.alarm(fault)
-        return level or 0
+        return Reading(level or 0, fault or ("no_score" if level is None else "score"))
+
+    async def gap(self, resident: ResidentRef, concordance: Concordance, level: int) -> Gap | None:
+        """How far her record is from a tier level today, in a word; None without a usable score.
+
+        For herself alone. Raises PLATFORM_UNAVAILABLE.
+        """
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                record = await self._source.read(resident)
+            return None if record is None else record.score.gap(concordance, level)
+        except TimeoutError as error:
+            detail = "no answer within the adapter's deadline"
+            raise TiergateError(Reason.PLATFORM_UNAVAILABLE, detail, retry_after_s=RETRY_AFTER_S) from error
+        except TiergateError as error:
+            if error.reason is not Reason.SOURCE_INVALID:
+                raise
+            return None
 
     async def check_decoy(self, concordance: Concordance, now_s: float) -> None:
         """Alarm unless the decoy's record is as usable as a resident's: else answers would differ in their path.

@@ -11,7 +11,7 @@ import structlog
 
 from adapters.alarms import Alarms, Metrics
 from adapters.store.city_store import CityStore
-from adapters.store.outbox import PendingEvent, Settled, SettleEvents
+from adapters.store.outbox import MarkSent, PendingEvent, Settled, SettleEvents
 from gateway.errors import CATALOGUE, Reason, TiergateError
 
 RUN = 64
@@ -70,6 +70,10 @@ class EventPusher:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
+    def wake(self) -> None:
+        """Look into the outbox soon."""
+        self._wake.set()
+
     async def wait_settled(self, event_id: str, timeout_s: float) -> None:
         """Wake the pusher and wait until an event is settled, or for ``timeout_s`` seconds."""
         settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -93,6 +97,8 @@ class EventPusher:
         self._metrics.events_pending.set(self._store.count_pending())
         if not events:
             return False
+        if held := [item.seq for item in events if item.held]:
+            await self._store.submit(MarkSent(held))
         acks = await self._sink.push([item.event for item in events])
         # a refusal is by position alone: what could not be read has no id
         matching = [ack.refused is not None or ack.event_id == item.id for item, ack in zip(events, acks, strict=False)]

@@ -6,19 +6,15 @@ from collections.abc import Sequence
 
 import grpc
 import grpc.aio
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from adapters.attest import Attester
-from adapters.authority import ConsentAuthority, ConsentView
 from adapters.events import Ack
 from adapters.question import Question
 from adapters.reports import Report, UseReports
-from adapters.terms import ConsentTerms, Offer
-from gateway.api.consent.v1 import consent_pb2 as consent
 from gateway.api.peer.v1 import peer_pb2 as peer
 from gateway.api.peer.v1.peer_pb2_grpc import ConsentEventServiceStub
 from gateway.domain.decision import Outcome
-from gateway.domain.ids import BundleDigest, CityId, OperatorId, RequestId, ResidentRef, ScenarioId
+from gateway.domain.ids import BundleDigest, OperatorId, RequestId, ScenarioId
 from gateway.errors import Reason, TiergateError
 from gateway.transport.errors import error_from_rpc
 from gateway.transport.identity import Caller
@@ -26,12 +22,6 @@ from gateway.transport.identity import Caller
 MAX_CODE_CHARS = 64
 
 _OUTCOMES = {peer.USE_OUTCOME_ENTITLED: Outcome.ENTITLED, peer.USE_OUTCOME_ORDINARY: Outcome.ORDINARY}
-_STATES = {
-    "active": consent.CONSENT_STATE_ACTIVE,
-    "withdrawn": consent.CONSENT_STATE_WITHDRAWN,
-    "expired": consent.CONSENT_STATE_EXPIRED,
-    "spent": consent.CONSENT_STATE_SPENT,
-}
 
 
 class AttestationServicer:
@@ -101,60 +91,6 @@ class UseReportServicer:
         return peer.ReportUsesResponse(acknowledged_index=await self._reports.take(reports, request.checkpoint))
 
 
-class ConsentServicer:
-    """Serves this city's own app; the city is compared here once more, for this API names residents."""
-
-    def __init__(self, authority: ConsentAuthority, city: CityId) -> None:
-        self._authority = authority
-        self._city = city
-
-    def _admit(self, caller: Caller) -> None:
-        if caller.identity.role != "city-app" or caller.identity.name != self._city:
-            raise TiergateError(Reason.CALLER_NOT_PERMITTED, "not this city's app")
-
-    async def PreviewConsent(  # noqa: N802  # the RPC's name
-        self, request: consent.PreviewConsentRequest, caller: Caller
-    ) -> consent.PreviewConsentResponse:
-        """The notice and what is at stake."""
-        self._admit(caller)
-        return _preview(self._authority.preview(_terms(request.terms)))
-
-    async def GrantConsent(  # noqa: N802  # the RPC's name
-        self, request: consent.GrantConsentRequest, caller: Caller
-    ) -> consent.GrantConsentResponse:
-        """The signed token, this once."""
-        self._admit(caller)
-        granted = await self._authority.grant(
-            ResidentRef(request.resident_ref), _terms(request.terms), request.notice_digest
-        )
-        return consent.GrantConsentResponse(
-            consent_id=granted.id, token=granted.token, expires_at=_moment(granted.expires_at)
-        )
-
-    async def WithdrawConsent(  # noqa: N802  # the RPC's name
-        self, request: consent.WithdrawConsentRequest, caller: Caller
-    ) -> consent.WithdrawConsentResponse:
-        """In force before the reply."""
-        self._admit(caller)
-        found = await self._authority.withdraw(ResidentRef(request.resident_ref), request.consent_id)
-        response = consent.WithdrawConsentResponse(effective_at=_moment_ms(found.at_ms))
-        if found.log_index is None:
-            response.exposed_until.CopyFrom(_moment_ms(found.exposed_until_ms))
-        else:
-            response.acknowledged, response.log_index = True, found.log_index
-        return response
-
-    async def ListConsents(  # noqa: N802  # the RPC's name
-        self, request: consent.ListConsentsRequest, caller: Caller
-    ) -> consent.ListConsentsResponse:
-        """Newest first."""
-        self._admit(caller)
-        views = self._authority.list(ResidentRef(request.resident_ref), request.limit)
-        return consent.ListConsentsResponse(
-            consents=[_record(view) for view in views], reported_index=self._authority.reported_index() or 0
-        )
-
-
 class GatewayEvents:
     """The gateway's ``ConsentEventService`` as an event sink. ``deadline_s`` bounds every call."""
 
@@ -181,53 +117,3 @@ def _ack(item: peer.EventAck) -> Ack:
             return Ack(item.event_id, None, item.refused[:MAX_CODE_CHARS])
         case _:
             raise TiergateError(Reason.PEER_UNREACHABLE, "an acknowledgement without a result")
-
-
-def _terms(terms: consent.ConsentTerms) -> ConsentTerms:
-    return ConsentTerms(
-        operator=OperatorId(terms.operator),
-        scenario=ScenarioId(terms.scenario),
-        lifetime_s=terms.lifetime_s,
-        uses=terms.uses,
-        bound=terms.binding == consent.BINDING_OPERATOR,
-    )
-
-
-def _preview(offer: Offer) -> consent.PreviewConsentResponse:
-    scenario = offer.scenario
-    best = scenario.terms_of(len(scenario.rungs))
-    return consent.PreviewConsentResponse(
-        notice_zh=offer.notice.zh,
-        notice_en=offer.notice.en,
-        notice_digest=offer.notice.digest,
-        without_zh=scenario.base.text_zh,
-        without_en=scenario.base.text_en,
-        at_best_zh=best.text_zh,
-        at_best_en=best.text_en,
-        illustrative=offer.illustrative,
-    )
-
-
-def _record(view: ConsentView) -> consent.ConsentRecord:
-    row = view.listed.row
-    return consent.ConsentRecord(
-        consent_id=row.id,
-        operator=row.operator,
-        scenario=row.scenario,
-        purpose=row.purpose,
-        state=_STATES[view.state],
-        granted_at=_moment(row.granted_at),
-        expires_at=_moment(view.ends_at),
-        uses=row.uses or 0,
-        uses_spent=view.listed.spent,
-        reported_uses=view.listed.reported,
-        binding=consent.BINDING_OPERATOR if row.bound else consent.BINDING_NONE,
-    )
-
-
-def _moment(at_s: int) -> Timestamp:
-    return Timestamp(seconds=at_s)
-
-
-def _moment_ms(at_ms: int) -> Timestamp:
-    return Timestamp(seconds=at_ms // 1000, nanos=at_ms % 1000 * 1_000_000)

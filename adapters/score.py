@@ -10,13 +10,17 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, NoReturn, final
+from typing import Any, Final, Literal, NoReturn, final
 
 from gateway.domain.tier import Concordance
 from gateway.errors import Reason, TiergateError
 
 MAX_ABSOLUTE_POINTS: Final = 10**15
 """Points beyond this are no score of any city; the bound also keeps every score a 64-bit number."""
+
+NEAR, SOME_WAY = 0.05, 0.15
+"""Shares of the scale's whole range: how little may be missing to be called near, and some way."""
+Gap = Literal["reached", "near", "some way", "far"]
 
 
 def _refuse(*_args: object, **_kwargs: object) -> NoReturn:
@@ -26,7 +30,7 @@ def _refuse(*_args: object, **_kwargs: object) -> NoReturn:
 
 @final
 class RawScore:
-    """One person's points in the city's own scale. ``map`` is the only way out.
+    """One person's points in the city's own scale. ``map`` and ``gap`` are the only ways out: a level, a word.
 
     ``repr`` refuses too, as I1 asks: a log call or an f-string that holds a score fails where it is written, instead of
     passing every test with a harmless placeholder until somebody replaces the placeholder. ``logging``, ``traceback``,
@@ -50,6 +54,15 @@ class RawScore:
             return concordance.level_of(self.__points)
         # Raised outside the handler: no cause, no context, so no frame in the chain holds the points.
         raise TiergateError(Reason.SOURCE_INVALID, "score outside the concordance's range")
+
+    def gap(self, concordance: Concordance, level: int) -> Gap:
+        """How far the score is from a tier level, as one of four words. Errors as ``map``."""
+        reached = self.map(concordance) >= level
+        cut = next((cut.minimum for cut in concordance.cuts if cut.level >= level), None)
+        if reached or cut is None:
+            return "reached" if reached else "far"
+        missing = (cut - self.__points) / (concordance.score_max - concordance.score_min)
+        return "near" if missing <= NEAR else "some way" if missing <= SOME_WAY else "far"
 
     __repr__ = __str__ = __format__ = __bytes__ = _refuse
     __int__ = __float__ = __complex__ = __index__ = __bool__ = __round__ = __trunc__ = _refuse

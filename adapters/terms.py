@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from adapters.clock import DAY_S, utc_day
 from adapters.reference import Reference
+from adapters.store.consents import ConsentRow
+from gateway.domain.consent import Life
 from gateway.domain.ids import OperatorId, ScenarioId
 from gateway.domain.notice import RenderedNotice, render_notice
 from gateway.domain.scenario import Scenario
@@ -74,6 +76,23 @@ def offer(terms: ConsentTerms, reference: Reference, now_s: float) -> Offer:
         key_thumbprint=_proof_key(reference, terms.operator) if terms.bound else None,
         illustrative=scenario.illustrative or concordance is None or concordance.illustrative,
     )
+
+
+def require_narrower(new: ConsentRow, old: ConsentRow, life: Life) -> None:
+    """Return if ``new`` allows less than ``old`` in something and more in nothing. Raises CONSENT_LIMITS.
+
+    What is left of a count is what counts: the uses that were spent are gone.
+    """
+    left = None if old.uses is None else old.uses - life.spent
+    wider = (
+        new.expires_at > old.expires_at
+        or (left is not None and (new.uses is None or new.uses > left))
+        or (old.bound and not new.bound)
+    )
+    if wider:
+        raise TiergateError(Reason.CONSENT_LIMITS, "wider than the consent that it is to narrow")
+    if (new.expires_at, new.uses, new.bound) == (old.expires_at, left, old.bound):
+        raise TiergateError(Reason.CONSENT_LIMITS, "as wide as the consent that it is to narrow")
 
 
 def _proof_key(reference: Reference, operator: OperatorId) -> str:

@@ -65,6 +65,10 @@ class Reason(StrEnum):
     CONSENT_UNKNOWN = "CONSENT_UNKNOWN"
     CONSENT_STATE = "CONSENT_STATE"
     CONSENT_LIMITS = "CONSENT_LIMITS"
+    CONSENT_DECLINED = "CONSENT_DECLINED"
+    DECISION_UNKNOWN = "DECISION_UNKNOWN"
+    CASE_UNKNOWN = "CASE_UNKNOWN"
+    CASE_STATE = "CASE_STATE"
     # reading the log
     NOT_FOUND = "NOT_FOUND"
     RANGE_INVALID = "RANGE_INVALID"
@@ -144,6 +148,10 @@ CATALOGUE: dict[Reason, CatalogueEntry] = {
     Reason.CONSENT_UNKNOWN: CatalogueEntry("NOT_FOUND", "No such consent."),
     Reason.CONSENT_STATE: CatalogueEntry("FAILED_PRECONDITION", "The consent's state does not allow this."),
     Reason.CONSENT_LIMITS: CatalogueEntry("INVALID_ARGUMENT", "The consent asked for exceeds the scenario's limits."),
+    Reason.CONSENT_DECLINED: CatalogueEntry("FAILED_PRECONDITION", "The resident has refused this; do not ask yet."),
+    Reason.DECISION_UNKNOWN: CatalogueEntry("NOT_FOUND", "No such decision about this resident has been reported."),
+    Reason.CASE_UNKNOWN: CatalogueEntry("NOT_FOUND", "No such case."),
+    Reason.CASE_STATE: CatalogueEntry("FAILED_PRECONDITION", "The case's state does not allow this."),
     Reason.NOT_FOUND: CatalogueEntry("NOT_FOUND", "No such entry."),
     Reason.RANGE_INVALID: CatalogueEntry("OUT_OF_RANGE", "The range asked for is not in the log."),
     Reason.LOG_CORRUPT: CatalogueEntry("DATA_LOSS", "The log's stored parts do not agree with each other."),

@@ -21,12 +21,15 @@ from gateway.errors import Reason, TiergateError
 # JSON has no bytes: digests, 32 bytes each, are cut out of one long value by the number of their row.
 _STANDING = """
     SELECT json_group_array(json_array(
-        hex(r.body), r.bundle, r.rung, r.attestation, r.expires_at,
-        CASE WHEN c.withdrawn_at_ms IS NULL THEN c.resident END, COALESCE(t.spent, 0)))
+        hex(r.body), r.bundle, r.rung, r.attestation, r.expires_at, c.resident,
+        CASE WHEN c.id IS NULL THEN 'unknown' WHEN c.withdrawn_at_ms IS NOT NULL THEN 'ended'
+             WHEN c.paused_at_ms IS NOT NULL THEN 'paused' WHEN f.resident IS NOT NULL THEN 'frozen' ELSE 'active' END,
+        COALESCE(t.spent, 0), COALESCE((SELECT version FROM seen WHERE name = 'corrections'), 0)))
     FROM json_each(?1) AS asked
     LEFT JOIN requests AS r ON r.key = substr(?2, 64 * asked.key + 1, 32)
     LEFT JOIN tallies AS t ON t.token_hash = substr(?2, 64 * asked.key + 33, 32)
-    LEFT JOIN consents AS c ON c.token_hash = substr(?2, 64 * asked.key + 33, 32) AND c.id = asked.value"""
+    LEFT JOIN consents AS c ON c.token_hash = substr(?2, 64 * asked.key + 33, 32) AND c.id = asked.value
+    LEFT JOIN frozen AS f ON f.resident = c.resident"""
 _WRITE_TALLIES = """
     INSERT INTO tallies (token_hash, spent)
     SELECT substr(?2, 32 * key + 1, 32), value FROM json_each(?1) WHERE true
@@ -39,9 +42,9 @@ _WRITE_REQUESTS = """
     ON CONFLICT (key) DO UPDATE SET bundle = excluded.bundle, rung = excluded.rung,
         attestation = excluded.attestation, expires_at = excluded.expires_at"""
 _WRITE_JOURNAL = """
-    INSERT INTO attestations (request, bundle, rung, id, consent_id, operator, scenario, at)
+    INSERT INTO attestations (request, bundle, rung, id, consent_id, operator, scenario, at, reason)
     SELECT substr(?2, 64 * key + 1, 32), value ->> 0, value ->> 1, value ->> 5, value ->> 6, value ->> 7, value ->> 8,
-        value ->> 9
+        value ->> 9, value ->> 10
     FROM json_each(?1)"""
 
 
@@ -62,11 +65,16 @@ class KnownRequest:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Standing:
-    """What the store knows about one question. ``resident`` is None unless the consent is on record and active."""
+    """What the store knows about one question. ``resident`` is None unless the consent is on record and active.
+
+    ``reason``: "active", or why a decoy's record is read in place of a person's. ``corrections``: of the city so far.
+    """
 
     known: KnownRequest | None
     resident: ResidentRef | None
+    reason: str
     spent: int
+    corrections: int
 
 
 class Asked(NamedTuple):
@@ -85,10 +93,12 @@ def standings(connection: sqlite3.Connection, asked: Sequence[Asked]) -> list[St
     return [
         Standing(
             known=KnownRequest(bytes.fromhex(body), BundleDigest(bundle), rung, attestation, end) if body else None,
-            resident=None if resident is None else ResidentRef(resident),
+            resident=ResidentRef(resident) if reason == "active" else None,
+            reason=reason,
             spent=spent,
+            corrections=corrections,
         )
-        for body, bundle, rung, attestation, end, resident, spent in json.loads(found)
+        for body, bundle, rung, attestation, end, resident, reason, spent, corrections in json.loads(found)
     ]
 
 
@@ -104,12 +114,20 @@ def require_uses(known: KnownRequest | None, uses: int | None, spent: int) -> No
         raise TiergateError(Reason.USES_EXHAUSTED)
 
 
+class Read(NamedTuple):
+    """What a record gave: the rung, why (for the resident's explanation), and how many corrections there had been."""
+
+    rung: int
+    reason: str
+    corrections: int
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Attest:
     """Decide, count, record and sign one attestation.
 
-    ``draft`` is complete but for id and rung. ``rung``: what the person's own record gives, 0 when a decoy was read
-    instead, None when nothing was read because a stored attestation seemed to stand. ``uses``: the token's count.
+    ``draft`` is complete but for id and rung. ``read``: what the person's own record gives, or a decoy's in its place;
+    None when nothing was read because a stored attestation seemed to stand. ``uses``: the token's count.
     ``journal_at``: Unix seconds as coarse as the scenario asks. ``keep_until``: when the request may be forgotten.
     """
 
@@ -118,7 +136,7 @@ class Attest:
     consent_id: str
     uses: int | None
     draft: Attestation
-    rung: int | None
+    read: Read | None
     journal_at: int
     keep_until: int
     sign: Callable[[Attestation], str]
@@ -166,12 +184,14 @@ class _Group:
         require_same(known, asked.body)
         require_uses(known, asked.uses, spent)
         active = before.resident is not None
-        if known is not None and known.stands(draft.bundle, draft.issued_at):
-            if active or known.rung == 0:
-                return known.attestation
-        elif asked.rung is None:
-            return None
-        rung = (asked.rung or 0) if active else 0
+        stands = known is not None and known.stands(draft.bundle, draft.issued_at)
+        if known is not None and stands and (active or known.rung == 0):
+            return known.attestation
+        if not stands and (asked.read is None or asked.read.corrections != before.corrections):
+            return None  # not read at all, or before the city corrected something
+        rung, reason = 0, before.reason
+        if active and asked.read is not None:
+            rung, reason = asked.read.rung, asked.read.reason
         attestation = replace(draft, id=new_id(), rung=rung)
         signed = asked.sign(attestation)
         if known is None and asked.uses is not None:
@@ -181,7 +201,7 @@ class _Group:
         self._rows.append(
             (
                 draft.bundle, rung, signed, draft.expires_at, asked.keep_until, attestation.id, asked.consent_id,
-                draft.operator, draft.scenario, asked.journal_at,
+                draft.operator, draft.scenario, asked.journal_at, reason,
             )
         )  # fmt: skip
         return signed

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
 
-from adapters.store import attestations, consents, outbox, reports
+from adapters.store import attestations, cases, consents, outbox, reports, residents
 from adapters.store.migrations import MIGRATIONS
 from adapters.store.operation import Operation, apply
-from gateway.domain.ids import ResidentRef
+from gateway.domain.ids import OperatorId, ResidentRef, ScenarioId
 from gateway.sqlite.connect import DatabaseLock, connect_reader, connect_writer, map_sqlite_error
 from gateway.sqlite.migrate import migrate
 from gateway.sqlite.writer import GroupWriter
@@ -92,9 +92,35 @@ class CityStore:
         """A resident's consents, newest first."""
         return self._read(consents.consents_of, resident, limit)
 
-    def withdrawal(self, consent_id: str, at_ms: int) -> consents.Withdrawal:
-        """The recorded withdrawal of a consent, with the acknowledgement as of now."""
-        return self._read(consents.withdrawal_of, consent_id, at_ms)
+    def consent_of(self, resident: ResidentRef, consent_id: str) -> consents.ListedConsent | None:
+        """One of a resident's consents; None for somebody else's too."""
+        return self._read(consents.consent_of, resident, consent_id)
+
+    def declined_until(self, resident: ResidentRef, operator: OperatorId, scenario: ScenarioId) -> int:
+        """Until when (Unix seconds) she is not to be asked for this again; 0 if she has not refused."""
+        return self._read(consents.declined_until, resident, operator, scenario)
+
+    def is_frozen(self, resident: ResidentRef) -> bool:
+        """Whether the city answers for this resident as for one that it does not know."""
+        return self._read(residents.is_frozen, resident)
+
+    def uses_of(
+        self, resident: ResidentRef, consent_id: str | None, before: int | None, limit: int
+    ) -> list[reports.HeldUse]:
+        """Reported uses of a resident's consents before a log index, newest first."""
+        return self._read(reports.uses_of, resident, consent_id, before, limit)
+
+    def case_of(self, case_id: str) -> cases.CaseRow | None:
+        """One case."""
+        return self._read(cases.case_of, case_id)
+
+    def cases_of(self, resident: ResidentRef | None) -> list[cases.CaseRow]:
+        """A resident's cases, or all that are open; newest first, at most 200."""
+        return self._read(cases.cases_of, resident)
+
+    def event_index(self, event_id: str) -> int | None:
+        """The gateway's log index for an event; None until it has acknowledged it."""
+        return self._read(outbox.event_index, event_id)
 
     def reported_index(self) -> int | None:
         """Log index of the newest use report held."""

@@ -1,10 +1,14 @@
-"""Writes and reads of consents: record, withdraw, list."""
+"""Writes and reads of consents: record, decline, change, list."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from adapters.store.outbox import NewEvent, put_event
+from gateway.domain.consent import Act, End, Life, State, after
 from gateway.domain.ids import OperatorId, ResidentRef, ScenarioId
 from gateway.errors import Reason, TiergateError
 
@@ -28,17 +32,17 @@ class ConsentRow:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ListedConsent:
-    """A consent with what has become of it: uses spent, decisions reported, withdrawal (Unix milliseconds)."""
+    """A consent with what has become of it: its life, when it ended (Unix milliseconds), decisions reported."""
 
     row: ConsentRow
-    withdrawn_at_ms: int | None
-    spent: int
+    life: Life
+    ended_at_ms: int | None
     reported: int
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawal:
-    """A withdrawal on record; ``log_index`` is the gateway's, once it has acknowledged the event."""
+class Changed:
+    """A change on record; ``log_index`` is the gateway's, once it has acknowledged the event."""
 
     at_ms: int
     event_id: str
@@ -71,65 +75,138 @@ class RecordConsent:
                 row.expires_at,
             ),
         )
+        # asked again, she has changed her mind
+        connection.execute(
+            "DELETE FROM declined WHERE resident = ? AND operator = ? AND scenario = ?",
+            (row.resident, row.operator, row.scenario),
+        )
+        note_act(connection, row.granted_at * 1000, row.resident, "grant", row.id)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Withdraw:
-    """End a consent and put the signed event into the outbox, together.
+class Decline:
+    """Remember that she refused, so that she is not asked for the same again before ``until`` (Unix seconds)."""
 
-    ``event`` is signed beforehand; it is dropped when the consent was withdrawn before.
+    resident: ResidentRef
+    operator: OperatorId
+    scenario: ScenarioId
+    at_ms: int
+    until: int
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        """A second refusal counts anew."""
+        connection.execute(
+            "INSERT INTO declined (resident, operator, scenario, until) VALUES (?,?,?,?)"
+            " ON CONFLICT (resident, operator, scenario) DO UPDATE SET until = excluded.until",
+            (self.resident, self.operator, self.scenario, self.until),
+        )
+        note_act(connection, self.at_ms, self.resident, "decline", None)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ChangeConsent:
+    """Pause, resume, withdraw or replace a consent, and put the signed event into the outbox, together.
+
+    ``event`` is signed beforehand; it is dropped when there is nothing to change. ``successor`` is set for what
+    replaces; ``fits`` is asked with the consent and its life before anything is written, and raises what stands in
+    its way.
     """
 
     resident: ResidentRef
     consent_id: str
+    act: Act
     at_ms: int
-    event_id: str
-    event: str
+    event: NewEvent
+    successor: ConsentRow | None = None
+    fits: Callable[[ConsentRow, Life], None] | None = None
 
-    def run(self, connection: sqlite3.Connection) -> Withdrawal:
-        """The withdrawal, this one or the first. Raises CONSENT_UNKNOWN, also for another resident's consent."""
-        found = connection.execute(
-            "SELECT withdrawn_at_ms FROM consents WHERE id = ? AND resident = ?", (self.consent_id, self.resident)
-        ).fetchone()
-        if found is None:
+    def run(self, connection: sqlite3.Connection) -> Changed:
+        """The change, this one or the one that it repeats.
+
+        Raises CONSENT_UNKNOWN, also for another resident's consent; CONSENT_STATE; what ``fits`` raises.
+        """
+        found = connection.execute(f"{_CONSENTS} WHERE c.id = ? AND c.resident = ?", (self.consent_id, self.resident))
+        listed = next(map(_listed, found), None)
+        if listed is None:
             raise TiergateError(Reason.CONSENT_UNKNOWN)
-        if found[0] is not None:
-            return withdrawal_of(connection, self.consent_id, found[0])
-        connection.execute("UPDATE consents SET withdrawn_at_ms = ? WHERE id = ?", (self.at_ms, self.consent_id))
+        before: State = listed.life.state(self.at_ms / 1000)
+        target = after(before, self.act)
+        if target == before:
+            return last_change(connection, self.consent_id)
+        if self.fits is not None:
+            self.fits(listed.row, listed.life)
+        if self.successor is not None:
+            RecordConsent(self.successor).run(connection)
+        ended = self.at_ms if target in {"withdrawn", "replaced"} else None
+        paused = self.at_ms if target == "paused" else None
         connection.execute(
-            "INSERT INTO events (id, consent_id, event) VALUES (?,?,?)", (self.event_id, self.consent_id, self.event)
+            "UPDATE consents SET withdrawn_at_ms = ?, paused_at_ms = ?, replaced_by = ? WHERE id = ?",
+            (ended, paused, None if self.successor is None else self.successor.id, self.consent_id),
         )
-        return Withdrawal(self.at_ms, self.event_id, None)
+        put_event(connection, self.event)
+        note_act(connection, self.at_ms, self.resident, self.act, self.consent_id)
+        return Changed(self.at_ms, self.event.id, None)
 
 
-def withdrawal_of(connection: sqlite3.Connection, consent_id: str, at_ms: int) -> Withdrawal:
-    """The recorded withdrawal of a consent that was withdrawn at ``at_ms``."""
-    event_id, log_index = connection.execute(
-        "SELECT id, log_index FROM events WHERE consent_id = ?", (consent_id,)
+def last_change(connection: sqlite3.Connection, consent_id: str) -> Changed:
+    """The newest change of a consent that has been paused, resumed or ended."""
+    at_ms, event_id, log_index = connection.execute(
+        "SELECT (SELECT COALESCE(withdrawn_at_ms, paused_at_ms, 0) FROM consents WHERE id = e.consent_id),"
+        " id, log_index FROM events AS e WHERE consent_id = ? ORDER BY seq DESC LIMIT 1",
+        (consent_id,),
     ).fetchone()
-    return Withdrawal(at_ms, event_id, log_index)
+    return Changed(at_ms, event_id, log_index)
+
+
+def note_act(
+    connection: sqlite3.Connection, at_ms: int, resident: ResidentRef, act: str, consent_id: str | None
+) -> None:
+    """Keep in the journal what was done."""
+    connection.execute(
+        "INSERT INTO acts (at_ms, resident, act, consent_id) VALUES (?,?,?,?)", (at_ms, resident, act, consent_id)
+    )
 
 
 def consents_of(connection: sqlite3.Connection, resident: ResidentRef, limit: int) -> list[ListedConsent]:
     """A resident's consents, newest first."""
-    rows = connection.execute(
-        "SELECT c.id, c.resident, c.operator, c.scenario, c.purpose, c.token_hash, c.bound, c.uses, c.notice,"
-        " c.granted_at, c.expires_at, c.withdrawn_at_ms, COALESCE(t.spent, 0),"
-        " (SELECT COUNT(*) FROM uses WHERE consent_id = c.id)"
-        " FROM consents AS c LEFT JOIN tallies AS t ON t.token_hash = c.token_hash"
-        " WHERE c.resident = ? ORDER BY c.seq DESC LIMIT ?",
-        (resident, limit),
-    )
-    return [
-        ListedConsent(_row(found[:11]), withdrawn_at_ms=found[11], spent=found[12], reported=found[13])
-        for found in rows
-    ]
+    found = connection.execute(f"{_CONSENTS} WHERE c.resident = ? ORDER BY c.seq DESC LIMIT ?", (resident, limit))
+    return [_listed(row) for row in found]
 
 
-Columns = tuple[str, str, str, str, str, bytes, int, int | None, str, int, int]
+def consent_of(connection: sqlite3.Connection, resident: ResidentRef, consent_id: str) -> ListedConsent | None:
+    """One of her consents; None for somebody else's too."""
+    found = connection.execute(f"{_CONSENTS} WHERE c.id = ? AND c.resident = ?", (consent_id, resident))
+    return next(map(_listed, found), None)
 
 
-def _row(found: Columns) -> ConsentRow:
+def declined_until(
+    connection: sqlite3.Connection, resident: ResidentRef, operator: OperatorId, scenario: ScenarioId
+) -> int:
+    """Until when (Unix seconds) she is not to be asked for this again; 0 if she has not refused."""
+    found = connection.execute(
+        "SELECT until FROM declined WHERE resident = ? AND operator = ? AND scenario = ?",
+        (resident, operator, scenario),
+    ).fetchone()
+    return 0 if found is None else int(found[0])
+
+
+_CONSENTS = (
+    "SELECT c.id, c.resident, c.operator, c.scenario, c.purpose, c.token_hash, c.bound, c.uses, c.notice,"
+    " c.granted_at, c.expires_at, c.withdrawn_at_ms, c.paused_at_ms, c.replaced_by, COALESCE(t.spent, 0),"
+    " (SELECT COUNT(*) FROM uses WHERE consent_id = c.id)"
+    " FROM consents AS c LEFT JOIN tallies AS t ON t.token_hash = c.token_hash"
+)
+
+
+def _listed(found: tuple[Any, ...]) -> ListedConsent:
+    row = _row(found[:11])
+    ended_at_ms, paused_at_ms, replaced_by, spent, reported = found[11:]
+    ended: End | None = None if ended_at_ms is None else "withdrawn" if replaced_by is None else "replaced"
+    life = Life(row.expires_at, row.uses, spent, paused=paused_at_ms is not None, ended=ended)
+    return ListedConsent(row, life, ended_at_ms, reported)
+
+
+def _row(found: tuple[Any, ...]) -> ConsentRow:
     return ConsentRow(
         id=found[0],
         resident=ResidentRef(found[1]),

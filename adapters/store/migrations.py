@@ -2,7 +2,9 @@
 
 ``consents.id`` is the token's ``jti``. ``tallies`` counts uses by token hash, apart from the consents, so that an
 erased consent's token is counted out like any other (I3). ``requests`` makes a retry free of charge for 24 hours.
-``attestations`` and ``uses`` are the journal that the resident's view and the 3-year record are read from.
+``attestations`` and ``uses`` are the journal that the resident's view and the 3-year record are read from; ``acts`` is
+that of what residents and the city's officials did. ``attestations.reason`` is for explanations (PIPL 24) and never
+leaves the city.
 """
 
 from __future__ import annotations
@@ -93,6 +95,73 @@ CREATE INDEX events_pending ON events (seq) WHERE log_index IS NULL AND refused 
 CREATE TABLE seen (
     name TEXT NOT NULL PRIMARY KEY,
     version INTEGER NOT NULL
+) STRICT, WITHOUT ROWID
+""",
+    ),
+    Migration(
+        2,
+        "the life of consents, residents, cases",
+        """
+ALTER TABLE consents ADD COLUMN paused_at_ms INTEGER;
+ALTER TABLE consents ADD COLUMN replaced_by TEXT;
+ALTER TABLE attestations ADD COLUMN reason TEXT;
+
+CREATE TABLE events_of_all_kinds (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    consent_id TEXT,
+    event TEXT NOT NULL,
+    sent INTEGER NOT NULL DEFAULT 0,
+    log_index INTEGER,
+    refused TEXT
+) STRICT;
+INSERT INTO events_of_all_kinds (seq, id, kind, consent_id, event, log_index, refused)
+    SELECT seq, id, 'withdrawal', consent_id, event, log_index, refused FROM events;
+DROP TABLE events;
+ALTER TABLE events_of_all_kinds RENAME TO events;
+CREATE INDEX events_pending ON events (seq) WHERE log_index IS NULL AND refused IS NULL;
+CREATE INDEX events_of_consent ON events (consent_id, seq);
+
+CREATE TABLE acts (
+    seq INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    resident TEXT NOT NULL,
+    act TEXT NOT NULL,
+    consent_id TEXT
+) STRICT;
+CREATE INDEX acts_of_resident ON acts (resident, seq);
+CREATE TRIGGER acts_are_final BEFORE UPDATE ON acts
+BEGIN SELECT RAISE(ABORT, 'journal rows are final'); END;
+
+CREATE TABLE frozen (
+    resident TEXT PRIMARY KEY,
+    since_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE declined (
+    resident TEXT NOT NULL,
+    operator TEXT NOT NULL,
+    scenario TEXT NOT NULL,
+    until INTEGER NOT NULL,
+    PRIMARY KEY (resident, operator, scenario)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE cases (
+    id TEXT PRIMARY KEY,
+    resident TEXT NOT NULL,
+    decision INTEGER NOT NULL,
+    opened_at INTEGER NOT NULL,
+    step TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX cases_of_resident ON cases (resident);
+CREATE UNIQUE INDEX cases_one_open ON cases (decision) WHERE step IN ('opened', 'flagged', 'forwarded');
+CREATE TABLE case_steps (
+    case_id TEXT NOT NULL REFERENCES cases (id),
+    step TEXT NOT NULL,
+    at INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    PRIMARY KEY (case_id, step)
 ) STRICT, WITHOUT ROWID
 """,
     ),

@@ -1,4 +1,4 @@
-"""The durable outbox of consent events, in the order in which the withdrawals were recorded."""
+"""The durable outbox of consent events, in the order in which the changes were recorded."""
 
 from __future__ import annotations
 
@@ -7,13 +7,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gateway.domain.consent import EventKind
+
+
+class NewEvent(NamedTuple):
+    """An event to be sent: its id, kind, the consent that it names if it names one, and the signed token."""
+
+    id: str
+    kind: EventKind
+    consent_id: str | None
+    event: str
+
+
+def put_event(connection: sqlite3.Connection, event: NewEvent) -> None:
+    """Put an event at the end of the outbox, in the caller's transaction."""
+    connection.execute("INSERT INTO events (id, kind, consent_id, event) VALUES (?,?,?,?)", event)
+
 
 class PendingEvent(NamedTuple):
-    """An event that the gateway has neither acknowledged nor refused; ``event`` is the signed token."""
+    """An event that the gateway has neither acknowledged nor refused; ``event`` is the signed token.
+
+    ``held``: a correction that has not been marked as sent yet, which others may still join.
+    """
 
     seq: int
     id: str
     event: str
+    held: bool
 
 
 class Settled(NamedTuple):
@@ -38,12 +58,25 @@ class SettleEvents:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class MarkSent:
+    """Mark events as on their way, before they are sent."""
+
+    seqs: Sequence[int]
+
+    def run(self, connection: sqlite3.Connection) -> None:
+        """Mark each."""
+        connection.executemany("UPDATE events SET sent = 1 WHERE seq = ?", [(seq,) for seq in self.seqs])
+
+
 def pending_events(connection: sqlite3.Connection, limit: int) -> list[PendingEvent]:
     """The oldest events still to be sent."""
     rows = connection.execute(
-        "SELECT seq, id, event FROM events WHERE log_index IS NULL AND refused IS NULL ORDER BY seq LIMIT ?", (limit,)
+        "SELECT seq, id, event, kind = 'correction' AND sent = 0 FROM events"
+        " WHERE log_index IS NULL AND refused IS NULL ORDER BY seq LIMIT ?",
+        (limit,),
     )
-    return [PendingEvent(*row) for row in rows]
+    return [PendingEvent(seq, event_id, event, bool(held)) for seq, event_id, event, held in rows]
 
 
 def is_pending(connection: sqlite3.Connection, event_id: str) -> bool:
@@ -60,3 +93,9 @@ def count_pending(connection: sqlite3.Connection) -> int:
         "SELECT COUNT(*) FROM events WHERE log_index IS NULL AND refused IS NULL"
     ).fetchone()[0]
     return found
+
+
+def event_index(connection: sqlite3.Connection, event_id: str) -> int | None:
+    """The gateway's log index for an event; None until it has acknowledged it."""
+    found = connection.execute("SELECT log_index FROM events WHERE id = ?", (event_id,)).fetchone()
+    return None if found is None else found[0]

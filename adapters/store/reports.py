@@ -92,3 +92,32 @@ def reported_index(connection: sqlite3.Connection) -> int | None:
     """Log index of the newest report held; None before the first."""
     found: int | None = connection.execute("SELECT MAX(log_index) FROM uses").fetchone()[0]
     return found
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class HeldUse:
+    """A reported use of a resident's consent. ``attested``: the rung that this city gave; ``reason``: why."""
+
+    log_index: int
+    consent_id: str
+    purpose: str
+    entry: bytes
+    inclusion: bytes
+    checkpoint: str
+    attested: int
+    reason: str | None
+
+
+def uses_of(
+    connection: sqlite3.Connection, resident: str, consent_id: str | None, before: int | None, limit: int
+) -> list[HeldUse]:
+    """Uses of a resident's consents (of one, if ``consent_id`` is given) before a log index, newest first."""
+    rows = connection.execute(
+        "SELECT u.log_index, u.consent_id, c.purpose, u.entry, u.inclusion, p.note, a.rung, a.reason"
+        " FROM consents AS c JOIN uses AS u ON u.consent_id = c.id JOIN checkpoints AS p ON p.id = u.checkpoint"
+        " JOIN attestations AS a ON a.id = u.attestation_id"
+        " WHERE c.resident = ?1 AND (?2 IS NULL OR c.id = ?2) AND (?3 IS NULL OR u.log_index < ?3)"
+        " ORDER BY u.log_index DESC LIMIT ?4",
+        (resident, consent_id, before, limit),
+    )
+    return [HeldUse(*row) for row in rows]

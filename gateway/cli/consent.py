@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from gateway.cli.handover import (
+    Out,
+    PrintToken,
+    Yes,
+    hand_over,
+    preview_document,
+    preview_lines,
+    require_place,
+    show_granted,
+)
 from gateway.cli.options import Json, ProfileFile
-from gateway.cli.output import UsageError, facts, progress, show, table
+from gateway.cli.output import UsageError, show, table
 from gateway.errors import Reason, TiergateError
 
-app = App(name="consent", help="A city's app: preview, grant, withdraw and list consents.")
+if TYPE_CHECKING:  # the wire's modules are loaded by the command that needs them
+    pass
+
+app = App(name="consent", help="A city's app: preview, grant, pause, narrow, renew, withdraw and list consents.")
+for _name, _line in (
+    ("pause", "Let a consent rest until it is resumed."),
+    ("resume", "End a consent's pause."),
+    ("narrow", "Replace a consent by one that allows less."),
+    ("renew", "Replace a consent by a new one of the same operator and scenario."),
+    ("decline", "Record that a resident refused."),
+):
+    app.command(f"gateway.cli.consent_life:{_name}", name=_name, help=_line)
 
 _DAY_S, _MINUTE_S = 86_400, 60
 
@@ -37,7 +55,7 @@ Binding = Annotated[
 ]
 
 
-def _terms(
+def read_terms(
     operator: str, scenario: str, days: int | None, minutes: int | None, uses: int | None, binding: str | None
 ) -> dict[str, Any]:
     """The fields of ``ConsentTerms``. Raises :class:`UsageError`."""
@@ -60,27 +78,6 @@ def _terms(
     }
 
 
-def _preview_document(preview: Any) -> dict[str, Any]:
-    return {
-        "notice_zh": preview.notice_zh,
-        "notice_en": preview.notice_en,
-        "notice_digest": preview.notice_digest,
-        "without": {"text_zh": preview.without_zh, "text_en": preview.without_en},
-        "at_best": {"text_zh": preview.at_best_zh, "text_en": preview.at_best_en},
-        "illustrative": preview.illustrative,
-    }
-
-
-def _preview_lines(document: dict[str, Any]) -> list[str]:
-    from gateway.cli.messages import ILLUSTRATIVE
-
-    without, best = document["without"], document["at_best"]
-    lines = [document["notice_zh"], "", document["notice_en"], ""]
-    lines += [f"不同意 / without consent: {without['text_zh']} / {without['text_en']}"]
-    lines += [f"最好 / at best: {best['text_zh']} / {best['text_en']}"]
-    return [*lines, f"示意数据 / {ILLUSTRATIVE}"] if document["illustrative"] else lines
-
-
 @app.command
 async def preview(
     *,
@@ -94,7 +91,7 @@ async def preview(
     json: Json = False,
 ) -> None:
     """Show what a resident is shown before she decides. Changes nothing."""
-    terms = _terms(operator, scenario, days, minutes, uses, binding)
+    terms = read_terms(operator, scenario, days, minutes, uses, binding)
     from gateway.api.consent.v1 import consent_pb2 as pb
     from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
     from gateway.cli.client import CALL_S, session
@@ -103,8 +100,8 @@ async def preview(
     async with session(read_profile(profile, {"city-app"})) as opened:
         request = pb.PreviewConsentRequest(terms=pb.ConsentTerms(**terms))
         answer = await ConsentServiceStub(opened.channel).PreviewConsent(request, timeout=CALL_S)
-    document = _preview_document(answer)
-    show(document, lambda: _preview_lines(document), as_json=json)
+    document = preview_document(answer)
+    show(document, lambda: preview_lines(document), as_json=json)
 
 
 @app.command
@@ -117,13 +114,9 @@ async def grant(
     minutes: Minutes = None,
     uses: Uses = None,
     binding: Binding = None,
-    out: Annotated[
-        Path | None, Parameter(name="--out", help="Write the token to this new file, readable by its owner alone.")
-    ] = None,
-    print_token: Annotated[
-        bool, Parameter(name="--print-token", negative="", help="Print the token. It is a secret of its holder.")
-    ] = False,
-    yes: Annotated[bool, Parameter(name="--yes", negative="", help="She has agreed; do not ask.")] = False,
+    out: Out = None,
+    print_token: PrintToken = False,
+    yes: Yes = False,
     profile: ProfileFile = None,
     json: Json = False,
 ) -> None:
@@ -131,59 +124,24 @@ async def grant(
 
     One consent names one operator and one scenario. Nothing is granted before the notice was confirmed (or --yes).
     """
-    terms = _terms(operator, scenario, days, minutes, uses, binding)
-    if out is None and not json and not print_token:
-        raise UsageError("where is the token to go?", "give --out FILE, --print-token or --json")
+    terms = read_terms(operator, scenario, days, minutes, uses, binding)
+    require_place(out, json=json, print_token=print_token)
     from gateway.api.consent.v1 import consent_pb2 as pb
     from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
     from gateway.cli.client import CALL_S, session
-    from gateway.cli.messages import time_of
     from gateway.cli.profile import read_profile
 
     async with session(read_profile(profile, {"city-app"})) as opened:
         stub = ConsentServiceStub(opened.channel)
         asked = pb.ConsentTerms(**terms)
-        notice = await stub.PreviewConsent(pb.PreviewConsentRequest(terms=asked), timeout=CALL_S)
-        for line in _preview_lines(_preview_document(notice)):
-            progress(line)
-        if not yes:
-            _confirm()
-        file = None if out is None else _new_secret_file(out)  # before the grant: a token must not get lost
-        try:
-            granted = await stub.GrantConsent(
-                pb.GrantConsentRequest(resident_ref=resident, terms=asked, notice_digest=notice.notice_digest),
-                timeout=CALL_S,
-            )
-        except BaseException:
-            if file is not None and out is not None:
-                os.close(file)
-                out.unlink()
-            raise
-    if file is not None:
-        with os.fdopen(file, "w", encoding="ascii") as token_file:
-            token_file.write(f"{granted.token}\n")
-    document = {
-        "consent_id": granted.consent_id,
-        "expires_at": time_of(granted.expires_at),
-        "token": granted.token if json or print_token else None,
-        "token_file": None if out is None else str(out),
-    }
-    named = {"consent": granted.consent_id, "expires": document["expires_at"]}
-    named |= {"token file": str(out)} if out else {}
-    show(document, lambda: [facts("", named), *([granted.token] if print_token else [])], as_json=json)
 
+        async def give(digest: str) -> pb.GrantConsentResponse:
+            request = pb.GrantConsentRequest(resident_ref=resident, terms=asked, notice_digest=digest)
+            granted: pb.GrantConsentResponse = await stub.GrantConsent(request, timeout=CALL_S)
+            return granted
 
-def _confirm() -> None:
-    progress("Does the resident agree? [y/N] ")
-    if sys.stdin.readline().strip().lower() not in {"y", "yes", "是", "同意"}:
-        raise UsageError("not confirmed; nothing was granted", "answer y, or give --yes")
-
-
-def _new_secret_file(path: Path) -> int:
-    try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise UsageError(f"{path} exists; a token file is never overwritten", "name another file") from error
+        granted = await hand_over(stub, asked, give, out=out, yes=yes)
+    show_granted(granted, {}, out=out, print_token=print_token, json=json)
 
 
 @app.command
@@ -203,30 +161,14 @@ async def withdraw(
     from gateway.api.consent.v1 import consent_pb2 as pb
     from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
     from gateway.cli.client import CALL_S, session
-    from gateway.cli.messages import time_of
     from gateway.cli.profile import read_profile
 
     async with session(read_profile(profile, {"city-app"})) as opened:
         request = pb.WithdrawConsentRequest(resident_ref=resident, consent_id=consent)
         answer = await ConsentServiceStub(opened.channel).WithdrawConsent(request, timeout=CALL_S)
-    known = answer.acknowledged
-    document = {
-        "consent_id": consent,
-        "effective_at": time_of(answer.effective_at),
-        "acknowledged": known,
-        "log_index": answer.log_index if known else None,
-        "exposed_until": None if known else time_of(answer.exposed_until),
-    }
-    state = (
-        f"acknowledged by the gateway, log index {answer.log_index}"
-        if known
-        else f"on its way to the gateway; an earlier answer may stand until {document['exposed_until']}"
-    )
-    show(
-        document,
-        lambda: [facts("Withdrawn", {"consent": consent, "effective": document["effective_at"], "gateway": state})],
-        as_json=json,
-    )
+    from gateway.cli.changes import change_document, show_change
+
+    show_change("Withdrawn", {"consent_id": consent, **change_document(answer)}, json=json)
 
 
 @app.command(name="list")

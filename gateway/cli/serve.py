@@ -40,8 +40,8 @@ def serve_adapter(
     """
     import uvloop
 
-    from adapters.app import serve
     from adapters.config import load_settings
+    from adapters.serve import serve
 
     settings = load_settings(config, os.environ)
     if settings.city != city:

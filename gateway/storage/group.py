@@ -21,7 +21,6 @@ from gateway.domain.decision import Decision
 from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
 from gateway.ports import ConsentEvent, DecisionDraft
-from gateway.sqlite.rows import RowInsert
 from gateway.storage.operations import (
     Acknowledge,
     ConsentState,
@@ -37,32 +36,14 @@ from gateway.storage.operations import (
     See,
 )
 from gateway.storage.rows import commitment, short, stored_decision
+from gateway.storage.statements import ATTESTATIONS, CONSENTS, ENTRIES, REQUESTS, SELECT_CONSENTS, SELECT_REQUESTS
 from gateway.storage.tree import Head, TreeWriter
 
-_SELECT_CONSENTS = """
-    SELECT json_group_array(json_array(key, idx, secret, withdrawn, expires, paused, resumed))
-    FROM consent WHERE key IN (SELECT value FROM json_each(?))"""
-_SELECT_REQUESTS = """
-    SELECT json_group_array(json_array(r.key, r.body, r.idx, e.leaf, r.at, r.until))
-    FROM request r JOIN entry e ON e.idx = r.idx WHERE r.key IN (SELECT value FROM json_each(?))"""
-_ENTRIES = RowInsert("INSERT INTO entry (idx, leaf, city, attestation, salt)", 5)
-_REQUESTS = RowInsert(
-    "INSERT INTO request (key, body, idx, at, until)",
-    5,
-    "ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, at = excluded.at, until = excluded.until",
-)
-_CONSENTS = RowInsert(
-    "INSERT INTO consent (key, idx, secret, withdrawn, expires, paused, resumed)",
-    7,
-    "ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, withdrawn = excluded.withdrawn, expires = excluded.expires,"
-    " paused = excluded.paused, resumed = excluded.resumed",
-)
 _CHANGES: Mapping[EventKind, str] = {
     "withdrawal": "consent_withdrawn",
     "pause": "consent_paused",
     "resumption": "consent_resumed",
 }
-_ATTESTATIONS = RowInsert("INSERT OR IGNORE INTO attestation (id, jws)", 2)
 
 
 class GroupTransaction:
@@ -110,11 +91,11 @@ class GroupTransaction:
         self._consents = {}
         self._requests = {}
         if consents:
-            (found,) = connection.execute(_SELECT_CONSENTS, (json.dumps(list(consents)),)).fetchone()
+            (found,) = connection.execute(SELECT_CONSENTS, (json.dumps(list(consents)),)).fetchone()
             for key, index, secret, *state in json.loads(found):
                 self._consents[key] = ConsentState(index, bytes.fromhex(secret), *state)
         if requests:
-            (found,) = connection.execute(_SELECT_REQUESTS, (json.dumps(requests),)).fetchone()
+            (found,) = connection.execute(SELECT_REQUESTS, (json.dumps(requests),)).fetchone()
             for key, body, index, leaf, at, until in json.loads(found):
                 self._requests[key] = (body, stored_decision(leaf, index, at, until))
 
@@ -287,10 +268,10 @@ class GroupTransaction:
 
     def _insert(self, connection: sqlite3.Connection) -> None:
         rows = self._rows
-        _ENTRIES.run(connection, rows.entries)
-        _REQUESTS.run(connection, list(rows.requests.values()))
-        _CONSENTS.run(connection, list(rows.consents.values()))
-        _ATTESTATIONS.run(connection, list(rows.attestations.values()))
+        ENTRIES.run(connection, rows.entries)
+        REQUESTS.run(connection, list(rows.requests.values()))
+        CONSENTS.run(connection, list(rows.consents.values()))
+        ATTESTATIONS.run(connection, list(rows.attestations.values()))
 
     def _sign(self, connection: sqlite3.Connection) -> None:
         self._tree.store_tiles(connection)

@@ -83,8 +83,10 @@ Result = list[Decision | TiergateError] | int
 
 @dataclass(slots=True)
 class ConsentState:
-    """A consent in the transaction, by log indices: of its registration (None before its first decision), of the events
-    that withdrew it, paused it (None: not paused), and last resumed it.
+    """A consent in the transaction, by log indices.
+
+    Of its registration (None before its first decision), and of the events that withdrew it, paused it (None: not
+    paused), and last resumed it.
     """
 
     index: int | None

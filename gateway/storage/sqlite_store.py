@@ -128,8 +128,8 @@ class SqliteStore:
         """See ``DecisionStore``."""
         try:
             row = self._lookup.execute(
-                "SELECT r.body, r.idx, e.leaf, (SELECT COALESCE(withdrawn, paused) FROM consent WHERE key = ?), r.at, r.until"
-                " FROM request r JOIN entry e ON e.idx = r.idx WHERE r.key = ?",
+                "SELECT r.body, r.idx, e.leaf, (SELECT COALESCE(withdrawn, paused) FROM consent WHERE key = ?), r.at,"
+                " r.until FROM request r JOIN entry e ON e.idx = r.idx WHERE r.key = ?",
                 (short(consent), short(request)),
             ).fetchone()
         except sqlite3.Error as error:

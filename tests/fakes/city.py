@@ -11,9 +11,12 @@ from typing import Any, Self
 from prometheus_client import CollectorRegistry
 
 from adapters.alarms import Alarms, Metrics
+from adapters.announce import Announcer
 from adapters.attest import AnswerSettings, Attester
 from adapters.authority import ConsentAuthority, Granted
+from adapters.casework import Deadlines
 from adapters.consult import Platform
+from adapters.desk import ResidentDesk
 from adapters.events import Ack, EventPusher
 from adapters.question import Question
 from adapters.reports import UseReports
@@ -162,7 +165,7 @@ class FakeCity:
             sleep=self._sleep,
         )
         self.pusher = EventPusher(self.store, self.gateway, alarms=self.alarms, metrics=self.metrics)
-        self.authority = ConsentAuthority(
+        self.announcer = Announcer(
             keys=self.keys,
             reference=lambda: self.reference,
             store=self.store,
@@ -170,6 +173,22 @@ class FakeCity:
             clock=self.clock,
             attestation_lifetime_s=300,
             ack_wait_s=ack_wait_s,
+        )
+        self.authority = ConsentAuthority(
+            keys=self.keys,
+            reference=lambda: self.reference,
+            store=self.store,
+            announcer=self.announcer,
+            clock=self.clock,
+        )
+        self.desk = ResidentDesk(
+            reference=lambda: self.reference,
+            store=self.store,
+            platform=self.platform,
+            announcer=self.announcer,
+            clock=self.clock,
+            alarms=self.alarms,
+            deadlines=Deadlines(),
         )
         self.reports = UseReports(
             reference=lambda: self.reference, store=self.store, alarms=self.alarms, metrics=self.metrics

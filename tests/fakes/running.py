@@ -78,6 +78,10 @@ class Running:
         """A command of the city's app."""
         return await self.run("consent", *arguments, "--profile", self.layout.app(CITY) / "client.toml")
 
+    async def resident(self, *arguments: object) -> Ran:
+        """A command of the city about a resident."""
+        return await self.run("resident", *arguments, "--profile", self.layout.app(CITY) / "client.toml")
+
     async def check(self, token: Path, *more: object, operator: str = OPERATOR) -> Ran:
         """A check by an operator."""
         profile = self.layout.operator(operator) / "client.toml"

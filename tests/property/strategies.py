@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import string
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
 from gateway.crypto.attestation import MAX_LIFETIME_S, Attestation, request_binding
 from gateway.crypto.consent import MAX_DETAILS, MAX_USES, ConsentToken
-from gateway.crypto.event import SecurityEvent
+from gateway.crypto.event import MAX_INDEX, SecurityEvent
 from gateway.crypto.keys import Algorithm, b64url
+from gateway.domain.consent import STEPS, Contested, EventKind
 from gateway.domain.ids import ROLES, BundleDigest, CityId, OperatorId, PeerIdentity, RequestId, ScenarioId
 from gateway.domain.tier import MAX_LEVEL
 
@@ -86,14 +87,18 @@ def attestations(draw: st.DrawFn, token: ConsentToken) -> Attestation:
 
 @st.composite
 def events(draw: st.DrawFn) -> SecurityEvent:
-    """A withdrawal or a correction."""
-    consent_id = draw(st.none() | token_ids)
+    """An event of any kind, with a subject of its kind."""
+    kind = draw(st.sampled_from(get_args(EventKind)))
+    subjects: dict[EventKind, st.SearchStrategy[str | Contested | None]] = {
+        "correction": st.none(),
+        "contest": st.builds(Contested, st.integers(0, MAX_INDEX), st.sampled_from(STEPS)),
+    }
     return SecurityEvent(
         id=draw(token_ids),
         issuer=CityId(draw(slugs)),
         audience=draw(audiences),
-        kind="correction" if consent_id is None else "withdrawal",
-        consent_id=consent_id,
+        kind=kind,
+        subject=draw(subjects.get(kind, token_ids)),
         issued_at=draw(st.integers(0, LAST_MINUTE)),
     )
 

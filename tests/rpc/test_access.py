@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]  # it has 
 from prometheus_client import CollectorRegistry
 
 from gateway.api.audit.v1 import audit_pb2
-from gateway.api.consent.v1 import consent_pb2
+from gateway.api.consent.v1 import consent_pb2, resident_pb2
 from gateway.api.operator.v1 import operator_pb2
 from gateway.api.peer.v1 import peer_pb2
 from gateway.domain.directory import Endpoint
@@ -49,6 +49,7 @@ ADAPTER_SERVICES = [
     peer_pb2.DESCRIPTOR.services_by_name["AttestationService"],
     peer_pb2.DESCRIPTOR.services_by_name["UseReportService"],
     consent_pb2.DESCRIPTOR.services_by_name["ConsentService"],
+    resident_pb2.DESCRIPTOR.services_by_name["ResidentService"],
 ]
 
 
@@ -78,7 +79,14 @@ AT_THE_ADAPTER = {
     **rows("gateway.api.peer.v1.UseReportService", "ReportUses", "gateway"),
     **rows(
         "gateway.api.consent.v1.ConsentService",
-        "PreviewConsent GrantConsent WithdrawConsent ListConsents",
+        "PreviewConsent GrantConsent WithdrawConsent ListConsents PauseConsent ResumeConsent NarrowConsent RenewConsent"
+        " DeclineConsent",
+        "city-app",
+    ),
+    **rows(
+        "gateway.api.consent.v1.ResidentService",
+        "ListUses ExplainDecision ContestDecision AdvanceCase ListCases FreezeResident UnfreezeResident"
+        " CorrectResident",
         "city-app",
     ),
     **ANYBODY,

@@ -54,7 +54,7 @@ async def test_an_unlimited_token_needs_the_operators_proof_and_spends_nothing(c
         assert attestation.rung == 1
         assert attestation.request is None
     (view,) = city.authority.list(RESIDENT, 0)
-    assert view.listed.spent == 0
+    assert view.listed.life.spent == 0
 
 
 async def test_an_attestation_lives_no_longer_than_its_settings_or_its_token(network: Network, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ async def test_answers_leave_on_the_grid(network: Network, tmp_path: Path) -> No
 async def test_the_person_is_read_only_while_her_consent_is_active(city: FakeCity) -> None:
     granted = await city.grant()
     await city.answer(granted.token)
-    await city.authority.withdraw(RESIDENT, granted.id)
+    await city.authority.change(RESIDENT, granted.id, "withdraw")
     await city.answer(granted.token)
     assert city.source.reads == [RESIDENT, DECOY]
 

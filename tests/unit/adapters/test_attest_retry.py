@@ -44,7 +44,7 @@ async def test_concurrent_retries_of_one_request_spend_one_use(city: FakeCity) -
     answers = await asyncio.gather(*(city.attester.answer(question) for _ in range(20)))
     assert len(set(answers)) == 1
     (view,) = city.authority.list(RESIDENT, 0)
-    assert view.listed.spent == 1
+    assert view.listed.life.spent == 1
 
 
 async def test_the_count_is_exact_when_everybody_comes_at_once(city: FakeCity) -> None:
@@ -73,7 +73,7 @@ async def test_a_request_id_lost_to_another_token_in_the_same_moment_is_a_confli
     )
     (error,) = [item for item in results if isinstance(item, TiergateError)]
     assert error.reason is Reason.REQUEST_CONFLICT
-    spent = sorted(view.listed.spent for view in city.authority.list(RESIDENT, 0))
+    spent = sorted(view.listed.life.spent for view in city.authority.list(RESIDENT, 0))
     assert spent == [0, 1]
 
 

@@ -13,7 +13,7 @@ from adapters.authority import Granted
 from adapters.terms import ConsentTerms, span
 from gateway.crypto.consent import ConsentToken
 from gateway.domain.ids import OperatorId, ResidentRef, ScenarioId
-from gateway.errors import Reason
+from gateway.errors import Reason, TiergateError
 from tests.fakes.city import RESIDENT, FakeCity
 from tests.fakes.network import (
     CITIES,
@@ -163,7 +163,7 @@ async def test_a_consent_of_the_longest_lifetime_is_accepted_at_once(city: FakeC
 
 async def test_a_withdrawal_is_in_force_when_it_returns_and_is_acknowledged(pushing: FakeCity) -> None:
     granted = await pushing.grant()
-    withdrawn = await pushing.authority.withdraw(RESIDENT, granted.id)
+    withdrawn = await pushing.authority.change(RESIDENT, granted.id, "withdraw")
     assert withdrawn.at_ms == pushing.clock.now_ms()
     assert withdrawn.log_index == 100
     (event,) = pushing.gateway.events
@@ -173,16 +173,16 @@ async def test_a_withdrawal_is_in_force_when_it_returns_and_is_acknowledged(push
 
 async def test_a_withdrawal_that_the_gateway_has_not_heard_of_says_until_when_answers_stand(city: FakeCity) -> None:
     granted = await city.grant()
-    withdrawn = await city.authority.withdraw(RESIDENT, granted.id)
+    withdrawn = await city.authority.change(RESIDENT, granted.id, "withdraw")
     assert withdrawn.log_index is None
     assert withdrawn.exposed_until_ms == city.clock.now_ms() + 300_000
 
 
 async def test_a_second_withdrawal_is_the_first(pushing: FakeCity) -> None:
     granted = await pushing.grant()
-    first = await pushing.authority.withdraw(RESIDENT, granted.id)
+    first = await pushing.authority.change(RESIDENT, granted.id, "withdraw")
     pushing.clock.advance(3600)
-    assert await pushing.authority.withdraw(RESIDENT, granted.id) == first
+    assert await pushing.authority.change(RESIDENT, granted.id, "withdraw") == first
     assert len(pushing.gateway.events) == 1
 
 
@@ -190,7 +190,7 @@ async def test_a_second_withdrawal_is_the_first(pushing: FakeCity) -> None:
 async def test_nobody_withdraws_a_consent_that_is_not_hers(city: FakeCity, whose: str) -> None:
     granted = await city.grant(OTHER)
     with refuses(Reason.CONSENT_UNKNOWN):
-        await city.authority.withdraw(RESIDENT, granted.id if whose == "somebody else's" else "A" * 22)
+        await city.authority.change(RESIDENT, granted.id if whose == "somebody else's" else "A" * 22, "withdraw")
     (view,) = city.authority.list(OTHER, 0)
     assert view.state == "active"
     assert city.store.count_pending() == 0
@@ -211,7 +211,7 @@ async def test_a_list_says_what_has_become_of_each_consent(city: FakeCity) -> No
     ended = await city.grant()
     await city.grant()
     await city.answer(spent.token)
-    await city.authority.withdraw(RESIDENT, ended.id)
+    await city.authority.change(RESIDENT, ended.id, "withdraw")
     withdrawn_at = city.now_s
     city.clock.advance(120)
     active_view, ended_view, spent_view, short_view = city.authority.list(RESIDENT, 0)
@@ -223,13 +223,13 @@ async def test_a_list_says_what_has_become_of_each_consent(city: FakeCity) -> No
     )
     assert ended_view.ends_at == withdrawn_at
     assert short_view.ends_at == short.expires_at
-    assert (spent_view.listed.spent, active_view.listed.spent) == (1, 0)
+    assert (spent_view.listed.life.spent, active_view.listed.life.spent) == (1, 0)
 
 
 async def test_consents_and_withdrawals_outlive_the_process(network: Network, tmp_path: Path) -> None:
     async with FakeCity(network, tmp_path) as before:
         kept, ended = await before.grant(), await before.grant()
-        await before.authority.withdraw(RESIDENT, ended.id)
+        await before.authority.change(RESIDENT, ended.id, "withdraw")
     async with FakeCity(network, tmp_path) as after:
         after.source.know(RESIDENT, 900)
         assert (await after.answer(kept.token)).rung == 1
@@ -243,3 +243,77 @@ async def test_what_is_granted_shows_neither_token_nor_person(city: FakeCity) ->
     for shown in (repr(granted), repr(view), repr(view.listed), repr(view.listed.row)):
         assert granted.token not in shown
         assert RESIDENT not in shown
+
+
+async def test_who_has_refused_is_not_asked_again_for_a_while(city: FakeCity) -> None:
+    until = await city.authority.decline(RESIDENT, XIAMEN_LIBRARY, LIBRARY_LOAN)
+    assert until == city.now_s + 30 * 86_400
+    with pytest.raises(TiergateError) as caught:
+        city.authority.preview(TERMS, asked_of=RESIDENT)
+    assert (caught.value.reason, caught.value.retry_after_s) == (Reason.CONSENT_DECLINED, 30 * 86_400)
+    city.authority.preview(TERMS, asked_of=OTHER)
+    city.authority.preview(TERMS)  # it is she who asks
+    city.clock.advance(30 * 86_400)
+    city.authority.preview(TERMS, asked_of=RESIDENT)
+
+
+async def test_who_has_changed_her_mind_may_be_asked(city: FakeCity) -> None:
+    await city.authority.decline(RESIDENT, XIAMEN_LIBRARY, LIBRARY_LOAN)
+    await city.grant()
+    city.authority.preview(TERMS, asked_of=RESIDENT)
+
+
+async def test_a_pause_and_a_resumption_are_told_in_order(pushing: FakeCity) -> None:
+    granted = await pushing.grant()
+    for act in ("pause", "pause", "resume", "withdraw"):
+        assert (await pushing.authority.change(RESIDENT, granted.id, act)).log_index is not None
+    kinds = [(event.kind, event.subject) for event in pushing.gateway.events]
+    assert kinds == [(kind, granted.id) for kind in ("pause", "resumption", "withdrawal")]
+
+
+async def test_a_narrower_consent_takes_the_others_place(pushing: FakeCity) -> None:
+    pushing.source.know(RESIDENT, 900)
+    granted = await pushing.grant(uses=3)
+    await pushing.answer(granted.token)
+    terms = replace(TERMS, uses=2, lifetime_s=3600)
+    digest = pushing.authority.preview(terms).notice.digest
+    narrower, ended = await pushing.authority.replace(RESIDENT, granted.id, "narrow", terms, digest)
+    assert ended.log_index is not None
+    assert (await pushing.answer(granted.token)).rung == 0
+    assert (await pushing.answer(narrower.token)).rung == 1
+    assert [view.state for view in pushing.authority.list(RESIDENT, 0)] == ["active", "replaced"]
+    (event,) = pushing.gateway.events
+    assert (event.kind, event.subject) == ("withdrawal", granted.id)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"uses": 3}, id="more uses than are left"),
+        pytest.param({"lifetime_s": 2 * 86_400}, id="longer"),
+        pytest.param({"uses": 2}, id="the same"),
+    ],
+)
+async def test_a_wider_consent_is_not_a_narrower_one(city: FakeCity, changes: dict[str, Any]) -> None:
+    granted = await city.grant(uses=3)
+    await city.answer(granted.token)  # two are left
+    terms = replace(TERMS, uses=2)
+    terms = replace(terms, **changes)
+    with refuses(Reason.CONSENT_LIMITS):
+        await city.authority.replace(RESIDENT, granted.id, "narrow", terms, city.authority.preview(terms).notice.digest)
+    (view,) = city.authority.list(RESIDENT, 0)
+    assert view.state == "active"
+    assert city.store.count_pending() == 0
+
+
+async def test_a_renewed_consent_is_of_the_same_operator_and_scenario(city: FakeCity) -> None:
+    granted = await city.grant(uses=1)
+    await city.answer(granted.token)
+    other = replace(TERMS, operator=XIAMEN_PARKING, scenario=ScenarioId("xiamen-roadside-parking"))
+    with refuses(Reason.CONSENT_LIMITS):
+        await city.authority.replace(RESIDENT, granted.id, "renew", other, city.authority.preview(other).notice.digest)
+    digest = city.authority.preview(TERMS).notice.digest
+    renewed, _ = await city.authority.replace(RESIDENT, granted.id, "renew", TERMS, digest)
+    assert (await city.answer(renewed.token)).rung == 1
+    with refuses(Reason.CONSENT_STATE):  # what was replaced has ended
+        await city.authority.replace(RESIDENT, granted.id, "renew", TERMS, digest)

@@ -168,7 +168,7 @@ async def test_a_token_that_a_stricter_bundle_no_longer_allows_is_refused(city: 
 
 async def test_what_a_caller_can_see_is_tested_before_the_consents_state(city: FakeCity) -> None:
     granted = await city.grant(uses=1)
-    await city.authority.withdraw(RESIDENT, granted.id)
+    await city.authority.change(RESIDENT, granted.id, "withdraw")
     await city.answer(granted.token)
     with refuses(Reason.USES_EXHAUSTED):
         await city.answer(granted.token)

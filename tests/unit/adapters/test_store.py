@@ -35,7 +35,7 @@ async def test_neither_score_nor_token_is_in_any_file(network: Network, tmp_path
         for _ in range(3):
             assert (await city.answer(granted.token)).rung == 1
             await city.answer(bound.token, proof=proof)
-        await city.authority.withdraw(RESIDENT, granted.id)
+        await city.authority.change(RESIDENT, granted.id, "withdraw")
         live = _content(tmp_path)
     closed = _content(tmp_path)
     assert granted.id.encode() in live + closed  # the search looks where the data is
@@ -103,7 +103,7 @@ async def test_a_full_disk_is_a_typed_error_and_the_store_recovers(city: FakeCit
     assert await city.attester.answer(question)
     connection.execute("PRAGMA max_page_count = 1073741823")
     assert (await city.answer((await city.grant()).token)).rung == 1
-    spent = [view.listed.spent for view in city.authority.list(RESIDENT, 200) if view.listed.row.id == granted.id]
+    spent = [view.listed.life.spent for view in city.authority.list(RESIDENT, 200) if view.listed.row.id == granted.id]
     assert spent == [1]
 
 
@@ -140,7 +140,7 @@ async def test_tidying_forgets_ended_attestations_first_and_requests_after_a_day
     kept = city.store._reader.execute("SELECT COUNT(*), COUNT(attestation) FROM requests").fetchone()
     assert kept == (2, 0)
     assert (await city.answer(library.token, request_id=question.request_id)).rung == 1  # no second use
-    assert [view.listed.spent for view in city.authority.list(RESIDENT, 0)] == [1, 1]
+    assert [view.listed.life.spent for view in city.authority.list(RESIDENT, 0)] == [1, 1]
     city.clock.advance(2 * 86_400)
     await city.store.submit(Tidy(city.now_s))
     assert city.store._reader.execute("SELECT COUNT(*) FROM requests").fetchone() == (0,)

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from adapters.terms import ConsentTerms
 from gateway.errors import Reason
 from tests.fakes.city import DECOY, RESIDENT, FakeCity
 from tests.unit.adapters.conftest import refuses
@@ -40,7 +41,23 @@ async def _out_of_range(city: FakeCity, token: str) -> None:
 
 async def _withdrawn(city: FakeCity, token: str) -> None:
     (view,) = city.authority.list(RESIDENT, 0)
-    await city.authority.withdraw(RESIDENT, view.listed.row.id)
+    await city.authority.change(RESIDENT, view.listed.row.id, "withdraw")
+
+
+async def _paused(city: FakeCity, token: str) -> None:
+    (view,) = city.authority.list(RESIDENT, 0)
+    await city.authority.change(RESIDENT, view.listed.row.id, "pause")
+
+
+async def _replaced(city: FakeCity, token: str) -> None:
+    (view,) = city.authority.list(RESIDENT, 0)
+    terms = ConsentTerms(view.listed.row.operator, view.listed.row.scenario, 86_400, 3, bound=False)
+    notice = city.authority.preview(terms).notice.digest
+    await city.authority.replace(RESIDENT, view.listed.row.id, "renew", terms, notice)
+
+
+async def _frozen(city: FakeCity, token: str) -> None:
+    await city.desk.correct(RESIDENT, "freeze")
 
 
 async def _erased(city: FakeCity, token: str) -> None:
@@ -51,7 +68,19 @@ async def _erased(city: FakeCity, token: str) -> None:
     await city.store.submit(Erase())
 
 
-CLASSES = [_below, _no_score, _stale, _future, _bad_record, _out_of_range, _withdrawn, _erased]
+CLASSES = [
+    _below,
+    _no_score,
+    _stale,
+    _future,
+    _bad_record,
+    _out_of_range,
+    _withdrawn,
+    _paused,
+    _replaced,
+    _frozen,
+    _erased,
+]
 ALARMED = {"_stale": "stale_record", "_future": "record_from_the_future"} | dict.fromkeys(
     ("_bad_record", "_out_of_range"), "bad_record"
 )
@@ -127,7 +156,7 @@ async def test_a_rung_0_answer_given_before_a_withdrawal_is_repeated_after_it(ci
     granted = await city.grant()
     question = city.question(granted.token)
     before = await city.attester.answer(question)
-    await city.authority.withdraw(RESIDENT, granted.id)
+    await city.authority.change(RESIDENT, granted.id, "withdraw")
     assert await city.attester.answer(question) == before  # a new one would tell that something has changed
 
 
@@ -135,7 +164,7 @@ async def test_an_entitled_answer_is_not_repeated_after_a_withdrawal(city: FakeC
     granted = await city.grant()
     question = city.question(granted.token)
     before = await city.attester.answer(question)
-    await city.authority.withdraw(RESIDENT, granted.id)
+    await city.authority.change(RESIDENT, granted.id, "withdraw")
     reads = len(city.source.reads)
     after = await city.attester.answer(question)
     assert city.verified(before, question).rung == 1
@@ -151,7 +180,7 @@ async def test_a_withdrawal_while_the_platform_is_read_wins(city: FakeCity) -> N
     question = city.question(granted.token)
     asking = asyncio.create_task(city.attester.answer(question))
     await city.source.asked(1)
-    await city.authority.withdraw(RESIDENT, granted.id)
+    await city.authority.change(RESIDENT, granted.id, "withdraw")
     gate.set()
     assert city.verified(await asking, question).rung == 0
 
@@ -165,7 +194,7 @@ async def test_of_withdrawals_and_checks_at_once_no_check_after_the_withdrawal_i
         order.append(f"rung {rung}")
 
     async def withdraw() -> None:
-        await city.authority.withdraw(RESIDENT, granted.id)
+        await city.authority.change(RESIDENT, granted.id, "withdraw")
 
     await asyncio.gather(*(ask() for _ in range(10)), withdraw(), *(ask() for _ in range(10)))
     journal = [row[0] for row in city.store._reader.execute("SELECT rung FROM attestations ORDER BY seq")]

@@ -64,6 +64,10 @@ class _ConsentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ConsentS
     """Ended by time; for good."""
     CONSENT_STATE_SPENT: _ConsentState.ValueType  # 4
     """All uses are spent."""
+    CONSENT_STATE_PAUSED: _ConsentState.ValueType  # 5
+    """At rest until the resident resumes it."""
+    CONSENT_STATE_REPLACED: _ConsentState.ValueType  # 6
+    """Ended by a narrower or renewed one; for good."""
 
 class ConsentState(_ConsentState, metaclass=_ConsentStateEnumTypeWrapper):
     """State of a consent."""
@@ -78,6 +82,10 @@ CONSENT_STATE_EXPIRED: ConsentState.ValueType  # 3
 """Ended by time; for good."""
 CONSENT_STATE_SPENT: ConsentState.ValueType  # 4
 """All uses are spent."""
+CONSENT_STATE_PAUSED: ConsentState.ValueType  # 5
+"""At rest until the resident resumes it."""
+CONSENT_STATE_REPLACED: ConsentState.ValueType  # 6
+"""Ended by a narrower or renewed one; for good."""
 Global___ConsentState: _TypeAlias = ConsentState  # noqa: Y015
 
 @_typing.final
@@ -125,6 +133,11 @@ class PreviewConsentRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TERMS_FIELD_NUMBER: _builtins.int
+    ASKED_OF_FIELD_NUMBER: _builtins.int
+    asked_of: _builtins.str
+    """Whom an operator wants to ask: refused with CONSENT_DECLINED while her earlier refusal counts. Empty when it is she
+    who asks.
+    """
     @_builtins.property
     def terms(self) -> Global___ConsentTerms:
         """What would be consented to."""
@@ -133,10 +146,11 @@ class PreviewConsentRequest(_message.Message):
         self,
         *,
         terms: Global___ConsentTerms | None = ...,
+        asked_of: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_of", b"asked_of", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -439,3 +453,327 @@ class ConsentRecord(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConsentRecord: _TypeAlias = ConsentRecord  # noqa: Y015
+
+@_typing.final
+class Change(_message.Message):
+    """A change that is in force in the city, and how far the gateway knows of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EFFECTIVE_AT_FIELD_NUMBER: _builtins.int
+    ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    EXPOSED_UNTIL_FIELD_NUMBER: _builtins.int
+    acknowledged: _builtins.bool
+    """True when the gateway has acknowledged the event; false while it is still on its way."""
+    log_index: _builtins.int
+    """Log index of the gateway's entry, when acknowledged."""
+    @_builtins.property
+    def effective_at(self) -> _timestamp_pb2.Timestamp:
+        """From this moment the city answers accordingly (UTC)."""
+
+    @_builtins.property
+    def exposed_until(self) -> _timestamp_pb2.Timestamp:
+        """Latest moment at which an answer given before may still stand at the gateway (UTC), when not acknowledged."""
+
+    def __init__(
+        self,
+        *,
+        effective_at: _timestamp_pb2.Timestamp | None = ...,
+        acknowledged: _builtins.bool = ...,
+        log_index: _builtins.int = ...,
+        exposed_until: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at", "exposed_until", b"exposed_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "effective_at", b"effective_at", "exposed_until", b"exposed_until", "log_index", b"log_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Change: _TypeAlias = Change  # noqa: Y015
+
+@_typing.final
+class PauseConsentRequest(_message.Message):
+    """Let one consent rest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESIDENT_REF_FIELD_NUMBER: _builtins.int
+    CONSENT_ID_FIELD_NUMBER: _builtins.int
+    resident_ref: _builtins.str
+    """The city's own account identifier of the resident; only her own consents can be changed."""
+    consent_id: _builtins.str
+    """The consent."""
+    def __init__(
+        self,
+        *,
+        resident_ref: _builtins.str = ...,
+        consent_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_id", b"consent_id", "resident_ref", b"resident_ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseConsentRequest: _TypeAlias = PauseConsentRequest  # noqa: Y015
+
+@_typing.final
+class PauseConsentResponse(_message.Message):
+    """The change as recorded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def change(self) -> Global___Change:
+        """When it took effect, and what the gateway knows."""
+
+    def __init__(
+        self,
+        *,
+        change: Global___Change | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseConsentResponse: _TypeAlias = PauseConsentResponse  # noqa: Y015
+
+@_typing.final
+class ResumeConsentRequest(_message.Message):
+    """End the pause of one consent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESIDENT_REF_FIELD_NUMBER: _builtins.int
+    CONSENT_ID_FIELD_NUMBER: _builtins.int
+    resident_ref: _builtins.str
+    """The city's own account identifier of the resident; only her own consents can be changed."""
+    consent_id: _builtins.str
+    """The consent."""
+    def __init__(
+        self,
+        *,
+        resident_ref: _builtins.str = ...,
+        consent_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_id", b"consent_id", "resident_ref", b"resident_ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeConsentRequest: _TypeAlias = ResumeConsentRequest  # noqa: Y015
+
+@_typing.final
+class ResumeConsentResponse(_message.Message):
+    """The change as recorded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def change(self) -> Global___Change:
+        """When it took effect, and what the gateway knows."""
+
+    def __init__(
+        self,
+        *,
+        change: Global___Change | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeConsentResponse: _TypeAlias = ResumeConsentResponse  # noqa: Y015
+
+@_typing.final
+class NarrowConsentRequest(_message.Message):
+    """Replace one consent by a narrower one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESIDENT_REF_FIELD_NUMBER: _builtins.int
+    CONSENT_ID_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    NOTICE_DIGEST_FIELD_NUMBER: _builtins.int
+    resident_ref: _builtins.str
+    """The city's own account identifier of the resident; only her own consents can be changed."""
+    consent_id: _builtins.str
+    """The consent."""
+    notice_digest: _builtins.str
+    """Digest of the notice that she was shown for the new terms; a stale one is refused."""
+    @_builtins.property
+    def terms(self) -> Global___ConsentTerms:
+        """No longer, no more often and no less bound than the old one, and less in something."""
+
+    def __init__(
+        self,
+        *,
+        resident_ref: _builtins.str = ...,
+        consent_id: _builtins.str = ...,
+        terms: Global___ConsentTerms | None = ...,
+        notice_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_id", b"consent_id", "notice_digest", b"notice_digest", "resident_ref", b"resident_ref", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NarrowConsentRequest: _TypeAlias = NarrowConsentRequest  # noqa: Y015
+
+@_typing.final
+class NarrowConsentResponse(_message.Message):
+    """The new consent, and the end of the old one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANTED_FIELD_NUMBER: _builtins.int
+    REPLACED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def granted(self) -> Global___GrantConsentResponse:
+        """The new consent with its token."""
+
+    @_builtins.property
+    def replaced(self) -> Global___Change:
+        """The end of the old one."""
+
+    def __init__(
+        self,
+        *,
+        granted: Global___GrantConsentResponse | None = ...,
+        replaced: Global___Change | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["granted", b"granted", "replaced", b"replaced"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["granted", b"granted", "replaced", b"replaced"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NarrowConsentResponse: _TypeAlias = NarrowConsentResponse  # noqa: Y015
+
+@_typing.final
+class RenewConsentRequest(_message.Message):
+    """Replace one consent by a new one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESIDENT_REF_FIELD_NUMBER: _builtins.int
+    CONSENT_ID_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    NOTICE_DIGEST_FIELD_NUMBER: _builtins.int
+    resident_ref: _builtins.str
+    """The city's own account identifier of the resident; only her own consents can be changed."""
+    consent_id: _builtins.str
+    """The consent."""
+    notice_digest: _builtins.str
+    """Digest of the notice that she was shown for the new terms; a stale one is refused."""
+    @_builtins.property
+    def terms(self) -> Global___ConsentTerms:
+        """Of the same operator and scenario."""
+
+    def __init__(
+        self,
+        *,
+        resident_ref: _builtins.str = ...,
+        consent_id: _builtins.str = ...,
+        terms: Global___ConsentTerms | None = ...,
+        notice_digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_id", b"consent_id", "notice_digest", b"notice_digest", "resident_ref", b"resident_ref", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewConsentRequest: _TypeAlias = RenewConsentRequest  # noqa: Y015
+
+@_typing.final
+class RenewConsentResponse(_message.Message):
+    """The new consent, and the end of the old one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANTED_FIELD_NUMBER: _builtins.int
+    REPLACED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def granted(self) -> Global___GrantConsentResponse:
+        """The new consent with its token."""
+
+    @_builtins.property
+    def replaced(self) -> Global___Change:
+        """The end of the old one."""
+
+    def __init__(
+        self,
+        *,
+        granted: Global___GrantConsentResponse | None = ...,
+        replaced: Global___Change | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["granted", b"granted", "replaced", b"replaced"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["granted", b"granted", "replaced", b"replaced"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RenewConsentResponse: _TypeAlias = RenewConsentResponse  # noqa: Y015
+
+@_typing.final
+class DeclineConsentRequest(_message.Message):
+    """She refused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESIDENT_REF_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    SCENARIO_FIELD_NUMBER: _builtins.int
+    resident_ref: _builtins.str
+    """The city's own account identifier of the resident."""
+    operator: _builtins.str
+    """Operator that asked, a slug."""
+    scenario: _builtins.str
+    """Scenario that it asked for, a slug."""
+    def __init__(
+        self,
+        *,
+        resident_ref: _builtins.str = ...,
+        operator: _builtins.str = ...,
+        scenario: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["operator", b"operator", "resident_ref", b"resident_ref", "scenario", b"scenario"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeclineConsentRequest: _TypeAlias = DeclineConsentRequest  # noqa: Y015
+
+@_typing.final
+class DeclineConsentResponse(_message.Message):
+    """The refusal as recorded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUIET_UNTIL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def quiet_until(self) -> _timestamp_pb2.Timestamp:
+        """Until when she is not to be asked for the same again (UTC)."""
+
+    def __init__(
+        self,
+        *,
+        quiet_until: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["quiet_until", b"quiet_until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quiet_until", b"quiet_until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeclineConsentResponse: _TypeAlias = DeclineConsentResponse  # noqa: Y015

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ConsentServiceStub:
-    """The consent authority: preview, grant, withdraw, list.
+    """The consent authority: what a resident does about her consents.
     """
 
     def __init__(self, channel):
@@ -55,10 +55,35 @@ class ConsentServiceStub:
                 request_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.ListConsentsRequest.SerializeToString,
                 response_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.ListConsentsResponse.FromString,
                 _registered_method=True)
+        self.PauseConsent = channel.unary_unary(
+                '/gateway.api.consent.v1.ConsentService/PauseConsent',
+                request_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.PauseConsentRequest.SerializeToString,
+                response_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.PauseConsentResponse.FromString,
+                _registered_method=True)
+        self.ResumeConsent = channel.unary_unary(
+                '/gateway.api.consent.v1.ConsentService/ResumeConsent',
+                request_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.ResumeConsentRequest.SerializeToString,
+                response_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.ResumeConsentResponse.FromString,
+                _registered_method=True)
+        self.NarrowConsent = channel.unary_unary(
+                '/gateway.api.consent.v1.ConsentService/NarrowConsent',
+                request_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.NarrowConsentRequest.SerializeToString,
+                response_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.NarrowConsentResponse.FromString,
+                _registered_method=True)
+        self.RenewConsent = channel.unary_unary(
+                '/gateway.api.consent.v1.ConsentService/RenewConsent',
+                request_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.RenewConsentRequest.SerializeToString,
+                response_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.RenewConsentResponse.FromString,
+                _registered_method=True)
+        self.DeclineConsent = channel.unary_unary(
+                '/gateway.api.consent.v1.ConsentService/DeclineConsent',
+                request_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.DeclineConsentRequest.SerializeToString,
+                response_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.DeclineConsentResponse.FromString,
+                _registered_method=True)
 
 
 class ConsentServiceServicer:
-    """The consent authority: preview, grant, withdraw, list.
+    """The consent authority: what a resident does about her consents.
     """
 
     def PreviewConsent(self, request, context):
@@ -89,6 +114,41 @@ class ConsentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PauseConsent(self, request, context):
+        """Let a consent rest: until it is resumed, answers under it are the base offer. Told to the gateway like a withdrawal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeConsent(self, request, context):
+        """End a pause.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def NarrowConsent(self, request, context):
+        """Replace a consent by a new one that allows less, with a token of its own; the old one ends.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RenewConsent(self, request, context):
+        """Replace a consent by a new one of the same operator and scenario, under a notice shown anew; the old one ends.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeclineConsent(self, request, context):
+        """Record that she refused, so that she is not asked for the same again for a while (PIPL 16).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConsentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +172,31 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     request_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.ListConsentsRequest.FromString,
                     response_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.ListConsentsResponse.SerializeToString,
             ),
+            'PauseConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseConsent,
+                    request_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.PauseConsentRequest.FromString,
+                    response_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.PauseConsentResponse.SerializeToString,
+            ),
+            'ResumeConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeConsent,
+                    request_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.ResumeConsentRequest.FromString,
+                    response_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.ResumeConsentResponse.SerializeToString,
+            ),
+            'NarrowConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.NarrowConsent,
+                    request_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.NarrowConsentRequest.FromString,
+                    response_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.NarrowConsentResponse.SerializeToString,
+            ),
+            'RenewConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.RenewConsent,
+                    request_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.RenewConsentRequest.FromString,
+                    response_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.RenewConsentResponse.SerializeToString,
+            ),
+            'DeclineConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeclineConsent,
+                    request_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.DeclineConsentRequest.FromString,
+                    response_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.DeclineConsentResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'gateway.api.consent.v1.ConsentService', rpc_method_handlers)
@@ -121,7 +206,7 @@ def add_ConsentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ConsentService:
-    """The consent authority: preview, grant, withdraw, list.
+    """The consent authority: what a resident does about her consents.
     """
 
     @staticmethod
@@ -222,6 +307,141 @@ class ConsentService:
             '/gateway.api.consent.v1.ConsentService/ListConsents',
             gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.ListConsentsRequest.SerializeToString,
             gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.ListConsentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.api.consent.v1.ConsentService/PauseConsent',
+            gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.PauseConsentRequest.SerializeToString,
+            gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.PauseConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.api.consent.v1.ConsentService/ResumeConsent',
+            gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.ResumeConsentRequest.SerializeToString,
+            gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.ResumeConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NarrowConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.api.consent.v1.ConsentService/NarrowConsent',
+            gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.NarrowConsentRequest.SerializeToString,
+            gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.NarrowConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RenewConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.api.consent.v1.ConsentService/RenewConsent',
+            gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.RenewConsentRequest.SerializeToString,
+            gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.RenewConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeclineConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.api.consent.v1.ConsentService/DeclineConsent',
+            gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.DeclineConsentRequest.SerializeToString,
+            gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.DeclineConsentResponse.FromString,
             options,
             channel_credentials,
             insecure,

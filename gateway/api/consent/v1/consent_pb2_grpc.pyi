@@ -17,7 +17,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ConsentServiceStub:
-    """The consent authority: preview, grant, withdraw, list."""
+    """The consent authority: what a resident does about her consents."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PreviewConsent: _aio.UnaryUnaryMultiCallable[_consent_pb2.PreviewConsentRequest, _consent_pb2.PreviewConsentResponse]
@@ -28,9 +28,19 @@ class ConsentServiceStub:
     """Withdraw (PIPL 15): effective in the city before the call returns, then pushed to the gateway."""
     ListConsents: _aio.UnaryUnaryMultiCallable[_consent_pb2.ListConsentsRequest, _consent_pb2.ListConsentsResponse]
     """Her consents, newest first."""
+    PauseConsent: _aio.UnaryUnaryMultiCallable[_consent_pb2.PauseConsentRequest, _consent_pb2.PauseConsentResponse]
+    """Let a consent rest: until it is resumed, answers under it are the base offer. Told to the gateway like a withdrawal."""
+    ResumeConsent: _aio.UnaryUnaryMultiCallable[_consent_pb2.ResumeConsentRequest, _consent_pb2.ResumeConsentResponse]
+    """End a pause."""
+    NarrowConsent: _aio.UnaryUnaryMultiCallable[_consent_pb2.NarrowConsentRequest, _consent_pb2.NarrowConsentResponse]
+    """Replace a consent by a new one that allows less, with a token of its own; the old one ends."""
+    RenewConsent: _aio.UnaryUnaryMultiCallable[_consent_pb2.RenewConsentRequest, _consent_pb2.RenewConsentResponse]
+    """Replace a consent by a new one of the same operator and scenario, under a notice shown anew; the old one ends."""
+    DeclineConsent: _aio.UnaryUnaryMultiCallable[_consent_pb2.DeclineConsentRequest, _consent_pb2.DeclineConsentResponse]
+    """Record that she refused, so that she is not asked for the same again for a while (PIPL 16)."""
 
 class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The consent authority: preview, grant, withdraw, list."""
+    """The consent authority: what a resident does about her consents."""
 
     @_abc_1.abstractmethod
     def PreviewConsent(
@@ -63,5 +73,45 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_consent_pb2.ListConsentsRequest, _abc.Awaitable[_consent_pb2.ListConsentsResponse]],
     ) -> _abc.Awaitable[_consent_pb2.ListConsentsResponse]:
         """Her consents, newest first."""
+
+    @_abc_1.abstractmethod
+    def PauseConsent(
+        self,
+        request: _consent_pb2.PauseConsentRequest,
+        context: _aio.ServicerContext[_consent_pb2.PauseConsentRequest, _abc.Awaitable[_consent_pb2.PauseConsentResponse]],
+    ) -> _abc.Awaitable[_consent_pb2.PauseConsentResponse]:
+        """Let a consent rest: until it is resumed, answers under it are the base offer. Told to the gateway like a withdrawal."""
+
+    @_abc_1.abstractmethod
+    def ResumeConsent(
+        self,
+        request: _consent_pb2.ResumeConsentRequest,
+        context: _aio.ServicerContext[_consent_pb2.ResumeConsentRequest, _abc.Awaitable[_consent_pb2.ResumeConsentResponse]],
+    ) -> _abc.Awaitable[_consent_pb2.ResumeConsentResponse]:
+        """End a pause."""
+
+    @_abc_1.abstractmethod
+    def NarrowConsent(
+        self,
+        request: _consent_pb2.NarrowConsentRequest,
+        context: _aio.ServicerContext[_consent_pb2.NarrowConsentRequest, _abc.Awaitable[_consent_pb2.NarrowConsentResponse]],
+    ) -> _abc.Awaitable[_consent_pb2.NarrowConsentResponse]:
+        """Replace a consent by a new one that allows less, with a token of its own; the old one ends."""
+
+    @_abc_1.abstractmethod
+    def RenewConsent(
+        self,
+        request: _consent_pb2.RenewConsentRequest,
+        context: _aio.ServicerContext[_consent_pb2.RenewConsentRequest, _abc.Awaitable[_consent_pb2.RenewConsentResponse]],
+    ) -> _abc.Awaitable[_consent_pb2.RenewConsentResponse]:
+        """Replace a consent by a new one of the same operator and scenario, under a notice shown anew; the old one ends."""
+
+    @_abc_1.abstractmethod
+    def DeclineConsent(
+        self,
+        request: _consent_pb2.DeclineConsentRequest,
+        context: _aio.ServicerContext[_consent_pb2.DeclineConsentRequest, _abc.Awaitable[_consent_pb2.DeclineConsentResponse]],
+    ) -> _abc.Awaitable[_consent_pb2.DeclineConsentResponse]:
+        """Record that she refused, so that she is not asked for the same again for a while (PIPL 16)."""
 
 def add_ConsentServiceServicer_to_server(servicer: ConsentServiceServicer, server: _aio.Server) -> None: ...

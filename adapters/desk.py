@@ -1,0 +1,177 @@
+"""The resident's desk: her uses and their explanation, contests, and what the city's officials do about her record.
+
+Articles: PIPL 24 and 44 to 50 (explanation, access, correction, complaint); 信用修复管理办法 (repair).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from adapters.alarms import Alarms
+from adapters.announce import Announced, Announcer
+from adapters.casework import Deadlines, Due
+from adapters.clock import Clock
+from adapters.consult import Platform
+from adapters.explain import CONTEST, DISTANCES, REASONS, Words, reason_of
+from adapters.reference import Reference
+from adapters.store.cases import CaseRow, OpenCase, StepCase
+from adapters.store.city_store import CityStore
+from adapters.store.reports import HeldUse
+from adapters.store.residents import CorrectResident, ResidentAct
+from gateway.consentlog.entry import Entry, decode
+from gateway.consentlog.merkle import HASH_SIZE
+from gateway.consentlog.proof import LogProof
+from gateway.crypto.consent import new_id
+from gateway.domain.consent import Contested, Step
+from gateway.domain.ids import ResidentRef, ScenarioId
+from gateway.domain.scenario import Scenario, Terms
+from gateway.errors import Reason, TiergateError
+
+DEFAULT_USES = 50
+MAX_USES = 200
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class UseView:
+    """One use as she sees it. ``terms``: None when its bundle is no longer held; ``proof``: C2SP tlog-proof."""
+
+    held: HeldUse
+    entry: Entry
+    terms: Terms | None
+    proof: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Explanation:
+    """Why, how far from it today (None: that is not the reason), and how to contest."""
+
+    code: str
+    reason: Words
+    distance: Words | None
+    contest: Words
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CaseView:
+    """A case with its deadlines."""
+
+    row: CaseRow
+    due: Due
+    late: bool
+
+
+class ResidentDesk:
+    """What the city's app asks for a resident, and what the city's officials do."""
+
+    def __init__(
+        self,
+        *,
+        reference: Callable[[], Reference],
+        store: CityStore,
+        platform: Platform,
+        announcer: Announcer,
+        clock: Clock,
+        alarms: Alarms,
+        deadlines: Deadlines,
+    ) -> None:
+        self._reference = reference
+        self._store = store
+        self._platform = platform
+        self._announcer = announcer
+        self._clock = clock
+        self._alarms = alarms
+        self._deadlines = deadlines
+
+    async def correct(self, resident: ResidentRef, act: ResidentAct) -> Announced:
+        """Freeze, unfreeze, or note a corrected record: nothing attested before is used after it, here at once."""
+        change = CorrectResident(resident, act, self._clock.now_ms(), self._announcer.event("correction"))
+        return await self._announcer.settled(await self._store.submit(change))
+
+    def uses(self, resident: ResidentRef, consent_id: str | None, before: int | None, limit: int) -> list[UseView]:
+        """Every reported use, newest first; ``limit`` 0 means 50, and no more than 200 are given.
+
+        Complete up to ``reported_index``: what the gateway has not reported yet is not in it.
+        """
+        found = self._store.uses_of(resident, consent_id, before, min(limit or DEFAULT_USES, MAX_USES))
+        return [self._view(item) for item in found]
+
+    def reported_index(self) -> int | None:
+        """Log index up to which the gateway has reported uses; None before the first report."""
+        return self._store.reported_index()
+
+    async def explain(self, resident: ResidentRef, log_index: int) -> Explanation:
+        """Why one decision about her was what it was. Raises DECISION_UNKNOWN or PLATFORM_UNAVAILABLE."""
+        found = self._store.uses_of(resident, None, log_index + 1, 1)
+        if not found or found[0].log_index != log_index:
+            raise TiergateError(Reason.DECISION_UNKNOWN)
+        (held,) = found
+        entry = decode(held.entry)
+        code = reason_of(entry.number("rung"), held.attested, held.reason)
+        distance = await self._distance(resident, ScenarioId(entry.text("scenario"))) if code == "score" else None
+        return Explanation(code, REASONS[code], distance, CONTEST)
+
+    async def contest(self, resident: ResidentRef, log_index: int) -> CaseView:
+        """Open a case about a decision. Raises DECISION_UNKNOWN."""
+        row = CaseRow(new_id(), resident, log_index, self._clock.now_ms() // 1000, "opened")
+        event = self._announcer.event("contest", Contested(log_index, "opened"))
+        case = await self._store.submit(OpenCase(row, event))
+        self._announcer.wake()
+        return self._case(case)
+
+    async def advance(self, case_id: str, step: Step) -> CaseView:
+        """Note the next step of a case. Raises CASE_UNKNOWN or CASE_STATE."""
+        row = self._store.case_of(case_id)
+        if row is None:
+            raise TiergateError(Reason.CASE_UNKNOWN)
+        event = self._announcer.event("contest", Contested(row.decision, step))
+        correction = self._announcer.event("correction") if step == "corrected" else None
+        change = StepCase(row, step, self._clock.now_ms() // 1000, event, correction)
+        case = await self._store.submit(change)
+        self._announcer.wake()
+        return self._case(case)
+
+    def cases(self, resident: ResidentRef | None) -> list[CaseView]:
+        """Her cases, or all that are open; newest first."""
+        return [self._case(row) for row in self._store.cases_of(resident)]
+
+    async def look_after_cases(self) -> None:
+        """Alarm for each open case that is late; end those whose last deadline has passed."""
+        now_s = self._clock.now_ms() / 1000
+        for case in self.cases(None):
+            if now_s >= case.due.lapses_at:
+                self._alarms.alarm("case_lapsed")
+                await self.advance(case.row.id, "lapsed")
+            elif case.late:
+                self._alarms.alarm("case_late")
+
+    def _case(self, row: CaseRow) -> CaseView:
+        due = self._deadlines.of(row.opened_at)
+        return CaseView(row, due, due.is_late(row.step, self._clock.now_ms() / 1000))
+
+    def _view(self, held: HeldUse) -> UseView:
+        entry = decode(held.entry)
+        scenario = self._scenario_of(entry)
+        rung = entry.number("rung")
+        hashes = held.inclusion
+        proof = LogProof(
+            held.log_index,
+            tuple(hashes[start : start + HASH_SIZE] for start in range(0, len(hashes), HASH_SIZE)),
+            held.checkpoint.encode(),
+        )
+        return UseView(held, entry, None if scenario is None else scenario.terms_of(rung), proof.to_bytes())
+
+    def _scenario_of(self, entry: Entry) -> Scenario | None:
+        bundle = self._reference().bundle
+        return (
+            bundle.scenarios.get(ScenarioId(entry.text("scenario"))) if entry.text("bundle") == bundle.digest else None
+        )
+
+    async def _distance(self, resident: ResidentRef, scenario: ScenarioId) -> Words | None:
+        reference = self._reference()
+        found = reference.bundle.scenarios.get(scenario)
+        if found is None or not found.rungs or self._store.is_frozen(resident):
+            return None
+        now_s = self._clock.now_ms() / 1000
+        gap = await self._platform.gap(resident, reference.concordance(now_s), found.rungs[0].level)
+        return None if gap is None else DISTANCES[gap]

@@ -1,0 +1,171 @@
+"""``tiergate consent pause | resume | narrow | renew | decline``: a resident about a consent that she gave."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from gateway.cli.consent import Days, Minutes, Operator, Resident, Scenario, Uses, read_terms
+from gateway.cli.handover import Out, PrintToken, Yes, hand_over, require_place, show_granted
+from gateway.cli.options import Json, ProfileFile
+from gateway.cli.output import UsageError, facts, show
+from gateway.errors import Reason, TiergateError
+
+if TYPE_CHECKING:  # the wire's modules are loaded by the command that needs them
+    from gateway.api.consent.v1.consent_pb2 import ConsentRecord
+    from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
+
+Consent = Annotated[
+    str, Parameter(name="--consent", help="The consent, as `consent grant` and `consent list` name it.")
+]
+
+
+async def pause(consent: Consent, *, resident: Resident, profile: ProfileFile = None, json: Json = False) -> None:
+    """Let a consent rest. Until it is resumed, answers under it are what everybody gets."""
+    from gateway.api.consent.v1 import consent_pb2 as pb
+    from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
+    from gateway.cli.changes import change_document, show_change
+    from gateway.cli.client import CALL_S, session
+    from gateway.cli.profile import read_profile
+
+    async with session(read_profile(profile, {"city-app"})) as opened:
+        request = pb.PauseConsentRequest(resident_ref=resident, consent_id=consent)
+        answer = await ConsentServiceStub(opened.channel).PauseConsent(request, timeout=CALL_S)
+    show_change("Paused", {"consent_id": consent, **change_document(answer.change)}, json=json)
+
+
+async def resume(consent: Consent, *, resident: Resident, profile: ProfileFile = None, json: Json = False) -> None:
+    """End a consent's pause."""
+    from gateway.api.consent.v1 import consent_pb2 as pb
+    from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
+    from gateway.cli.changes import change_document, show_change
+    from gateway.cli.client import CALL_S, session
+    from gateway.cli.profile import read_profile
+
+    async with session(read_profile(profile, {"city-app"})) as opened:
+        request = pb.ResumeConsentRequest(resident_ref=resident, consent_id=consent)
+        answer = await ConsentServiceStub(opened.channel).ResumeConsent(request, timeout=CALL_S)
+    show_change("Resumed", {"consent_id": consent, **change_document(answer.change)}, json=json)
+
+
+async def narrow(
+    consent: Consent,
+    *,
+    resident: Resident,
+    days: Days = None,
+    minutes: Minutes = None,
+    uses: Uses = None,
+    out: Out = None,
+    print_token: PrintToken = False,
+    yes: Yes = False,
+    profile: ProfileFile = None,
+    json: Json = False,
+) -> None:
+    """Replace a consent by one that allows less: sooner over, or fewer uses. What is not named stays as it is.
+
+    The old token ends at once; the new one is handed over like that of a grant.
+    """
+    require_place(out, json=json, print_token=print_token)
+    if days is None and minutes is None and uses is None:
+        raise UsageError("narrower in what?", "give --days, --minutes or --uses")
+    from gateway.api.consent.v1 import consent_pb2 as pb
+    from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
+    from gateway.cli.changes import change_document, told
+    from gateway.cli.client import CALL_S, session
+    from gateway.cli.profile import read_profile
+
+    async with session(read_profile(profile, {"city-app"})) as opened:
+        stub = ConsentServiceStub(opened.channel)
+        old = await _record(stub, resident, consent)
+        if days is None and minutes is None:
+            minutes = (old.expires_at.seconds - int(time.time())) // 60  # rounded down: no longer than before
+        left = old.uses - old.uses_spent or None
+        binding = pb.Binding.Name(old.binding).removeprefix("BINDING_").lower()
+        asked = pb.ConsentTerms(**read_terms(old.operator, old.scenario, days, minutes, uses or left, binding))
+
+        async def give(digest: str) -> pb.GrantConsentResponse:
+            request = pb.NarrowConsentRequest(
+                resident_ref=resident, consent_id=consent, terms=asked, notice_digest=digest
+            )
+            narrowed.append(await stub.NarrowConsent(request, timeout=CALL_S))
+            return narrowed[0].granted
+
+        narrowed: list[pb.NarrowConsentResponse] = []
+        granted = await hand_over(stub, asked, give, out=out, yes=yes)
+    ended = change_document(narrowed[0].replaced)
+    more = {"replaced": {"consent_id": consent, **ended, "gateway": told(ended)}}
+    show_granted(granted, more, out=out, print_token=print_token, json=json)
+
+
+async def renew(
+    consent: Consent,
+    *,
+    resident: Resident,
+    days: Days = None,
+    minutes: Minutes = None,
+    uses: Uses = None,
+    out: Out = None,
+    print_token: PrintToken = False,
+    yes: Yes = False,
+    profile: ProfileFile = None,
+    json: Json = False,
+) -> None:
+    """Replace a consent by a new one of the same operator and scenario, with as many uses unless --uses says else.
+
+    The old token ends at once; the new one is handed over like that of a grant.
+    """
+    require_place(out, json=json, print_token=print_token)
+    from gateway.api.consent.v1 import consent_pb2 as pb
+    from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
+    from gateway.cli.changes import change_document, told
+    from gateway.cli.client import CALL_S, session
+    from gateway.cli.profile import read_profile
+
+    async with session(read_profile(profile, {"city-app"})) as opened:
+        stub = ConsentServiceStub(opened.channel)
+        old = await _record(stub, resident, consent)
+        asked = pb.ConsentTerms(**read_terms(old.operator, old.scenario, days, minutes, uses or old.uses or None, None))
+
+        async def give(digest: str) -> pb.GrantConsentResponse:
+            request = pb.RenewConsentRequest(
+                resident_ref=resident, consent_id=consent, terms=asked, notice_digest=digest
+            )
+            renewed.append(await stub.RenewConsent(request, timeout=CALL_S))
+            return renewed[0].granted
+
+        renewed: list[pb.RenewConsentResponse] = []
+        granted = await hand_over(stub, asked, give, out=out, yes=yes)
+    ended = change_document(renewed[0].replaced)
+    more = {"replaced": {"consent_id": consent, **ended, "gateway": told(ended)}}
+    show_granted(granted, more, out=out, print_token=print_token, json=json)
+
+
+async def decline(
+    *, resident: Resident, operator: Operator, scenario: Scenario, profile: ProfileFile = None, json: Json = False
+) -> None:
+    """Record that a resident refused, so that this operator does not ask her for the same again for a while."""
+    from gateway.api.consent.v1 import consent_pb2 as pb
+    from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
+    from gateway.cli.client import CALL_S, session
+    from gateway.cli.messages import time_of
+    from gateway.cli.profile import read_profile
+
+    async with session(read_profile(profile, {"city-app"})) as opened:
+        request = pb.DeclineConsentRequest(resident_ref=resident, operator=operator, scenario=scenario)
+        answer = await ConsentServiceStub(opened.channel).DeclineConsent(request, timeout=CALL_S)
+    document = {"operator": operator, "scenario": scenario, "quiet_until": time_of(answer.quiet_until)}
+    show(document, lambda: [facts("Declined", document)], as_json=json)
+
+
+async def _record(stub: ConsentServiceStub, resident: str, consent: str) -> ConsentRecord:
+    from gateway.api.consent.v1 import consent_pb2 as pb
+    from gateway.cli.client import CALL_S
+
+    answer = await stub.ListConsents(pb.ListConsentsRequest(resident_ref=resident, limit=200), timeout=CALL_S)
+    for found in answer.consents:
+        if found.consent_id == consent:
+            record: ConsentRecord = found
+            return record
+    raise TiergateError(Reason.CONSENT_UNKNOWN)

@@ -1,0 +1,25 @@
+"""The statements of a group: what it touches is read by one each, and written by one per table."""
+
+from __future__ import annotations
+
+from gateway.sqlite.rows import RowInsert
+
+SELECT_CONSENTS = """
+    SELECT json_group_array(json_array(key, idx, secret, withdrawn, expires, paused, resumed))
+    FROM consent WHERE key IN (SELECT value FROM json_each(?))"""
+SELECT_REQUESTS = """
+    SELECT json_group_array(json_array(r.key, r.body, r.idx, e.leaf, r.at, r.until))
+    FROM request r JOIN entry e ON e.idx = r.idx WHERE r.key IN (SELECT value FROM json_each(?))"""
+ENTRIES = RowInsert("INSERT INTO entry (idx, leaf, city, attestation, salt)", 5)
+REQUESTS = RowInsert(
+    "INSERT INTO request (key, body, idx, at, until)",
+    5,
+    "ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, at = excluded.at, until = excluded.until",
+)
+CONSENTS = RowInsert(
+    "INSERT INTO consent (key, idx, secret, withdrawn, expires, paused, resumed)",
+    7,
+    "ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, withdrawn = excluded.withdrawn, expires = excluded.expires,"
+    " paused = excluded.paused, resumed = excluded.resumed",
+)
+ATTESTATIONS = RowInsert("INSERT OR IGNORE INTO attestation (id, jws)", 2)

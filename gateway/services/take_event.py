@@ -8,14 +8,21 @@ so a withdrawn consent keeps the path, and the timing, of a live one until its a
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.consent import Contested
 from gateway.domain.ids import CityId
+from gateway.errors import Reason, TiergateError
 from gateway.ports import Clock, ConsentEvent, DecisionStore, consent_key
 from gateway.services.attestation_cache import AttestationCache
+
+CORRECTION_EVERY_S = 10.0
+CORRECTION_BURST = 6
+"""A city may empty its part of the cache six times at once, and then every ten seconds. What it cannot tell yet it has
+already done itself, and live attestations end by themselves within 300 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +43,14 @@ class TakeEvent:
         self._keys = keys
         self._store = store
         self._cache = cache
+        self._corrections: dict[CityId, float] = {}
 
     async def take(self, city: CityId, text: str) -> TakenEvent:
-        """Take one event that ``city`` has sent. Raises EVENT_INVALID, LOG_UNAVAILABLE or BUSY."""
+        """Take one event that ``city`` has sent. Raises EVENT_INVALID, EVENT_DEFERRED, LOG_UNAVAILABLE, BUSY."""
         now_ms = self._clock.now_ms()
         event = self._keys().events.verify(text, sender=city, now_s=now_ms / 1000)
+        if event.kind == "correction":
+            self._admit_correction(city)
         index = await self._store.record_event(
             ConsentEvent(
                 city=city,
@@ -55,3 +65,13 @@ class TakeEvent:
         if event.kind == "correction":
             self._cache.flush(city)
         return TakenEvent(event.id, index)
+
+    def _admit_correction(self, city: CityId) -> None:
+        """Return if the city may empty its part of the cache now: else every check would be a round trip to it."""
+        now = self._clock.monotonic()
+        # the time until which its corrections are paid for; each costs CORRECTION_EVERY_S of it
+        paid = max(self._corrections.get(city, -math.inf), now - CORRECTION_BURST * CORRECTION_EVERY_S)
+        if paid > now - CORRECTION_EVERY_S:
+            wait_s = paid + CORRECTION_EVERY_S - now
+            raise TiergateError(Reason.EVENT_DEFERRED, "corrections come too fast", retry_after_s=wait_s)
+        self._corrections[city] = paid + CORRECTION_EVERY_S

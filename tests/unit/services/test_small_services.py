@@ -18,7 +18,7 @@ from gateway.services.attestation_cache import AttestationCache
 from gateway.services.limit_refusals import PER_OPERATOR_S, LogRefusals
 from gateway.services.list_scenarios import list_scenarios
 from gateway.services.read_log import ReadLog, size_of
-from gateway.services.take_event import TakeEvent
+from gateway.services.take_event import CORRECTION_BURST, CORRECTION_EVERY_S, TakeEvent
 from gateway.storage.sqlite_store import SqliteStore
 from tests.contract.store_samples import draft, record
 from tests.fakes.clock import FakeClock
@@ -81,6 +81,21 @@ async def test_an_event_of_another_city_is_refused(room: Room) -> None:
             await events.take(sender, text)
         assert caught.value.reason is reason
     assert room.store.size() == size
+
+
+async def test_a_city_cannot_empty_the_cache_all_the_time(room: Room) -> None:
+    events = TakeEvent(clock=room.clock, keys=lambda: room.keys, store=room.store, cache=AttestationCache(10))
+    for _ in range(CORRECTION_BURST):
+        await events.take(FUZHOU, room.world.correction())
+    size = room.store.size()
+    with pytest.raises(TiergateError) as caught:
+        await events.take(FUZHOU, room.world.correction())
+    assert (caught.value.reason, caught.value.retry_after_s) == (Reason.EVENT_DEFERRED, CORRECTION_EVERY_S)
+    await events.take(FUZHOU, room.world.withdrawal("a" * 22))  # nothing but corrections waits
+    await events.take(XIAMEN, room.world.correction(city=XIAMEN))
+    assert room.store.size() == size + 2
+    room.clock.advance(CORRECTION_EVERY_S)
+    await events.take(FUZHOU, room.world.correction())
 
 
 async def test_an_operator_gets_receipts_of_its_own_decisions_alone(room: Room) -> None:

@@ -96,7 +96,10 @@ class Caller:
                 self.acknowledged[request_id] = decision
 
 
-async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(network: TestNetwork) -> None:
+@pytest.mark.parametrize("killed", ["gateway", "fuzhou"])
+async def test_nothing_acknowledged_is_lost_and_no_use_is_doubled_when_a_process_is_killed(
+    network: TestNetwork, killed: str
+) -> None:
     callers = [Caller(network, await library_consent(network, uses=50)) for _ in range(CALLERS)]
 
     async def all_acknowledged() -> bool:
@@ -104,9 +107,9 @@ async def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(network: 
 
     load = asyncio.gather(*(caller.run() for caller in callers))
     await until(all_acknowledged, "decisions under load")
-    await network.stop_async("gateway", signal.SIGKILL)
+    await network.stop_async(killed, signal.SIGKILL)
     await load
-    await network.restart_async("gateway")
+    await network.restart_async(killed)
 
     for caller in callers:
         await until_answered(network, caller.consent, caller.unanswered)

@@ -41,6 +41,7 @@ class GuardedSource(ABC):
         self._options = options
         self._slots = asyncio.Semaphore(options.max_in_flight)
         self._breaker = Breaker(options.breaker_failures, options.breaker_open_s, clock)
+        self._failed_last: ResidentRef | None = None
         self._closed = False
 
     @abstractmethod
@@ -89,7 +90,7 @@ class GuardedSource(ABC):
             return record
         except Exception as error:  # noqa: BLE001  # the promise of this class: nothing else escapes
             settled = True
-            fault = self._classified(error)
+            fault = self._classified(error, resident)
         finally:
             if not settled:  # cancelled by the caller
                 self._breaker.abandoned()
@@ -117,12 +118,19 @@ class GuardedSource(ABC):
         if self._closed:
             raise platform_fault("the source is closed")
 
-    def _classified(self, error: Exception) -> TiergateError:
-        """The fault for what ``_read`` threw, with our own texts and type names only, and the breaker told."""
+    def _classified(self, error: Exception, resident: ResidentRef) -> TiergateError:
+        """The fault for what ``_read`` threw, with our own texts and type names only, and the breaker told.
+
+        One resident who fails again and again is one failure: whoever asks for her must not close the city.
+        """
         if isinstance(error, TiergateError) and error.reason is Reason.SOURCE_INVALID:
             self._breaker.succeeded()
             return TiergateError(Reason.SOURCE_INVALID, f"{self.kind}: {error.detail}")
-        self._breaker.failed()
+        if resident != self._failed_last or self._breaker.tripped:
+            self._breaker.failed()
+        else:
+            self._breaker.abandoned()
+        self._failed_last = resident
         if isinstance(error, TimeoutError):
             return self._unavailable("no answer within the deadline")
         if isinstance(error, TiergateError) and error.reason is Reason.PLATFORM_UNAVAILABLE:

@@ -23,12 +23,17 @@ class Breaker:
         self._closed_again_at = 0.0
         self._trying = False
 
+    @property
+    def tripped(self) -> bool:
+        """Whether it is open, or one caller is trying whether it can be closed."""
+        return self._failures >= self._limit
+
     def admit(self) -> float:
         """Return 0.0 if the call may go on, else the seconds (> 0) after which to come back.
 
         An admitted call must end in exactly one of ``succeeded``, ``failed`` or ``abandoned``.
         """
-        if self._failures < self._limit:
+        if not self.tripped:
             return 0.0
         left = self._closed_again_at - self._clock()
         if left > 0:
@@ -47,7 +52,7 @@ class Breaker:
         """Record a platform-wide fault."""
         self._failures += 1
         self._trying = False
-        if self._failures >= self._limit:
+        if self.tripped:
             self._closed_again_at = self._clock() + self._open_s
 
     def abandoned(self) -> None:

@@ -241,8 +241,8 @@ async def test_a_reader_that_goes_away_leaves_the_source_usable(platform: CityPl
 async def test_repeated_faults_stop_the_asking(platform: CityPlatform) -> None:
     await platform.stop()
     source = open_source(platform.settings(breaker_failures=2, breaker_open_s=300.0))
-    for _ in range(2):
-        assert "not asked" not in (await reason_of(source, TOP.ref)).detail
+    for resident in (TOP.ref, "synthetic-nobody"):
+        assert "not asked" not in (await reason_of(source, resident)).detail
     error = await reason_of(source, TOP.ref)
     assert "not asked" in error.detail
     assert error.retry_after_s is not None

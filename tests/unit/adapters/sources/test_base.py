@@ -51,9 +51,9 @@ async def answering(resident: ResidentRef) -> ScoreRecord:
     return RECORD
 
 
-async def failure_of(source: GuardedSource) -> TiergateError:
+async def failure_of(source: GuardedSource, resident: ResidentRef = RESIDENT) -> TiergateError:
     with pytest.raises(TiergateError) as caught:
-        await source.read(RESIDENT)
+        await source.read(resident)
     return caught.value
 
 
@@ -138,7 +138,7 @@ async def test_the_breaker_refuses_then_tries_once_then_closes() -> None:
     now = 0.0
     source = Scripted(raising(OSError("down")), clock=lambda: now, breaker_failures=2, breaker_open_s=10)
     await failure_of(source)
-    await failure_of(source)
+    await failure_of(source, ResidentRef("synthetic-other"))
     refused = await failure_of(source)
     assert refused.retry_after_s == 10
     assert len(source.asked) == 2
@@ -146,6 +146,15 @@ async def test_the_breaker_refuses_then_tries_once_then_closes() -> None:
     source.behaviour = answering
     assert await source.read(RESIDENT) is RECORD
     assert await source.read(RESIDENT) is RECORD
+
+
+async def test_one_resident_who_fails_again_and_again_does_not_close_the_city() -> None:
+    source = Scripted(raising(OSError("her record alone")), breaker_failures=2, breaker_open_s=10)
+    for _ in range(5):
+        assert (await failure_of(source)).reason is Reason.PLATFORM_UNAVAILABLE
+    assert len(source.asked) == 5
+    await failure_of(source, ResidentRef("synthetic-other"))  # the second who fails: it is the platform
+    assert "not asked" in (await failure_of(source)).detail
 
 
 async def test_bad_records_never_open_the_breaker() -> None:

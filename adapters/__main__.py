@@ -20,7 +20,7 @@ def run_adapter(city: str, config: Path, *, ready_file: Path | None = None, life
     if settings.city != city:
         problem = Problem(str(config), "city", f"is {settings.city}, not {city}", "name the city of these settings")
         raise ProblemsError(Reason.CONFIG_INVALID, [problem])
-    uvloop.run(serve(settings, ready_file=ready_file, lifeline_fd=lifeline_fd))
+    uvloop.run(serve(settings, config, ready_file=ready_file, lifeline_fd=lifeline_fd))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

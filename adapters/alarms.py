@@ -22,6 +22,7 @@ AlarmKind = Literal[
     "reference_refused",
     "case_late",
     "case_lapsed",
+    "signing_key_unlisted",
 ]
 ALARM_KINDS: tuple[AlarmKind, ...] = get_args(AlarmKind)
 LOG_INTERVAL_S = 60.0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from adapters.clock import Clock
-from adapters.custody import CityKeys
+from adapters.custody import CitySigner
 from adapters.events import EventPusher
 from adapters.reference import Reference
 from adapters.store.city_store import CityStore
@@ -36,7 +36,7 @@ class Announcer:
     def __init__(
         self,
         *,
-        keys: CityKeys,
+        keys: CitySigner,
         reference: Callable[[], Reference],
         store: CityStore,
         pusher: EventPusher,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 
 import structlog
@@ -17,22 +17,23 @@ from adapters.authority import ConsentAuthority
 from adapters.clock import Clock
 from adapters.config import AdapterSettings, load_keys
 from adapters.consult import Platform
-from adapters.custody import CityKeys
+from adapters.custody import Custody
 from adapters.desk import ResidentDesk
 from adapters.events import EventPusher
+from adapters.keys import KeyFollower
 from adapters.reference import Reference, load_reference
 from adapters.reports import UseReports
-from adapters.rpc import AttestationServicer, GatewayEvents, UseReportServicer
+from adapters.rpc import AttestationServicer, GatewayEvents, StatusServicer, UseReportServicer
 from adapters.rpc_consents import ConsentServicer
 from adapters.rpc_residents import ResidentServicer
 from adapters.sources.settings import open_source
 from adapters.store.attestations import Tidy
-from adapters.store.city_store import CityStore, SeeVersion
+from adapters.store.city_store import CityStore, SeeVersion, open_store
 from gateway.api.consent.v1 import consent_pb2, resident_pb2
-from gateway.api.peer.v1 import peer_pb2
+from gateway.api.peer.v1 import peer_pb2, status_pb2
 from gateway.clock import SystemClock
 from gateway.domain.ids import CityId, ResidentRef
-from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+from gateway.errors import Reason, TiergateError
 from gateway.observability import MetricsEndpoint, new_registry
 from gateway.transport.access import ADAPTER_ACCESS
 from gateway.transport.channel import open_channel
@@ -49,7 +50,8 @@ _log = structlog.get_logger(__name__)
 class Adapter:
     """A city's adapter. ``start`` raises every problem of files and settings; ``stop`` gives everything back."""
 
-    _keys: CityKeys
+    _keys: Custody
+    _follower: KeyFollower
     _reference: Reference
     _store: CityStore
     _platform: Platform
@@ -57,9 +59,16 @@ class Adapter:
     _certificate: WatchedCertificate
 
     def __init__(
-        self, settings: AdapterSettings, *, clock: Clock | None = None, registry: CollectorRegistry | None = None
+        self,
+        settings: AdapterSettings,
+        *,
+        clock: Clock | None = None,
+        registry: CollectorRegistry | None = None,
+        reread: Callable[[], AdapterSettings] | None = None,
     ) -> None:
+        """``reread`` reads the settings again at a reload, for the key files that they name then."""
         self._settings = settings
+        self._reread = reread or (lambda: settings)
         self._city = CityId(settings.city)
         self._clock = clock or SystemClock()
         self._registry = registry or new_registry()
@@ -68,6 +77,7 @@ class Adapter:
         self._alarms = Alarms(self._registry, self._clock)
         self._metrics = Metrics(self._registry)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._reloading = asyncio.Lock()
 
     @property
     def address(self) -> str:
@@ -101,10 +111,19 @@ class Adapter:
         await self._open.aclose()
 
     async def reload(self) -> None:
-        """Take newer signed files. A bad one is refused, alarmed, and the running ones stay in force."""
+        """Take newer signed files and key files. A bad one is refused, alarmed, and what is running stays in force.
+
+        A directory that no longer lists one of our keys is taken all the same, and that key signs nothing more.
+        """
+        async with self._reloading:  # one after the other: the later one has read the newer files
+            try:
+                await self._take_reference()
+            finally:
+                await self._follower.follow(self._reference.city, str(self._settings.directory))
+
+    async def _take_reference(self) -> None:
         try:
             reference = self._load()
-            self._keys.check_against(reference.city, str(self._settings.directory))
             if reference.directory.gateway.endpoint != self._reference.directory.gateway.endpoint:
                 detail = "the gateway has moved to another address; restart the adapter"
                 raise TiergateError(Reason.DIRECTORY_INVALID, detail)
@@ -118,14 +137,22 @@ class Adapter:
 
     async def _wire(self, stack: AsyncExitStack) -> Server:
         settings = self._settings
-        self._keys = load_keys(settings.keys)
+        keys = load_keys(settings.keys)
         self._certificate = WatchedCertificate(CertificateFiles(settings.tls.cert, settings.tls.key, settings.tls.ca))
-        self._store = self._open_store()
+        self._store = open_store(settings.data_dir)
         stack.push_async_callback(self._store.close)
         self._store.start()
         self._reference = self._load()
-        self._keys.check_against(self._reference.city, str(settings.directory))
+        self._keys = Custody(keys, self._reference.city, str(settings.directory))
         await self._see(self._reference)
+        self._follower = KeyFollower(
+            self._keys,
+            read=lambda: load_keys(self._reread().keys),
+            store=self._store,
+            alarms=self._alarms,
+            clock=self._clock,
+        )
+        await self._follower.remember(self._reference.city)
         source = open_source(settings.source)
         stack.push_async_callback(source.close)
         self._platform = Platform(
@@ -138,7 +165,9 @@ class Adapter:
         )
         channel = open_channel(self._reference.directory.gateway.endpoint, self._certificate)
         stack.push_async_callback(channel.close)
-        pusher = EventPusher(self._store, GatewayEvents(channel), alarms=self._alarms, metrics=self._metrics)
+        events = GatewayEvents(channel)
+        signed = self._keys.current_event
+        pusher = EventPusher(self._store, events, alarms=self._alarms, metrics=self._metrics, signed=signed)
         pusher.start()
         stack.push_async_callback(pusher.close)
         server = self._build_server(pusher)
@@ -193,6 +222,7 @@ class Adapter:
             **peer_pb2.DESCRIPTOR.services_by_name,
             **consent_pb2.DESCRIPTOR.services_by_name,
             **resident_pb2.DESCRIPTOR.services_by_name,
+            **status_pb2.DESCRIPTOR.services_by_name,
         }
         callers = Callers(lambda: self._reference.directory, self._reference.city.identity)
         return build_server(
@@ -201,6 +231,7 @@ class Adapter:
                 ServiceBinding(services["UseReportService"], UseReportServicer(reports)),
                 ServiceBinding(services["ConsentService"], ConsentServicer(authority, self._city)),
                 ServiceBinding(services["ResidentService"], ResidentServicer(desk, self._city)),
+                ServiceBinding(services["StatusService"], StatusServicer(lambda: self._reference, self._keys.signing)),
             ],
             address=settings.listen,
             security=self._certificate,
@@ -209,15 +240,6 @@ class Adapter:
             limits=ServerLimits(settings.limits.in_flight, settings.limits.per_caller_per_s, settings.limits.burst),
             registry=self._registry,
         )
-
-    def _open_store(self) -> CityStore:
-        folder = self._settings.data_dir
-        try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            problem = Problem(str(folder), "data_dir", f"cannot be made ({error.strerror})", "choose another folder")
-            raise ProblemsError(Reason.CONFIG_INVALID, [problem]) from error
-        return CityStore(folder)
 
     def _load(self) -> Reference:
         settings = self._settings

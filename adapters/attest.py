@@ -19,7 +19,7 @@ from typing import Final
 from adapters.alarms import Metrics
 from adapters.clock import DAY_S, Clock
 from adapters.consult import Platform
-from adapters.custody import CityKeys
+from adapters.custody import CitySigner
 from adapters.question import Examined, Question, coarse, examine
 from adapters.reference import Reference
 from adapters.store.attestations import Asked, Attest, Read, require_same, require_uses
@@ -46,7 +46,7 @@ class Attester:
     def __init__(
         self,
         *,
-        keys: CityKeys,
+        keys: CitySigner,
         reference: Callable[[], Reference],
         store: CityStore,
         platform: Platform,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from adapters.announce import Announced, Announcer
 from adapters.clock import DAY_S, Clock
-from adapters.custody import CityKeys
+from adapters.custody import CitySigner
 from adapters.reference import Reference
 from adapters.store.city_store import CityStore
 from adapters.store.consents import ChangeConsent, ConsentRow, Decline, ListedConsent, RecordConsent
@@ -53,7 +53,7 @@ class ConsentAuthority:
     def __init__(
         self,
         *,
-        keys: CityKeys,
+        keys: CitySigner,
         reference: Callable[[], Reference],
         store: CityStore,
         announcer: Announcer,

@@ -48,9 +48,12 @@ class TlsFiles(Settings):
 
 
 class KeyFile(Settings):
-    """A signing key (PEM PKCS #8, mode 0600) and the key id under which the directory lists it."""
+    """A signing key (PEM PKCS #8, mode 0600), and its key id in the directory if that is not its thumbprint.
 
-    kid: Kid
+    Without ``kid`` the key is renewed by replacing its file, as ``tiergate keys rotate`` does.
+    """
+
+    kid: Kid | None = None
     file: FilePath
 
 
@@ -142,7 +145,7 @@ def load_settings(file: Path, environment: Mapping[str, str] | None = None) -> A
 
 
 def load_keys(files: KeyFiles) -> CityKeys:
-    """Load every key. Raises ProblemsError (KEY_INVALID) naming each file that cannot be used."""
+    """Load every key, as the files are now. Raises ProblemsError (KEY_INVALID) naming each file that cannot be used."""
     problems: list[Problem] = []
     loaded: dict[str, SigningKey] = {}
     for purpose, item in (("consent", files.consent), ("attestation", files.attestation), ("event", files.event)):

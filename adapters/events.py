@@ -38,7 +38,10 @@ class EventSink(Protocol):
 
 
 class EventPusher:
-    """One task that empties the outbox. ``sleep`` pauses between attempts (seconds), doubling up to 30."""
+    """One task that empties the outbox. ``sleep`` pauses between attempts (seconds), doubling up to 30.
+
+    ``signed`` gives an event as the city's key of today signs it; it may raise SIGNING_KEY_UNLISTED, to try later.
+    """
 
     def __init__(
         self,
@@ -47,12 +50,14 @@ class EventPusher:
         *,
         alarms: Alarms,
         metrics: Metrics,
+        signed: Callable[[str], str] = str,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
         self._sink = sink
         self._alarms = alarms
         self._metrics = metrics
+        self._signed = signed
         self._sleep = sleep
         self._wake = asyncio.Event()
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
@@ -99,7 +104,7 @@ class EventPusher:
             return False
         if held := [item.seq for item in events if item.held]:
             await self._store.submit(MarkSent(held))
-        acks = await self._sink.push([item.event for item in events])
+        acks = await self._sink.push([self._signed(item.event) for item in events])
         # a refusal is by position alone: what could not be read has no id
         matching = [ack.refused is not None or ack.event_id == item.id for item, ack in zip(events, acks, strict=False)]
         if len(acks) != len(events) or not all(matching):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import grpc
 import grpc.aio
@@ -10,8 +10,10 @@ import grpc.aio
 from adapters.attest import Attester
 from adapters.events import Ack
 from adapters.question import Question
+from adapters.reference import Reference
 from adapters.reports import Report, UseReports
 from gateway.api.peer.v1 import peer_pb2 as peer
+from gateway.api.peer.v1 import status_pb2 as status
 from gateway.api.peer.v1.peer_pb2_grpc import ConsentEventServiceStub
 from gateway.domain.decision import Outcome
 from gateway.domain.ids import BundleDigest, OperatorId, RequestId, ScenarioId
@@ -72,6 +74,25 @@ def _question_or_error(request: peer.AttestTierRequest) -> Question | TiergateEr
         return _question(request)
     except TiergateError as error:
         return error
+
+
+class StatusServicer:
+    """Tells peers how far this adapter has followed the signed files, and which keys it signs with now."""
+
+    def __init__(self, reference: Callable[[], Reference], signing: Callable[[], Mapping[str, str]]) -> None:
+        self._reference = reference
+        self._signing = signing
+
+    async def GetInForce(  # noqa: N802  # the RPC's name
+        self, _request: status.GetInForceRequest, _caller: Caller
+    ) -> status.GetInForceResponse:
+        """As of now."""
+        reference = self._reference()
+        return status.GetInForceResponse(
+            directory_version=reference.directory.version,
+            bundle_digest=reference.bundle.digest,
+            signing=[status.SigningKey(purpose=purpose, kid=kid) for purpose, kid in self._signing().items()],
+        )
 
 
 class UseReportServicer:

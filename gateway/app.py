@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from gateway.api.audit.v1 import audit_pb2
 from gateway.api.operator.v1 import operator_pb2
-from gateway.api.peer.v1 import peer_pb2
+from gateway.api.peer.v1 import peer_pb2, status_pb2
 from gateway.clock import SystemClock
 from gateway.config import PREFIX, GatewayConfig
 from gateway.consentlog.note import SignerKey
@@ -28,6 +28,7 @@ from gateway.rpc.audit import AuditServicer
 from gateway.rpc.cities import CityPeerClient
 from gateway.rpc.eligibility import EligibilityServicer
 from gateway.rpc.events import ConsentEventServicer
+from gateway.rpc.status import StatusServicer
 from gateway.services.attestation_cache import AttestationCache
 from gateway.services.check_eligibility import CheckEligibility
 from gateway.services.limit_refusals import LogRefusals
@@ -66,6 +67,8 @@ class Gateway:
         if str(signer.verifier) != directory.gateway.log_vkey:
             problem = Problem(str(config.log_key), "", "is not the log key that the directory lists")
             raise ProblemsError(Reason.CONFIG_INVALID, [problem])
+        self._signer = signer
+        self._reloading = asyncio.Lock()
         self.certificate = WatchedCertificate(CertificateFiles(config.tls.cert, config.tls.key, config.tls.ca))
         config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.store = SqliteStore(config.data_dir / "gateway.db", signer, self.clock)
@@ -85,13 +88,13 @@ class Gateway:
         self.checks = CheckEligibility(
             clock=clock,
             bundle=lambda: self._installed.bundle,
-            keys=lambda: self._keys,
+            keys=self._keys_in_force,
             cities=self.cities,
             store=store,
             cache=self.cache,
             may_cache=self.reporter.may_cache,
         )
-        self.events = TakeEvent(clock=clock, keys=lambda: self._keys, store=store, cache=self.cache)
+        self.events = TakeEvent(clock=clock, keys=self._keys_in_force, store=store, cache=self.cache)
         size = Gauge("tiergate_log_size", "Entries in the consent log.", registry=self.registry)
         size.set_function(store.size)
         live = Gauge("tiergate_live_attestations", "Attestations held in memory.", registry=self.registry)
@@ -131,6 +134,15 @@ class Gateway:
                 ServiceBinding(
                     peer_pb2.DESCRIPTOR.services_by_name["ConsentEventService"], ConsentEventServicer(self.events)
                 ),
+                ServiceBinding(
+                    status_pb2.DESCRIPTOR.services_by_name["StatusService"],
+                    StatusServicer(
+                        directory=lambda: self._installed.directory,
+                        digest=lambda: self.digest,
+                        log_key=self._signer.verifier,
+                        signs=self._may_sign,
+                    ),
+                ),
                 ServiceBinding(audit_pb2.DESCRIPTOR.services_by_name["AuditService"], AuditServicer(reader)),
             ],
             address=config.listen,
@@ -141,6 +153,15 @@ class Gateway:
             registry=self.registry,
             development=config.environment == "development",
         )
+
+    def _may_sign(self) -> bool:
+        return self._installed.directory.gateway.log_vkey == str(self._signer.verifier)
+
+    def _keys_in_force(self) -> TrustedKeys:
+        """What checks and events go by. Raises LOG_UNAVAILABLE once the directory names another log key than ours."""
+        if not self._may_sign():
+            raise TiergateError(Reason.LOG_UNAVAILABLE, "the directory names another log key than the one held")
+        return self._keys
 
     @property
     def digest(self) -> str:
@@ -161,6 +182,10 @@ class Gateway:
 
     async def reload(self) -> None:
         """Take newer signed files, all or nothing; on any fault the running ones stay and the fault is logged."""
+        async with self._reloading:  # one after the other: the later one has read the newer files
+            await self._reload()
+
+    async def _reload(self) -> None:
         try:
             installed = self._read_installed(self._installed.directory.version)
             keys = self._trusted(installed)
@@ -172,6 +197,8 @@ class Gateway:
         self.cache.clear()  # a key that the new directory has removed must vouch for nothing more
         for channel in self._dial():
             await channel.close(self.config.limits.city_deadline_s)
+        if not self._may_sign():
+            log.error("log_key_unlisted", file=self.config.log_key.name)
         log.info("reloaded", digest=installed.bundle.digest, directory_version=installed.directory.version)
 
     async def stop(self) -> None:

@@ -53,6 +53,7 @@ class Reason(StrEnum):
     BUSY = "BUSY"
     SHUTTING_DOWN = "SHUTTING_DOWN"
     BUNDLE_MISMATCH = "BUNDLE_MISMATCH"
+    SIGNING_KEY_UNLISTED = "SIGNING_KEY_UNLISTED"
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
     # between peers
     ATTESTATION_INVALID = "ATTESTATION_INVALID"
@@ -138,6 +139,9 @@ CATALOGUE: dict[Reason, CatalogueEntry] = {
     Reason.BUSY: CatalogueEntry("UNAVAILABLE", "The service has too much work in hand; retry after the given time."),
     Reason.SHUTTING_DOWN: CatalogueEntry("UNAVAILABLE", "The service is stopping; retry after the given time."),
     Reason.BUNDLE_MISMATCH: CatalogueEntry("FAILED_PRECONDITION", "The peers do not hold the same policy bundle."),
+    Reason.SIGNING_KEY_UNLISTED: CatalogueEntry(
+        "UNAVAILABLE", "The service cannot sign now: the directory does not list the key that it holds for this."
+    ),
     Reason.DEADLINE_EXCEEDED: CatalogueEntry("DEADLINE_EXCEEDED", "The answer was not ready within the deadline."),
     Reason.ATTESTATION_INVALID: CatalogueEntry("UNAVAILABLE", "The home city's attestation was not acceptable."),
     Reason.EVENT_INVALID: CatalogueEntry("INVALID_ARGUMENT", "The consent event is not acceptable."),

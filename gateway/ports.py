@@ -121,9 +121,13 @@ class UnreportedUse:
 
 @dataclass(frozen=True, slots=True)
 class KnownRequest:
-    """A request seen before; ``decision`` is set while the stored one may be returned again."""
+    """A request seen before; ``decision`` is set while the stored one may be returned again.
+
+    ``attestation`` is what it rests on (JWS compact); empty when that has been erased.
+    """
 
     decision: Decision | None
+    attestation: str = ""
 
 
 class DecisionStore(Protocol):

@@ -13,6 +13,7 @@ from adapters.store import attestations, cases, consents, outbox, reports, resid
 from adapters.store.migrations import MIGRATIONS
 from adapters.store.operation import Operation, apply
 from gateway.domain.ids import OperatorId, ResidentRef, ScenarioId
+from gateway.errors import Problem, ProblemsError, Reason
 from gateway.sqlite.connect import DatabaseLock, connect_reader, connect_writer, map_sqlite_error
 from gateway.sqlite.migrate import migrate
 from gateway.sqlite.writer import GroupWriter
@@ -157,3 +158,13 @@ class CityStore:
 def _seen(connection: sqlite3.Connection, name: Versioned) -> int:
     found = connection.execute("SELECT version FROM seen WHERE name = ?", (name,)).fetchone()
     return 0 if found is None else int(found[0])
+
+
+def open_store(folder: Path) -> CityStore:
+    """The store in ``folder``, which is made if need be. Raises CONFIG_INVALID, and what opening raises."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        problem = Problem(str(folder), "data_dir", f"cannot be made ({error.strerror})", "choose another folder")
+        raise ProblemsError(Reason.CONFIG_INVALID, [problem]) from error
+    return CityStore(folder)

@@ -165,4 +165,16 @@ CREATE TABLE case_steps (
 ) STRICT, WITHOUT ROWID
 """,
     ),
+    Migration(
+        3,
+        "which key signs since when",
+        """
+CREATE TABLE signing_keys (
+    seq INTEGER PRIMARY KEY,
+    purpose TEXT NOT NULL,
+    kid TEXT NOT NULL,
+    since INTEGER NOT NULL
+) STRICT;
+""",
+    ),
 )

@@ -87,9 +87,9 @@ def _adapter(path: Path) -> Installation:
         directory=settings.directory,
         bundle=settings.bundle,
         keys={
-            "consent": (keys.consent.kid, keys.consent.file),
-            "attestation": (keys.attestation.kid, keys.attestation.file),
-            "event": (keys.event.kid, keys.event.file),
+            "consent": (keys.consent.kid or "", keys.consent.file),
+            "attestation": (keys.attestation.kid or "", keys.attestation.file),
+            "event": (keys.event.kid or "", keys.event.file),
         },
         data_dir=settings.data_dir,
     )

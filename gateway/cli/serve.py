@@ -47,4 +47,4 @@ def serve_adapter(
     if settings.city != city:
         problem = Problem(str(config), "city", f'is "{settings.city}", not "{city}"', "name that city's settings")
         raise ProblemsError(Reason.CONFIG_INVALID, [problem])
-    uvloop.run(serve(settings, lifeline_fd=lifeline_fd, ready_file=ready_file))
+    uvloop.run(serve(settings, config, lifeline_fd=lifeline_fd, ready_file=ready_file))

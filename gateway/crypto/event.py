@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.crypto import jws
 from gateway.crypto.consent import MAX_CLOCK_AHEAD_S
-from gateway.crypto.keys import KeyRing, PrivateKey
+from gateway.crypto.keys import KeyRing, PrivateKey, algorithm_of
 from gateway.domain.consent import STEPS, Contested, EventKind
 from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
@@ -51,8 +51,7 @@ class SecurityEvent:
         return self.subject if isinstance(self.subject, str) else None
 
 
-def issue_event(key: PrivateKey, kid: str, event: SecurityEvent) -> str:
-    """Sign an event; ValueError for one whose subject is not of its kind."""
+def _payload(event: SecurityEvent) -> str:
     subject = event.subject
     if not isinstance(subject, _subject_of(event.kind)):
         raise ValueError("subject")  # noqa: TRY004 - one error type for every event that is no event
@@ -61,17 +60,14 @@ def issue_event(key: PrivateKey, kid: str, event: SecurityEvent) -> str:
         body = {"consent": subject}
     elif subject is not None:
         body = subject._asdict()
-    return jws.issue(
-        key,
-        kid,
-        TYP,
+    return jws.payload_segment(
         {
             "iss": event.issuer,
             "aud": event.audience,
             "iat": event.issued_at,
             "jti": event.id,
             "events": {URNS[event.kind]: body},
-        },
+        }
     )
 
 
@@ -83,6 +79,29 @@ def _subject_of(kind: EventKind) -> type:
             return Contested
         case _:
             return str
+
+
+def issue_event(key: PrivateKey, kid: str, event: SecurityEvent) -> str:
+    """Sign an event; ValueError for one whose subject is not of its kind."""
+    return jws.sign_payload(key, kid, TYP, _payload(event))
+
+
+def draft_event(event: SecurityEvent) -> str:
+    """An event that nobody has signed yet: no verifier takes it, and :func:`reissue_event` signs it.
+
+    ValueError as :func:`issue_event`.
+    """
+    return f".{_payload(event)}."
+
+
+def reissue_event(key: PrivateKey, kid: str, text: str) -> str:
+    """An event of our own as ``key`` signs it: the same bytes and id, so that it is still the same event to its taker.
+
+    Returned as it is when it names this key already. ``text`` comes from our own store: it is not verified.
+    """
+    header, payload, _ = text.split(".")
+    current = header == jws.header_segment(algorithm_of(key), kid, TYP)
+    return text if current else jws.sign_payload(key, kid, TYP, payload)
 
 
 class EventVerifier:

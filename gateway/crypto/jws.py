@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from cryptography.exceptions import InvalidSignature
 
-from gateway.crypto.keys import KeyRing, PrivateKey, algorithm_of, b64url, sign
+from gateway.crypto.keys import Algorithm, KeyRing, PrivateKey, algorithm_of, b64url, sign
 from gateway.errors import Reason, TiergateError
 
 MAX_TOKEN_CHARS = 4096
@@ -141,12 +141,25 @@ def verify(parsed: Unverified, ring: KeyRing, *, invalid: Reason = Reason.TOKEN_
     return parsed.claims
 
 
+def header_segment(alg: Algorithm, kid: str, typ: str) -> str:
+    """The header of every token that :func:`issue` makes with one key: it tells which key signed a token of ours."""
+    return b64url(json.dumps({"alg": alg, "kid": kid, "typ": typ}, separators=(",", ":")).encode())
+
+
+def payload_segment(claims: Mapping[str, Any]) -> str:
+    """Claims as they are signed. ``claims`` holds JSON values without floats."""
+    return b64url(json.dumps(claims, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode())
+
+
+def sign_payload(key: PrivateKey, kid: str, typ: str, payload: str) -> str:
+    """A token over a payload segment."""
+    signing_input = f"{header_segment(algorithm_of(key), kid, typ)}.{payload}"
+    return f"{signing_input}.{b64url(sign(key, signing_input.encode()))}"
+
+
 def issue(key: PrivateKey, kid: str, typ: str, claims: Mapping[str, Any]) -> str:
     """Sign claims. ``claims`` holds JSON values without floats."""
-    header = json.dumps({"alg": algorithm_of(key), "kid": kid, "typ": typ}, separators=(",", ":"))
-    payload = json.dumps(claims, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    signing_input = f"{b64url(header.encode())}.{b64url(payload.encode())}"
-    return f"{signing_input}.{b64url(sign(key, signing_input.encode()))}"
+    return sign_payload(key, kid, typ, payload_segment(claims))
 
 
 class Claims:

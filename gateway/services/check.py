@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gateway.crypto.consent import ConsentToken
+from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.bundle import Bundle
 from gateway.domain.decision import Decision
 from gateway.domain.ids import OperatorId, RequestId
@@ -38,7 +39,7 @@ class CheckAnswer:
 
 @dataclass(slots=True)
 class Check:
-    """One question on its way: what has been established so far."""
+    """One question on its way: what has been established so far. ``keys``: those that it was last verified under."""
 
     question: CheckQuestion
     bundle: Bundle
@@ -47,6 +48,7 @@ class Check:
     body: bytes
     request: bytes
     key: Key
+    keys: TrustedKeys
     live: LiveAttestation | None = None
     known: Decision | None = None
 
@@ -59,8 +61,8 @@ class Asked(NamedTuple):
     size: int
 
 
-def is_void(result: Decision | TiergateError) -> bool:
-    """Whether a correction has made the attestation void since its city was asked: the city is then asked again."""
+def is_void(result: object) -> bool:
+    """Whether a correction, or a key's removal, has made the attestation void: the city is then asked again."""
     return isinstance(result, TiergateError) and result.reason is Reason.ATTESTATION_INVALID
 
 

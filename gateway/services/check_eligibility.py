@@ -19,7 +19,6 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 
-from gateway.crypto.attestation import Attestation, request_binding
 from gateway.crypto.consent import ConsentToken, require_covered
 from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.bundle import Bundle
@@ -40,6 +39,7 @@ from gateway.ports import (
 )
 from gateway.services.attestation_cache import AttestationCache, LiveAttestation
 from gateway.services.check import RETRY_AFTER_S, Asked, Check, CheckAnswer, CheckQuestion, is_void, public
+from gateway.services.trust import accepted_attestation, require_trusted, standing_decision
 
 OUT_OF_FORCE_RETRY_S = 60.0
 GRAINS_MS: Mapping[TimeGrain, int] = {"minute": 60_000, "day": 86_400_000}
@@ -78,13 +78,20 @@ class CheckEligibility:
             now_ms = self._clock.now_ms()
         if check.known is not None:
             return self._answer(check, check.known)
-        (result,) = await self._store.record_many([self._draft(check, now_ms)])
+        result = await self._decide(check, now_ms)
         if is_void(result):
             await self._attest(check)
-            (result,) = await self._store.record_many([self._draft(check, self._clock.now_ms())])
+            result = await self._decide(check, self._clock.now_ms())
         if isinstance(result, TiergateError):
             raise public(result)
         return self._answer(check, result)
+
+    async def _decide(self, check: Check, now_ms: int) -> Decision | TiergateError:
+        try:
+            draft = self._draft(check, now_ms)
+        except TiergateError as error:
+            return error
+        return (await self._store.record_many([draft]))[0]
 
     async def _attest(self, check: Check) -> None:
         asked = self._before_asking(check.token.issuer)
@@ -118,22 +125,21 @@ class CheckEligibility:
         for position, check in checks.items():
             if results[position] is not None:
                 continue
-            if check.known is not None:
-                results[position] = self._answer(check, check.known)
-                continue
             try:
+                if check.known is not None:
+                    require_trusted(self._keys(), check, now_ms / 1000)
+                    results[position] = self._answer(check, check.known)
+                    continue
                 drafts.append(self._draft(check, now_ms))
                 positions.append(position)
             except TiergateError as error:
                 results[position] = error
-        if not drafts:
-            return []
-        decisions = await self._store.record_many(drafts)
+        decisions = await self._store.record_many(drafts) if drafts else []
         for position, decision in zip(positions, decisions, strict=True):
             results[position] = (
                 decision if isinstance(decision, TiergateError) else self._answer(checks[position], decision)
             )
-        return [position for position, decision in zip(positions, decisions, strict=True) if is_void(decision)]
+        return [position for position in checks if is_void(results[position])]
 
     async def _attest_missing(
         self, checks: Mapping[int, Check], results: list[CheckAnswer | TiergateError | None]
@@ -189,6 +195,7 @@ class CheckEligibility:
             body=hashlib.sha256(token.hash + scenario.id.encode()).digest(),
             request=request_key(question.operator, question.request_id),
             key=(token.hash, scenario.id, bundle.digest),
+            keys=keys,
         )
         stale: TiergateError | None = None
         try:
@@ -205,7 +212,7 @@ class CheckEligibility:
             )
             if known is None and stale is not None:
                 raise stale
-            check.known = known.decision if known is not None else None
+            check.known = standing_decision(known, check, now_s)
         return check
 
     def _today(self, now_ms: int) -> date:
@@ -233,7 +240,7 @@ class CheckEligibility:
     def _accept(self, check: Check, answer: str, asked: Asked) -> None:
         """Step 8. The lifetime counts from before the question was sent: longer it can never be."""
         token = check.token
-        attestation = self._verified_attestation(check, answer)
+        attestation = accepted_attestation(self._keys(), check, answer, self._clock.now_ms() / 1000)
         check.live = LiveAttestation(
             attestation,
             AttestationRecord(attestation.id, answer),
@@ -243,27 +250,11 @@ class CheckEligibility:
         if token.uses is None:
             self._cache.put(check.key, check.live, asked.epoch)
 
-    def _verified_attestation(self, check: Check, answer: str) -> Attestation:
-        try:
-            return self._keys().attestations.verify(
-                answer,
-                check.token,
-                scenario=check.scenario.id,
-                bundle=check.bundle.digest,
-                rungs=len(check.scenario.rungs),
-                request=request_binding(check.question.operator, check.question.request_id),
-                now_s=self._clock.now_ms() / 1000,
-            )
-        except TiergateError as error:
-            # to the operator, a city whose answer cannot be believed is a city that cannot answer
-            raise TiergateError(
-                Reason.HOME_CITY_UNAVAILABLE, f"{error.reason}: {error.detail}", retry_after_s=RETRY_AFTER_S
-            ) from error
-
     def _draft(self, check: Check, now_ms: int) -> DecisionDraft:
         live, token = check.live, check.token
         if live is None:
             raise TiergateError(Reason.INTERNAL, "no attestation to decide on")
+        require_trusted(self._keys(), check, now_ms / 1000)
         left_ms = int((live.deadline - self._clock.monotonic()) * 1000)
         valid_until_ms = min(live.attestation.expires_at * 1000, now_ms + left_ms)
         if valid_until_ms <= now_ms:  # it ended while the answer was on its way

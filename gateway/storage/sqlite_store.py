@@ -129,7 +129,8 @@ class SqliteStore:
         try:
             row = self._lookup.execute(
                 "SELECT r.body, r.idx, e.leaf, (SELECT COALESCE(withdrawn, paused) FROM consent WHERE key = ?), r.at,"
-                " r.until FROM request r JOIN entry e ON e.idx = r.idx WHERE r.key = ?",
+                " r.until, (SELECT jws FROM attestation WHERE id = e.attestation)"
+                " FROM request r JOIN entry e ON e.idx = r.idx WHERE r.key = ?",
                 (short(consent), short(request)),
             ).fetchone()
         except sqlite3.Error as error:
@@ -141,7 +142,7 @@ class SqliteStore:
         stored = stored_decision(row[2], row[1], row[4], row[5])
         stands = stored.rung == 0 or row[3] is None
         usable = stands and stored.valid_until_ms > now_ms and stored.bundle == bundle
-        return KnownRequest(stored if usable else None)
+        return KnownRequest(stored if usable else None, row[6] or "")
 
     async def record_event(self, event: ConsentEvent) -> int:
         """See ``DecisionStore``."""

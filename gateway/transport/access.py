@@ -27,6 +27,9 @@ HEALTH_ACCESS: AccessTable = {
 REFLECTION_ACCESS: AccessTable = {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": _ANY}
 """Served in development only."""
 
+STATUS_ACCESS: AccessTable = {"/gateway.api.peer.v1.StatusService/GetInForce": _ANY}
+"""How far a process has followed the directory: what every peer needs to know before the next step of a rotation."""
+
 GATEWAY_ACCESS: AccessTable = {
     "/gateway.api.operator.v1.EligibilityService/CheckEligibility": _OPERATOR,
     "/gateway.api.operator.v1.EligibilityService/BatchCheckEligibility": _OPERATOR,
@@ -38,6 +41,7 @@ GATEWAY_ACCESS: AccessTable = {
     "/gateway.api.audit.v1.AuditService/GetInclusionProof": _AUDITOR,
     "/gateway.api.audit.v1.AuditService/GetConsistencyProof": _AUDITOR,
     "/gateway.api.audit.v1.AuditService/GetBundle": _AUDITOR,
+    **STATUS_ACCESS,
     **HEALTH_ACCESS,
 }
 
@@ -62,6 +66,7 @@ ADAPTER_ACCESS: AccessTable = {
     "/gateway.api.consent.v1.ResidentService/FreezeResident": _CITY_APP,
     "/gateway.api.consent.v1.ResidentService/UnfreezeResident": _CITY_APP,
     "/gateway.api.consent.v1.ResidentService/CorrectResident": _CITY_APP,
+    **STATUS_ACCESS,
     **HEALTH_ACCESS,
 }
 

@@ -25,6 +25,7 @@ NUMBERS = {
     "second": "size of the log",
     "size": "size of the log",
     "start": "position in the log",
+    "directory_version": "version of a signed file",
     "retry_after_ms": "time, fixed by configuration",
     "percent": "published terms",
     "days": "published terms",

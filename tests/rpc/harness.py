@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -126,7 +127,7 @@ class Obedient(Willing):
 
 def without_events(table: AccessTable) -> AccessTable:
     """The table's rows for the two services of :class:`Obedient`."""
-    return {name: roles for name, roles in table.items() if "ConsentEventService" not in name}
+    return {name: roles for name, roles in table.items() if not re.search("ConsentEvent|Status", name)}
 
 
 def built(

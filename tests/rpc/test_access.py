@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 from gateway.api.audit.v1 import audit_pb2
 from gateway.api.consent.v1 import consent_pb2, resident_pb2
 from gateway.api.operator.v1 import operator_pb2
-from gateway.api.peer.v1 import peer_pb2
+from gateway.api.peer.v1 import peer_pb2, status_pb2
 from gateway.domain.directory import Endpoint
 from gateway.domain.ids import ROLES, PeerIdentity, Role
 from gateway.errors import ProblemsError, Reason
@@ -44,12 +44,14 @@ GATEWAY_SERVICES = [
     operator_pb2.DESCRIPTOR.services_by_name["EligibilityService"],
     peer_pb2.DESCRIPTOR.services_by_name["ConsentEventService"],
     audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
+    status_pb2.DESCRIPTOR.services_by_name["StatusService"],
 ]
 ADAPTER_SERVICES = [
     peer_pb2.DESCRIPTOR.services_by_name["AttestationService"],
     peer_pb2.DESCRIPTOR.services_by_name["UseReportService"],
     consent_pb2.DESCRIPTOR.services_by_name["ConsentService"],
     resident_pb2.DESCRIPTOR.services_by_name["ResidentService"],
+    status_pb2.DESCRIPTOR.services_by_name["StatusService"],
 ]
 
 
@@ -58,7 +60,8 @@ def rows(service: str, methods: str, *roles: Role) -> dict[str, frozenset[Role]]
 
 
 # written out a second time on purpose: a change of the tables has to be meant
-ANYBODY = rows("grpc.health.v1.Health", "Check List Watch", *ROLES)
+HEALTH_ALONE = rows("grpc.health.v1.Health", "Check List Watch", *ROLES)
+ANYBODY = {**HEALTH_ALONE, **rows("gateway.api.peer.v1.StatusService", "GetInForce", *ROLES)}
 AT_THE_GATEWAY = {
     **rows(
         "gateway.api.operator.v1.EligibilityService",
@@ -175,18 +178,18 @@ PUSH = "/gateway.api.peer.v1.ConsentEventService/PushConsentEvents"
 
 
 async def test_a_server_with_an_undecided_method_is_not_built(tmp_path: Path) -> None:
-    (problem,) = await build(ANYBODY, Willing(GATEWAY_SERVICES), tmp_path)
+    (problem,) = await build(HEALTH_ALONE, Willing(GATEWAY_SERVICES), tmp_path)
     assert PUSH in problem
 
 
 async def test_a_server_with_a_row_for_no_method_is_not_built(tmp_path: Path) -> None:
-    access = {**ANYBODY, PUSH: frozenset({"city"}), "/old.v1.Service/Call": frozenset({"city"})}
+    access = {**HEALTH_ALONE, PUSH: frozenset({"city"}), "/old.v1.Service/Call": frozenset({"city"})}
     (problem,) = await build(access, Willing(GATEWAY_SERVICES), tmp_path)  # type: ignore[arg-type]  # literals
     assert "/old.v1.Service/Call" in problem
 
 
 async def test_a_server_with_an_empty_row_is_not_built(tmp_path: Path) -> None:
-    (problem,) = await build({**ANYBODY, PUSH: frozenset()}, Willing(GATEWAY_SERVICES), tmp_path)
+    (problem,) = await build({**HEALTH_ALONE, PUSH: frozenset()}, Willing(GATEWAY_SERVICES), tmp_path)
     assert "admits nobody" in problem
 
 
@@ -199,6 +202,6 @@ class Silent:
 
 @pytest.mark.parametrize("servicer", [object(), Silent()], ids=["absent", "not a coroutine"])
 async def test_a_server_whose_servicer_lacks_a_method_is_not_built(tmp_path: Path, servicer: object) -> None:
-    access: AccessTable = {**ANYBODY, PUSH: frozenset[Role]({"city"})}
+    access: AccessTable = {**HEALTH_ALONE, PUSH: frozenset[Role]({"city"})}
     (problem,) = await build(access, servicer, tmp_path)
     assert "is not implemented as a coroutine function" in problem

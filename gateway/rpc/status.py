@@ -1,0 +1,36 @@
+"""``StatusService`` at the gateway: how far it has followed the signed files, and with which key it signs its log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.api.peer.v1 import status_pb2 as pb
+from gateway.consentlog.note import VerifierKey
+from gateway.domain.directory import Directory
+from gateway.transport.identity import Caller
+
+
+class StatusServicer:
+    """``signs``: False while the directory names another log key than ``log_key``."""
+
+    def __init__(
+        self,
+        *,
+        directory: Callable[[], Directory],
+        digest: Callable[[], str],
+        log_key: VerifierKey,
+        signs: Callable[[], bool],
+    ) -> None:
+        self._directory = directory
+        self._digest = digest
+        self._log_key = log_key
+        self._signs = signs
+
+    async def GetInForce(  # noqa: N802 - the RPC's name
+        self, _request: pb.GetInForceRequest, _caller: Caller
+    ) -> pb.GetInForceResponse:
+        """As of now."""
+        response = pb.GetInForceResponse(directory_version=self._directory().version, bundle_digest=self._digest())
+        if self._signs():
+            response.signing.add(purpose="log", kid=self._log_key.id.hex())
+        return response

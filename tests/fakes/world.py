@@ -9,7 +9,7 @@ from gateway.consentlog.note import SignerKey
 from gateway.crypto.attestation import Attestation, issue_attestation, request_binding
 from gateway.crypto.consent import ConsentToken, ConsentVerifier, issue_consent, new_id, token_hash
 from gateway.crypto.event import SecurityEvent, issue_event
-from gateway.crypto.keys import PrivateKey, b64url, generate_signing_key, public_jwk, thumbprint
+from gateway.crypto.keys import Algorithm, PrivateKey, b64url, generate_signing_key, public_jwk, thumbprint
 from gateway.crypto.proof import issue_proof
 from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.bundle import Bundle
@@ -17,6 +17,7 @@ from gateway.domain.directory import CityPeer, Directory, DirectoryKey, Endpoint
 from gateway.domain.ids import BundleDigest, CityId, OperatorId, PeerIdentity, RequestId, ScenarioId
 from gateway.policy.bundle import build_bundle, read_bundle
 from gateway.policy.load import load_policies
+from gateway.policy.rotation import KeyOwner, with_first, with_key, without_key
 
 POLICIES = Path(__file__).parents[2] / "policies"
 TRUST_DOMAIN = "test.tiergate.invalid"
@@ -25,6 +26,10 @@ FUZHOU, XIAMEN = CityId("fuzhou"), CityId("xiamen")
 LIBRARY, METRO = OperatorId("xiamen-library"), OperatorId("fuzhou-metro")
 XIAMEN_LIBRARY, FUZHOU_TRANSIT = ScenarioId("xiamen-library"), ScenarioId("fuzhou-transit")
 _CITY_PURPOSES: tuple[KeyPurpose, ...] = ("consent", "attestation", "event")
+
+
+def _owner(purpose: KeyPurpose, name: str) -> KeyOwner:
+    return KeyOwner("operator" if purpose == "proof" else "city", name)
 
 
 def shipped_bundle() -> Bundle:
@@ -73,12 +78,24 @@ class World:
             witnesses={},
         )
 
-    def _key(self, owner: str, purpose: KeyPurpose) -> DirectoryKey:
-        key = generate_signing_key("ES256")
+    def _key(self, owner: str, purpose: KeyPurpose, alg: Algorithm = "ES256") -> DirectoryKey:
+        key = generate_signing_key(alg)
         jwk = public_jwk(key)
         kid = thumbprint(jwk)
         self.keys[owner, purpose] = (kid, key)
-        return DirectoryKey(kid, purpose, "ES256", jwk)
+        return DirectoryKey(kid, purpose, alg, jwk)
+
+    def rotate(self, owner: str, purpose: KeyPurpose, alg: Algorithm = "ES256") -> str:
+        """List a further key and sign with it from now on; the id of the one before, which stays listed."""
+        before, _ = self.keys[owner, purpose]
+        self.directory = with_key(self.directory, _owner(purpose, owner), self._key(owner, purpose, alg))
+        if purpose == "proof":
+            self.directory = with_first(self.directory, _owner(purpose, owner), purpose, self.keys[owner, purpose][0])
+        return before
+
+    def retire(self, owner: str, purpose: KeyPurpose, kid: str) -> None:
+        """Remove a key from the directory."""
+        self.directory = without_key(self.directory, _owner(purpose, owner), purpose, kid)
 
     def trusted(self, *, remember: int = 0) -> TrustedKeys:
         """Verifiers of the directory."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gateway.consentlog.entry import Entry, decode
+from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.ids import CityId, OperatorId, RequestId, ScenarioId
 from gateway.domain.scenario import Terms
 from gateway.errors import Reason, TiergateError
@@ -20,6 +21,9 @@ from gateway.services.take_event import TakeEvent
 from gateway.storage.sqlite_store import SqliteStore
 from tests.fakes.clock import FakeClock
 from tests.fakes.world import FUZHOU, LIBRARY, XIAMEN_LIBRARY, World
+
+REMEMBERED = 16
+"""Tokens and proofs that the verifiers remember, so that every case meets remembered ones."""
 
 
 @dataclass
@@ -75,7 +79,13 @@ class Bench:
     cache: AttestationCache
     checks: CheckEligibility
     events: TakeEvent
+    keys: list[TrustedKeys]
     caching: dict[CityId, bool] = field(default_factory=dict)
+
+    def reload(self) -> None:
+        """Take the world's directory of now, as the gateway does at a reload."""
+        self.keys[0] = self.world.trusted(remember=REMEMBERED)
+        self.cache.clear()
 
     async def check(
         self,
@@ -115,19 +125,19 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     await store.start("fujian")
     city = ScriptedCity(world, clock)
     cache = AttestationCache(1000)
-    keys = world.trusted()
+    keys = [world.trusted(remember=REMEMBERED)]
     caching: dict[CityId, bool] = {}
     checks = CheckEligibility(
         clock=clock,
         bundle=lambda: world.bundle,
-        keys=lambda: keys,
+        keys=lambda: keys[0],
         cities={FUZHOU: city},
         store=store,
         cache=cache,
         may_cache=lambda name: caching.get(name, True),
     )
-    events = TakeEvent(clock=clock, keys=lambda: keys, store=store, cache=cache)
-    yield Bench(world, clock, store, city, cache, checks, events, caching)
+    events = TakeEvent(clock=clock, keys=lambda: keys[0], store=store, cache=cache)
+    yield Bench(world, clock, store, city, cache, checks, events, keys, caching)
     await store.close()
 
 

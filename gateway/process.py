@@ -12,11 +12,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 
+def write_whole(file: Path, data: bytes) -> None:
+    """Write a file, so that a reader sees all of the old content or all of the new. Raises OSError."""
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    partial.write_bytes(data)
+    partial.replace(file)
+
+
 def write_ready(file: Path, content: Mapping[str, object]) -> None:
     """Write ``content`` as JSON, so that a waiter sees the whole file or none. Raises OSError."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    partial.write_text(json.dumps(dict(content)), encoding="utf-8")
-    partial.replace(file)
+    write_whole(file, json.dumps(dict(content)).encode())
 
 
 def stop_event(on_reload: Callable[[], None] | None, lifeline_fd: int | None = None) -> asyncio.Event:

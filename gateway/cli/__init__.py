@@ -58,6 +58,7 @@ _COMMANDS: tuple[tuple[str, str, Group, str], ...] = (
     ("audit", "gateway.cli.audit:app", _USE, "An auditor: read, export and verify the consent log."),
     ("policy", "gateway.cli.policy:app", _KEEP, "Check, test, build, sign, verify and show policies."),
     ("certs", "gateway.cli.certs:app", _KEEP, "Keys and certificates: make, request, show, check."),
+    ("keys", "gateway.cli.keys:app", _KEEP, "Signing keys: list, rotate with overlap, retire."),
     ("backup", "gateway.cli.backup:backup", _KEEP, "Copy the gateway's database while it runs."),
     ("restore", "gateway.cli.backup:restore", _KEEP, "Put a backup in place, if no newer log would be lost."),
     ("doctor", "gateway.cli.doctor:doctor", _KEEP, "Say what is wrong with an installation, and how to mend it."),

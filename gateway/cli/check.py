@@ -118,9 +118,9 @@ def _proof(client: Profile, scenario: str, token: str) -> str:
     """A proof of possession if the token is bound to a key, else nothing. Raises TOKEN_* for what is no token."""
     import time
 
+    from gateway.cli.key_files import KeySlot, proof_key
     from gateway.crypto import jws
     from gateway.crypto.consent import TYP, new_id, token_hash
-    from gateway.crypto.keys import load_private_key, public_jwk, thumbprint
     from gateway.crypto.proof import issue_proof
 
     # the claims decide only whether a proof is sent along; the gateway and the city verify the token
@@ -130,10 +130,10 @@ def _proof(client: Profile, scenario: str, token: str) -> str:
     if client.proof_key is None:
         problem = Problem("profile", "proof_key", "the token is bound to the operator's key", "add proof_key")
         raise ProblemsError(Reason.CONFIG_INVALID, [problem])
-    key = load_private_key(client.proof_key)
+    held = proof_key(KeySlot(client.proof_key, client.proof_kid), str(unverified.claims["cnf"].get("jkt")))
     return issue_proof(
-        key,
-        client.proof_kid or thumbprint(public_jwk(key)),
+        held.key,
+        held.kid,
         token_hash=token_hash(token),
         operator=client.name,
         scenario=scenario,

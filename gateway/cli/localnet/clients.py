@@ -17,10 +17,11 @@ from gateway.api.consent.v1 import consent_pb2
 from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
 from gateway.api.operator.v1 import operator_pb2
 from gateway.api.operator.v1.operator_pb2_grpc import EligibilityServiceStub
+from gateway.cli.key_files import KeySlot, proof_key
 from gateway.cli.localnet.plan import Layout
-from gateway.crypto.consent import new_id, token_hash
+from gateway.crypto import jws
+from gateway.crypto.consent import TYP, new_id, token_hash
 from gateway.crypto.envelope import DIRECTORY_TYPE, read_root, verify
-from gateway.crypto.keys import load_private_key, public_jwk, thumbprint
 from gateway.crypto.proof import issue_proof
 from gateway.domain.directory import Directory, Endpoint
 from gateway.domain.ids import CityId
@@ -125,10 +126,11 @@ class Clients:
         """A check of a consent, with a proof by the operator's key where the token is bound to it."""
         proof = ""
         if consent.bound:
-            key = load_private_key(self._layout.operator(consent.operator) / "proof.key")
+            bound_to = jws.parse(consent.token, TYP).claims["cnf"]["jkt"]
+            held = proof_key(KeySlot(self._layout.operator(consent.operator) / "proof.key"), bound_to)
             proof = issue_proof(
-                key,
-                thumbprint(public_jwk(key)),
+                held.key,
+                held.kid,
                 token_hash=token_hash(consent.token),
                 operator=consent.operator,
                 scenario=consent.scenario,

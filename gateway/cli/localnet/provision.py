@@ -150,7 +150,7 @@ def _city(ca: DevCa, layout: Layout, options: Options, city: str, ports: dict[st
     write_client(layout, layout.app(city), "city-app", city)
     keys = tuple(_key(folder / "keys", purpose) for purpose in CITY_PURPOSES)
     _write_secret(folder / "keys" / "pairwise.secret", secrets.token_bytes(32))
-    write_adapter(layout, options, city, _listen(options, city, ports), {key.purpose: key.kid for key in keys})
+    write_adapter(layout, options, city, _listen(options, city, ports))
     name_zh, name_en = CITY_NAMES[city]
     return CityPeer(
         id=CityId(city),
@@ -166,5 +166,5 @@ def _operator(ca: DevCa, layout: Layout, name: str) -> OperatorPeer:
     folder = layout.operator(name)
     _tls(ca, folder, _identity("operator", name))
     key = _key(folder, "proof")
-    write_client(layout, folder, "operator", name, proof_kid=key.kid)
+    write_client(layout, folder, "operator", name, proves=True)
     return OperatorPeer(OperatorId(name), _identity("operator", name), (key,))

@@ -15,7 +15,7 @@ PLATFORM_PORT = "@PLATFORM_PORT@"
 """Stands in Fuzhou's settings until its platform runs and has told its port."""
 
 
-def write_client(layout: Layout, folder: Path, role: Role, name: str, *, proof_kid: str = "") -> None:
+def write_client(layout: Layout, folder: Path, role: Role, name: str, *, proves: bool = False) -> None:
     """A profile for ``--profile``."""
     shared = os.path.relpath(layout.shared if role != "city-app" else layout.installed(folder.parent), folder)
     text = f"""# Client settings of {role} {name}, for tiergate's --profile. Relative paths start here.
@@ -25,8 +25,8 @@ root = "{shared}/root.json"
 directory = "{shared}/directory.json"
 bundle = "{shared}/bundle.json"
 """
-    if proof_kid:
-        text += f'proof_key = "proof.key"\nproof_kid = "{proof_kid}"\n'
+    if proves:
+        text += 'proof_key = "proof.key"\n'
     text += '\n[tls]\ncert = "tls/cert.pem"\nkey = "tls/key.pem"\nca = "tls/ca.pem"\n'
     (folder / "client.toml").write_text(text, "utf-8")
 
@@ -56,13 +56,11 @@ ca = "tls/ca.pem"
     )
 
 
-def write_adapter(layout: Layout, options: Options, city: str, listen: str, kids: dict[KeyPurpose, str]) -> None:
+def write_adapter(layout: Layout, options: Options, city: str, listen: str) -> None:
     """A city adapter's settings; the platform's port is put in once it is known."""
     folder = layout.city(city)
     shared = os.path.relpath(layout.installed(folder), folder)
-    keys = "".join(
-        f'{purpose} = {{ kid = "{kids[purpose]}", file = "keys/{purpose}.key" }}\n' for purpose in CITY_PURPOSES
-    )
+    keys = "".join(f'{purpose} = {{ file = "keys/{purpose}.key" }}\n' for purpose in CITY_PURPOSES)
     (folder / "adapter.toml").write_text(
         f"""city = "{city}"
 listen = "{listen}"

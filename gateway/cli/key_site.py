@@ -1,0 +1,140 @@
+"""Where keys are changed: an installation's own files, its directory, and the peers that must have followed it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import grpc.aio
+
+from gateway.api.peer.v1 import status_pb2 as pb
+from gateway.api.peer.v1.status_pb2_grpc import StatusServiceStub
+from gateway.cli.client import read_file
+from gateway.cli.installation import Installation
+from gateway.cli.key_files import KeySlot
+from gateway.cli.output import UsageError, progress
+from gateway.crypto.envelope import DIRECTORY_TYPE, MAX_ENVELOPE_BYTES, read_root, sign, verify
+from gateway.crypto.keys import PrivateKey
+from gateway.domain.directory import Directory, DirectoryKey, Endpoint, KeyPurpose
+from gateway.domain.ids import CityId
+from gateway.policy.directory import build_directory, check_fresh, read_directory
+from gateway.policy.rotation import KeyOwner, keys_of
+from gateway.process import write_whole
+from gateway.transport.channel import open_channel
+from gateway.transport.errors import error_from_rpc
+from gateway.transport.tls import WatchedCertificate
+
+GATEWAY = "gateway"
+ASK_S = 5.0
+LOOK_EVERY_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class PeerState:
+    """What one process works by: ``version`` of the directory (0: it does not answer) and its keys by purpose."""
+
+    version: int
+    signing: Mapping[str, str]
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Publishing:
+    """How a change of the directory gets signed: with ``keys`` into ``files``, or as a request to others in ``out``."""
+
+    keys: Sequence[PrivateKey]
+    files: Sequence[Path]
+    out: Path | None
+
+
+class KeySite:
+    """One city's or operator's keys, and the directory that lists them."""
+
+    def __init__(self, installation: Installation, *, without: Sequence[str] = (), wait_s: float = 0.0) -> None:
+        """``without``: peers that are not waited for. ``wait_s``: how long the others are, per step."""
+        if installation.role not in ("city", "operator"):
+            raise UsageError(
+                f"a {installation.role} has no keys that rotate here", "give a city's or an operator's file"
+            )
+        self.installation = installation
+        self.owner = KeyOwner("city" if installation.role == "city" else "operator", installation.name)
+        self._without = frozenset(without)
+        self._wait_s = wait_s
+
+    def slot(self, purpose: KeyPurpose) -> KeySlot:
+        """The files of a purpose's keys. Raises UsageError for a purpose that the installation has no key for."""
+        found = self.installation.keys.get(purpose)
+        if found is None:
+            raise UsageError(f"these settings name no {purpose} key", "name the settings of whoever holds it")
+        return KeySlot(found[1], found[0])
+
+    def directory(self) -> Directory:
+        """The directory installed here, verified and in force. Raises CONFIG_, SIGNATURE_ or DIRECTORY_INVALID."""
+        envelope = read_file(self.installation.directory, MAX_ENVELOPE_BYTES)
+        directory = read_directory(verify(read_root(self.installation.root), DIRECTORY_TYPE, envelope))
+        return check_fresh(directory, int(time.time()), 0)
+
+    def listed(self, purpose: KeyPurpose) -> list[DirectoryKey]:
+        """This owner's keys of a purpose in the installed directory."""
+        return [key for key in keys_of(self.directory(), self.owner) if key.purpose == purpose]
+
+    def publish(self, changed: Directory, how: Publishing) -> bool:
+        """Sign and install a changed directory, or write it for others to sign; whether it is installed now."""
+        payload = build_directory(replace(changed, issued=int(time.time())))
+        if how.keys:
+            envelope = sign(DIRECTORY_TYPE, payload, how.keys)
+            verify(read_root(self.installation.root), DIRECTORY_TYPE, envelope)
+            for file in how.files or (self.installation.directory,):
+                write_whole(file, envelope)
+            return True
+        if how.out is None:
+            remedy = "give --change-out FILE for the authorities to sign, or --authority-key in a development network"
+            raise UsageError(f"version {changed.version} of the directory must be signed", remedy)
+        how.out.write_bytes(payload)
+        return False
+
+    async def taken(self) -> list[str]:
+        """Wait until all who verify this owner's keys work by the installed directory; who does not, after the wait.
+
+        A city's keys are verified by the gateway and by the city itself, an operator's by the gateway and every city.
+        """
+        version = self.directory().version
+        return await self._until(
+            [GATEWAY, self.owner.name] if self.owner.kind == "city" else [GATEWAY, *sorted(self.directory().cities)],
+            lambda state: state.version >= version,
+            f"version {version} of the directory in force",
+        )
+
+    async def signed_with(self, purpose: KeyPurpose, kid: str) -> list[str]:
+        """Wait until the city's own adapter signs with a key; its name if it does not, after the wait."""
+        return await self._until(
+            [self.owner.name], lambda state: state.signing.get(purpose) == kid, f"signing with {purpose} key {kid}"
+        )
+
+    async def state_of(self, name: str) -> PeerState:
+        """What a peer works by now. It raises nothing: a peer in trouble has version 0."""
+        directory = self.directory()
+        endpoint: Endpoint = directory.gateway.endpoint if name == GATEWAY else directory.cities[CityId(name)].endpoint
+        async with open_channel(endpoint, WatchedCertificate(self.installation.certificate)) as channel:
+            try:
+                answer = await StatusServiceStub(channel).GetInForce(pb.GetInForceRequest(), timeout=ASK_S)
+            except grpc.aio.AioRpcError as error:
+                return PeerState(0, {}, error_from_rpc(error).reason.value)
+        return PeerState(answer.directory_version, {item.purpose: item.kid for item in answer.signing})
+
+    async def _until(self, names: Sequence[str], holds: Callable[[PeerState], bool], what: str) -> list[str]:
+        deadline = time.monotonic() + self._wait_s
+        told: list[str] = []
+        while True:
+            asked = [name for name in names if name not in self._without]
+            states = await asyncio.gather(*map(self.state_of, asked))
+            behind = [name for name, state in zip(asked, states, strict=True) if not holds(state)]
+            if not behind or time.monotonic() >= deadline:
+                return behind
+            if behind != told:
+                progress(f"tiergate: waiting for {', '.join(behind)}: {what}; hand over the files and send SIGHUP")
+                told = behind
+            await asyncio.sleep(LOOK_EVERY_S)

@@ -151,6 +151,10 @@ def key(
     origin: Annotated[
         str | None, Parameter(name="--origin", help="Name of the log, such as log.example.org/2026; for --purpose log.")
     ] = None,
+    alg: Annotated[
+        Literal["ES256", "EdDSA"] | None,
+        Parameter(name="--alg", help="Default: EdDSA for an authority, else ES256. A log key is always Ed25519."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make a signing key. Its public part, for the directory or the root, is printed; the private part stays here."""
@@ -158,11 +162,13 @@ def key(
 
     if (purpose == "log") != (origin is not None):
         raise UsageError("a log key, and no other, has an origin", "give --origin with --purpose log")
+    if origin is not None and alg is not None:
+        raise UsageError("a log key is always Ed25519", "leave --alg out")
     document: dict[str, Any] = {"file": str(out), "purpose": purpose}
     if origin is not None:
         document["vkey"] = _make_log_key(out, origin)
     else:
-        made = generate_signing_key("EdDSA" if purpose == "authority" else "ES256")
+        made = generate_signing_key(alg or ("EdDSA" if purpose == "authority" else "ES256"))
         _write_key(out, made)
         jwk = public_jwk(made)
         document |= {"kid": thumbprint(jwk), "alg": algorithm_of(made), "jwk": jwk}

@@ -6,7 +6,7 @@ import pytest
 from cryptography import x509
 
 from gateway.consentlog.note import SignerKey
-from gateway.crypto.keys import load_private_key, public_jwk, thumbprint
+from gateway.crypto.keys import algorithm_of, load_private_key, public_jwk, thumbprint
 from tests.unit.cli.conftest import Run
 
 DOMAIN = "spiffe://example.invalid"
@@ -131,6 +131,14 @@ def test_a_signing_key(run: Run, tmp_path: Path, purpose: str, alg: str) -> None
     assert (document["jwk"], document["kid"], document["alg"]) == (jwk, thumbprint(jwk), alg)
 
 
+@pytest.mark.parametrize("purpose", ["authority", "consent", "attestation", "event", "proof"])
+@pytest.mark.parametrize("alg", ["ES256", "EdDSA"])
+def test_a_signing_key_of_a_chosen_algorithm(run: Run, tmp_path: Path, purpose: str, alg: str) -> None:
+    done = run("certs", "key", "--purpose", purpose, "--alg", alg, "--out", tmp_path / "key", "--json")
+    assert done.document["alg"] == alg
+    assert algorithm_of(load_private_key(tmp_path / "key")) == alg
+
+
 def test_a_log_key(run: Run, tmp_path: Path) -> None:
     done = run("certs", "key", "--purpose", "log", "--origin", "log.example/2026", "--out", tmp_path / "key", "--json")
     signer = SignerKey.parse((tmp_path / "key").read_text("ascii").strip())
@@ -141,7 +149,12 @@ def test_a_log_key(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--purpose", "log"), ("--purpose", "proof", "--origin", "x"), ("--purpose", "log", "--origin", "a b")],
+    [
+        ("--purpose", "log"),
+        ("--purpose", "proof", "--origin", "x"),
+        ("--purpose", "log", "--origin", "a b"),
+        ("--purpose", "log", "--origin", "a", "--alg", "ES256"),
+    ],
     ids=" ".join,
 )
 def test_an_origin_is_for_log_keys(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:

@@ -34,6 +34,7 @@ class KeyFollower:
         self._store = store
         self._alarms = alarms
         self._clock = clock
+        self._vouching: frozenset[str] | None = None  # headers of attestations that may be stored; None: not looked yet
 
     async def follow(self, city: CityPeer, file: str) -> None:
         """Look at the key files again, under the directory in force (``city`` in ``file``). Raises STORE_*."""
@@ -57,5 +58,7 @@ class KeyFollower:
     async def remember(self, city: CityPeer) -> None:
         """Store since when which key signs, and drop stored attestations that no listed key signed. Raises STORE_*."""
         await self._store.submit(UseKeys(self._custody.signing(), self._clock.now_ms() // 1000))
-        listed = [header_segment(key.alg, key.kid, TYP) for key in city.keys if key.purpose == "attestation"]
-        await self._store.submit(DropAttestations(listed))
+        listed = frozenset(header_segment(key.alg, key.kid, TYP) for key in city.keys if key.purpose == "attestation")
+        if self._vouching is None or not self._vouching <= listed:
+            await self._store.submit(DropAttestations(sorted(listed)))
+        self._vouching = listed

@@ -67,7 +67,7 @@ class Gateway:
         if str(signer.verifier) != directory.gateway.log_vkey:
             problem = Problem(str(config.log_key), "", "is not the log key that the directory lists")
             raise ProblemsError(Reason.CONFIG_INVALID, [problem])
-        self._signer = signer
+        self._signer, self._vkey = signer, str(signer.verifier)
         self._reloading = asyncio.Lock()
         self.certificate = WatchedCertificate(CertificateFiles(config.tls.cert, config.tls.key, config.tls.ca))
         config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -155,7 +155,7 @@ class Gateway:
         )
 
     def _may_sign(self) -> bool:
-        return self._installed.directory.gateway.log_vkey == str(self._signer.verifier)
+        return self._installed.directory.gateway.log_vkey == self._vkey
 
     def _keys_in_force(self) -> TrustedKeys:
         """What checks and events go by. Raises LOG_UNAVAILABLE once the directory names another log key than ours."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -133,8 +134,6 @@ def reload(network: TestNetwork, names: Sequence[str]) -> None:
 
 async def keys(network: TestNetwork, what: str, purpose: KeyPurpose, *more: str) -> dict[str, Any]:
     """``tiergate keys`` as the owner runs it; whoever it waits for is sent SIGHUP, as their engineers would."""
-    import json
-
     whose = ["--profile", "client.toml"] if purpose == "proof" else ["--config", "adapter.toml"]
     whose[1] = str(owner(network, purpose) / whose[1])
     authority = ["--authority-key", str(network.layout.authority / "signing.key")]

@@ -84,9 +84,7 @@ async def rotate(site: KeySite, purpose: KeyPurpose, alg: Algorithm | None, how:
             return progress
         slot.mark_unused()
     else:
-        behind = await site.signed_with(purpose, progress.kid)
-        if behind:
-            progress.step, progress.waiting_for = "signing", behind
+        await _signs(site, progress, progress.kid)
     progress.notes["to_retire"] = [held.kid for held in slot.kept()]
     return progress
 
@@ -105,6 +103,14 @@ async def _install(site: KeySite, progress: Progress, wanted: Directory, how: Pu
     behind = await site.taken()
     if behind:
         progress.step, progress.waiting_for = "taken", behind
+    return not behind
+
+
+async def _signs(site: KeySite, progress: Progress, kid: str) -> bool:
+    """Step 5: whether the city's adapter signs with a key."""
+    behind = await site.signed_with(progress.purpose, kid)
+    if behind:
+        progress.step, progress.waiting_for = "signing", behind
     return not behind
 
 
@@ -132,6 +138,8 @@ async def retire(
         until = time_of_s(effect.until_s)
         raise RefusedError("KEY_STILL_NEEDED", effect.text, f"wait until {until}, or add --now to end it at once")
     progress = Progress(purpose, chosen, notes=effect.document())
+    if purpose != "proof" and not await _signs(site, progress, in_use):
+        return progress  # it may still sign with the key that is to go
     if not await _install(site, progress, without_key(site.directory(), site.owner, purpose, chosen), how):
         return progress
     slot.drop(chosen)

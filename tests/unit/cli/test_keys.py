@@ -170,6 +170,16 @@ def test_nothing_is_switched_before_the_peers_have_followed(network: Network, ru
     assert keys("rotate", "consent").document["kid"] == done.document["kid"]
 
 
+def test_nothing_is_retired_before_the_adapter_signs_with_the_new_key(network: Network, run: Run, keys: Any) -> None:
+    before = slot(network, "event").current().kid
+    keys("rotate", "event")
+    authority = ("--authority-key", network.layout.authority / "signing.key")
+    done = run("keys", "retire", "--purpose", "event", *whose(network, "event"), *authority, "--wait", "0", "--json")
+    assert done.code == 3
+    assert (done.document["waiting"], done.document["waiting_for"]) == ("signing", [CITY])
+    assert before in listed(network, "event")
+
+
 def test_the_key_in_use_and_an_unknown_one_are_not_retired(network: Network, keys: Any) -> None:
     (in_use,) = listed(network, "consent")
     for arguments in (("--kid", in_use), ("--kid", "unknown"), ()):

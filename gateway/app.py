@@ -31,6 +31,7 @@ from gateway.rpc.events import ConsentEventServicer
 from gateway.rpc.status import StatusServicer
 from gateway.services.attestation_cache import AttestationCache
 from gateway.services.check_eligibility import CheckEligibility
+from gateway.services.limit_checks import LimitChecks
 from gateway.services.limit_refusals import LogRefusals
 from gateway.services.read_log import ReadLog
 from gateway.services.report_uses import ReportUses
@@ -93,6 +94,7 @@ class Gateway:
             store=store,
             cache=self.cache,
             may_cache=self.reporter.may_cache,
+            limits=LimitChecks(clock=clock, store=store, rates=config.limits.consent_rates()),
         )
         self.events = TakeEvent(clock=clock, keys=self._keys_in_force, store=store, cache=self.cache)
         size = Gauge("tiergate_log_size", "Entries in the consent log.", registry=self.registry)

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
+from gateway.rates import KeyRates
 from gateway.settings import Settings
 
 PREFIX = "TIERGATE_GATEWAY_"
@@ -43,12 +44,19 @@ class Limits(Settings):
     in_flight: int = Field(default=512, ge=1, le=100_000)  # calls; more are refused with BUSY
     per_operator_per_s: float = Field(default=2000.0, gt=0)  # calls per second and caller, sustained
     burst: int = Field(default=4000, ge=1)  # calls at once and caller
+    per_consent_per_h: float = Field(default=6.0, ge=1)  # checks per hour and consent, sustained; retries are free
+    consent_burst: int = Field(default=30, ge=1)  # checks at once and consent
+    consents_rated: int = Field(default=200_000, ge=2)  # consents whose rate is kept; about 150 bytes each
     city_deadline_s: float = Field(default=3.0, gt=0, le=30)  # seconds a home city has; more than it gives its platform
     attestations: int = Field(default=100_000, ge=0)  # live attestations kept; about 2.5 KiB each
     remember_tokens: int = Field(default=10_000, ge=0)  # verified tokens kept as read; 3 KiB each, 10 at most
     trust_remembered: bool = False  # True: the signature of a remembered token is not verified again
     remember_proofs: int = Field(default=10_000, ge=0)  # verified operator-bound proofs kept; about 1 KiB each
     stop_grace_s: float = Field(default=10.0, ge=0)  # seconds that calls in flight have to finish at a stop
+
+    def consent_rates(self) -> KeyRates:
+        """The rates of consents, all full."""
+        return KeyRates(per_h=self.per_consent_per_h, burst=self.consent_burst, max_keys=self.consents_rated)
 
 
 class GatewayConfig(Settings):

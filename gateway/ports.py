@@ -123,10 +123,13 @@ class UnreportedUse:
 class KnownRequest:
     """A request seen before; ``decision`` is set while the stored one may be returned again.
 
-    ``attestation`` is what it rests on (JWS compact); empty when that has been erased.
+    ``attestation`` is what it rests on (JWS compact); empty when that has been erased. ``running``: the stored decision
+    has not ended, whether or not it may still be returned. It says nothing that the caller does not know: a withdrawal
+    does not change it.
     """
 
     decision: Decision | None
+    running: bool
     attestation: str = ""
 
 

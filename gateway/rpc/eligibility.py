@@ -48,8 +48,7 @@ class EligibilityServicer:
         try:
             answer = await self._checks.check(_question(request, operator))
         except TiergateError as error:
-            if error.reason is Reason.SCENARIO_NOT_OPEN:
-                await self._refusals.log(operator, request.scenario, error.reason)
+            await self._refusals.log(operator, request.scenario, error.reason)
             raise
         decision = self._encoder.encode(answer)
         if request.want_receipt:
@@ -84,11 +83,10 @@ class EligibilityServicer:
                 response.results.add(request_id=item.request_id, decision=decision)
                 continue
             failure = result or TiergateError(Reason.INTERNAL, "item without a result")
-            if failure.reason is Reason.SCENARIO_NOT_OPEN:
-                try:
-                    await self._refusals.log(operator, item.scenario, failure.reason)
-                except TiergateError as unlogged:
-                    failure = unlogged  # the other items are decided and logged: this one alone fails
+            try:
+                await self._refusals.log(operator, item.scenario, failure.reason)
+            except TiergateError as unlogged:
+                failure = unlogged  # the other items are decided and logged: this one alone fails
             response.results.add(
                 request_id=item.request_id,
                 error=pb.ItemError(

@@ -51,6 +51,8 @@ class Check:
     keys: TrustedKeys
     live: LiveAttestation | None = None
     known: Decision | None = None
+    counted_at_ms: int | None = None
+    """When it was counted for its consent's rate; None for a retry."""
 
 
 class Asked(NamedTuple):

@@ -5,7 +5,7 @@
    freshness of its proof, never signature, caller or withdrawal.
 4  Token: signature, audience, operator, times; scenario open to the operator, named in the token, within its limits.
 5  Proof of possession, for a token that is bound to a key.
-6  Rates are the transport's; uses are the home city's.
+6  The consent's rate; the caller's is the transport's. Uses are the home city's.
 7  Attestation: a live one for an unlimited token, else the home city is asked under a deadline.
 8  The attestation is verified against exactly this question.
 9  The rung's terms are looked up (pure).
@@ -39,7 +39,8 @@ from gateway.ports import (
 )
 from gateway.services.attestation_cache import AttestationCache, LiveAttestation
 from gateway.services.check import RETRY_AFTER_S, Asked, Check, CheckAnswer, CheckQuestion, is_void, public
-from gateway.services.trust import accepted_attestation, require_trusted, standing_decision
+from gateway.services.limit_checks import LimitChecks
+from gateway.services.trust import accepted_attestation, require_trusted
 
 OUT_OF_FORCE_RETRY_S = 60.0
 GRAINS_MS: Mapping[TimeGrain, int] = {"minute": 60_000, "day": 86_400_000}
@@ -58,6 +59,7 @@ class CheckEligibility:
         store: DecisionStore,
         cache: AttestationCache,
         may_cache: Callable[[CityId], bool],
+        limits: LimitChecks,
     ) -> None:
         """``may_cache``: False for a city whose use reports lag, which then gets no cached answers."""
         self._clock = clock
@@ -67,6 +69,7 @@ class CheckEligibility:
         self._store = store
         self._cache = cache
         self._may_cache = may_cache
+        self._limits = limits
         self._day = (0, datetime.fromtimestamp(0, UTC).date())
 
     async def check(self, question: CheckQuestion) -> CheckAnswer:
@@ -206,13 +209,7 @@ class CheckEligibility:
             stale = error
         if token.uses is None and self._may_cache(token.issuer):
             check.live = self._cache.get(check.key, self._clock.monotonic(), now_s)
-        if check.live is None or stale is not None:
-            known = self._store.known_request(
-                check.request, check.body, consent_key(token.issuer, token.id), bundle.digest, now_ms
-            )
-            if known is None and stale is not None:
-                raise stale
-            check.known = standing_decision(known, check, now_s)
+        self._limits.admit(check, stale, now_ms)
         return check
 
     def _today(self, now_ms: int) -> date:
@@ -280,6 +277,7 @@ class CheckEligibility:
 
     def _answer(self, check: Check, decision: Decision) -> CheckAnswer:
         """Step 9: the terms follow from scenario and rung alone."""
+        self._limits.settle(check, decision)
         scenario = check.scenario
         concordance = check.bundle.concordances.get(check.token.issuer)
         illustrative = scenario.illustrative or (concordance is not None and concordance.illustrative)

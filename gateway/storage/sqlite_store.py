@@ -141,8 +141,9 @@ class SqliteStore:
             raise TiergateError(Reason.REQUEST_CONFLICT)
         stored = stored_decision(row[2], row[1], row[4], row[5])
         stands = stored.rung == 0 or row[3] is None
-        usable = stands and stored.valid_until_ms > now_ms and stored.bundle == bundle
-        return KnownRequest(stored if usable else None, row[6] or "")
+        running = stored.valid_until_ms > now_ms
+        usable = stands and running and stored.bundle == bundle
+        return KnownRequest(stored if usable else None, running, row[6] or "")
 
     async def record_event(self, event: ConsentEvent) -> int:
         """See ``DecisionStore``."""

@@ -162,6 +162,30 @@ def test_no_field_that_leaves_a_city_can_carry_a_score(checkout: Path) -> None:
     assert seen >= NUMBERS.keys()
 
 
+def leaves(message: Descriptor, path: str = "") -> Iterator[tuple[str, FieldDescriptor]]:
+    """The fields of a message and of those that it holds, by dotted path."""
+    for field in message.fields:
+        if field.message_type is None:
+            yield f"{path}{field.name}", field
+        else:
+            yield from leaves(field.message_type, f"{path}{field.name}.")
+
+
+def test_an_operator_names_a_scenario_and_has_no_field_for_a_threshold(checkout: Path) -> None:
+    (file,) = (file for file in contract_files(checkout) if file.package == "gateway.api.operator.v1")
+    messages = file.message_types_by_name
+    asked = dict(leaves(messages["CheckEligibilityRequest"]))
+    assert set(asked) == {
+        "request_id", "scenario", "want_receipt", "presentation.token.token", "presentation.token.proof",
+        "presentation.handle",
+    }  # fmt: skip
+    assert {name for name, field in asked.items() if field.cpp_type != FieldDescriptor.CPPTYPE_STRING} == {
+        "want_receipt"
+    }
+    batched = dict(leaves(messages["BatchCheckEligibilityRequest"]))
+    assert set(batched) == {f"items.{name}" for name in asked}
+
+
 def test_generated_code_imports_no_package_named_buf(checkout: Path) -> None:
     for path in (checkout / "gateway/api").rglob("*.py*"):
         if path.suffix in {".py", ".pyi"}:

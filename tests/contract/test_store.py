@@ -109,7 +109,13 @@ async def test_known_request_past_its_validity_is_evaluated_again(store: SqliteS
         draft(clock, 1).request, draft(clock, 1).body, draft(clock, 1).consent, BUNDLE, clock.now_ms()
     )
     assert known is not None
-    assert known.decision == second
+    assert (known.decision, known.running) == (second, True)
+    clock.advance(301)
+    ended = store.known_request(
+        draft(clock, 1).request, draft(clock, 1).body, draft(clock, 1).consent, BUNDLE, clock.now_ms()
+    )
+    assert ended is not None
+    assert (ended.decision, ended.running) == (None, False)
 
 
 async def test_known_request_under_another_bundle_is_evaluated_again(store: SqliteStore, clock: FakeClock) -> None:

@@ -14,9 +14,11 @@ from gateway.domain.ids import CityId, OperatorId, RequestId, ScenarioId
 from gateway.domain.scenario import Terms
 from gateway.errors import Reason, TiergateError
 from gateway.ports import AttestQuestion
+from gateway.rates import KeyRates
 from gateway.services.attestation_cache import AttestationCache
 from gateway.services.check import CheckAnswer, CheckQuestion
 from gateway.services.check_eligibility import CheckEligibility
+from gateway.services.limit_checks import LimitChecks
 from gateway.services.take_event import TakeEvent
 from gateway.storage.sqlite_store import SqliteStore
 from tests.fakes.clock import FakeClock
@@ -24,6 +26,8 @@ from tests.fakes.world import FUZHOU, LIBRARY, XIAMEN_LIBRARY, World
 
 REMEMBERED = 16
 """Tokens and proofs that the verifiers remember, so that every case meets remembered ones."""
+PER_H, BURST = 6.0, 30
+"""How often one consent may be asked about."""
 
 
 @dataclass
@@ -135,6 +139,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         store=store,
         cache=cache,
         may_cache=lambda name: caching.get(name, True),
+        limits=LimitChecks(clock=clock, store=store, rates=KeyRates(per_h=PER_H, burst=BURST, max_keys=1000)),
     )
     events = TakeEvent(clock=clock, keys=lambda: keys[0], store=store, cache=cache)
     yield Bench(world, clock, store, city, cache, checks, events, keys, caching)

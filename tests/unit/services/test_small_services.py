@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,24 @@ async def test_over_asking_is_logged_once_a_minute(room: Room) -> None:
     room.clock.advance(PER_OPERATOR_S)
     await refusals.log(LIBRARY, "fuzhou-transit", Reason.SCENARIO_NOT_OPEN)
     assert refusals_in(room.store) == 4
+
+
+async def test_of_many_refusals_at_once_one_is_logged(room: Room) -> None:
+    refusals = LogRefusals(clock=room.clock, store=room.store)
+    asked = (refusals.log(LIBRARY, "fuzhou-transit", Reason.SCENARIO_NOT_OPEN) for _ in range(50))
+    await asyncio.gather(*asked)
+    assert refusals_in(room.store) == 1
+
+
+async def test_what_is_over_asking_is_logged_and_nothing_else(room: Room) -> None:
+    refusals = LogRefusals(clock=room.clock, store=room.store)
+    for reason in Reason:
+        await refusals.log(LIBRARY, "xiamen-library", reason)
+    logged = [decode(raw) for raw in room.store.entries(0, room.store.size())][1:]
+    assert [(entry.type, entry.text("code")) for entry in logged] == [
+        ("refusal", "TOKEN_SCENARIO_NOT_COVERED"),
+        ("refusal", "SCENARIO_NOT_OPEN"),
+    ]
 
 
 async def test_an_event_is_acknowledged_with_its_index_each_time(room: Room) -> None:

@@ -23,6 +23,8 @@ class EligibilityServiceStub:
     CheckEligibility: _aio.UnaryUnaryMultiCallable[_operator_pb2.CheckEligibilityRequest, _operator_pb2.CheckEligibilityResponse]
     """One check. Both outcomes are an OK reply. Idempotent on (operator, request_id) for 24 hours: the same request
     gets the stored decision while it is valid; the id with another token or scenario is REQUEST_CONFLICT.
+    One consent may be asked about so often and no more: beyond it RATE_LIMITED with a retry time, whatever the answer
+    would be. A retry that gets its stored decision does not count.
     """
     BatchCheckEligibility: _aio.UnaryUnaryMultiCallable[_operator_pb2.BatchCheckEligibilityRequest, _operator_pb2.BatchCheckEligibilityResponse]
     """Up to 256 checks. Results come in the order of the items; each succeeds or fails alone."""
@@ -42,6 +44,8 @@ class EligibilityServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_operator_pb2.CheckEligibilityResponse]:
         """One check. Both outcomes are an OK reply. Idempotent on (operator, request_id) for 24 hours: the same request
         gets the stored decision while it is valid; the id with another token or scenario is REQUEST_CONFLICT.
+        One consent may be asked about so often and no more: beyond it RATE_LIMITED with a retry time, whatever the answer
+        would be. A retry that gets its stored decision does not count.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,126 @@
+"""One consent cannot be polled; what is counted is the same whatever the answer would be."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.domain.decision import Outcome
+from gateway.domain.ids import OperatorId
+from gateway.errors import Reason, TiergateError
+from gateway.services.check import CheckAnswer
+from tests.fakes.world import FUZHOU
+from tests.unit.services.bench_of_checks import BURST, PER_H, Bench, bench, refused
+
+__all__ = ["bench"]  # a fixture
+
+INTERVAL_S = 3600 / PER_H
+UNLIMITED, COUNTED = None, 50
+either_way = pytest.mark.parametrize("uses", [UNLIMITED, COUNTED], ids=["cached", "round-trip"])
+
+
+@either_way
+async def test_one_consent_is_asked_about_so_often_and_no_more(bench: Bench, uses: int | None) -> None:
+    token, other = bench.world.consent(uses=uses), bench.world.consent(uses=uses)
+    for number in range(BURST):
+        await bench.check(token, number)
+    asked = len(bench.city.asked)
+    error = await refused(bench, Reason.RATE_LIMITED, token, number=BURST)
+    assert error.retry_after_s == pytest.approx(INTERVAL_S)
+    assert len(bench.city.asked) == asked  # a refusal costs the city nothing
+    await bench.check(other, BURST + 1)
+
+
+@either_way
+async def test_after_the_time_that_was_said_one_more_passes(bench: Bench, uses: int | None) -> None:
+    token = bench.world.consent(uses=uses)
+    for number in range(BURST):
+        await bench.check(token, number)
+    error = await refused(bench, Reason.RATE_LIMITED, token, number=BURST)
+    assert error.retry_after_s is not None
+    bench.clock.advance(error.retry_after_s)
+    bench.world.now_s += int(error.retry_after_s)
+    await bench.check(token, BURST)
+    await refused(bench, Reason.RATE_LIMITED, token, number=BURST + 1)
+
+
+@either_way
+async def test_a_retry_is_not_counted(bench: Bench, uses: int | None) -> None:
+    token = bench.world.consent(uses=uses)
+    first = await bench.check(token, 0)
+    for _ in range(3 * BURST):
+        bench.clock.advance(0.001)
+        assert await bench.check(token, 0) == first
+    for number in range(1, BURST):
+        await bench.check(token, number)
+    await refused(bench, Reason.RATE_LIMITED, token, number=BURST)
+    assert await bench.check(token, 0) == first  # nor refused when the rate is used up
+
+
+@either_way
+async def test_a_request_whose_decision_has_ended_counts_again(bench: Bench, uses: int | None) -> None:
+    token = bench.world.consent(uses=uses)
+    for number in range(BURST):
+        await bench.check(token, number)
+    bench.clock.advance(301)
+    bench.world.now_s += 301
+    assert INTERVAL_S > 301
+    await refused(bench, Reason.RATE_LIMITED, token, number=0)  # else old ids would be a way around the limit
+
+
+@either_way
+async def test_a_retry_of_what_a_withdrawal_has_changed_is_free_all_the_same(bench: Bench, uses: int | None) -> None:
+    token = bench.world.consent(uses=uses)
+    for number in range(BURST):
+        await bench.check(token, number)
+    await bench.events.take(FUZHOU, bench.world.withdrawal(bench.world.read(token).id))
+    await refused(bench, Reason.RATE_LIMITED, token, number=BURST)
+    answer = await bench.check(token, 0)
+    assert answer.decision.outcome is Outcome.ORDINARY
+    assert await bench.check(token, 0) == answer
+    await refused(bench, Reason.RATE_LIMITED, token, number=BURST)
+
+
+@either_way
+@pytest.mark.parametrize("status", ["entitled", "ordinary", "withdrawn", "city down"])
+async def test_the_limit_is_the_same_for_every_status(bench: Bench, uses: int | None, status: str) -> None:
+    token = bench.world.consent(uses=uses)
+    bench.city.rung = 0 if status == "ordinary" else 1
+    if status == "withdrawn":
+        await bench.events.take(FUZHOU, bench.world.withdrawal(bench.world.read(token).id))
+    if status == "city down":
+        bench.city.fails = TiergateError(Reason.HOME_CITY_UNAVAILABLE, retry_after_s=5)
+    for number in range(BURST):
+        if status == "city down":
+            await refused(bench, Reason.HOME_CITY_UNAVAILABLE, token, number=number)
+        else:
+            await bench.check(token, number)
+    await refused(bench, Reason.RATE_LIMITED, token, number=BURST)
+
+
+@either_way
+async def test_a_batch_is_no_way_around_it(bench: Bench, uses: int | None) -> None:
+    token, other = bench.world.consent(uses=uses), bench.world.consent(uses=uses)
+    questions = [bench.question(token, number) for number in range(BURST + 5)]
+    results = await bench.checks.check_many([*questions, bench.question(other, 999)])
+    assert [isinstance(item, CheckAnswer) for item in results] == [True] * BURST + [False] * 5 + [True]
+    reasons = {item.reason for item in results if isinstance(item, TiergateError)}
+    assert reasons == {Reason.RATE_LIMITED}
+    again = await bench.checks.check_many([*questions[:BURST], bench.question(token, 1000)])
+    assert again[:BURST] == results[:BURST]
+    assert isinstance(again[BURST], TiergateError)
+
+
+async def test_what_is_refused_for_its_form_is_not_counted(bench: Bench) -> None:
+    token = bench.world.consent()
+    for number in range(2 * BURST):
+        await refused(bench, Reason.PROOF_REQUIRED, token, number=number, proof="")
+    await bench.check(token)
+
+
+async def test_another_operator_cannot_use_up_a_consents_rate(bench: Bench) -> None:
+    token = bench.world.consent(uses=COUNTED)
+    for number in range(2 * BURST):
+        await refused(
+            bench, Reason.TOKEN_OTHER_OPERATOR, token, number=number, proof="", operator=OperatorId("quanzhou-library")
+        )
+    await bench.check(token)

@@ -21,6 +21,7 @@ from adapters.custody import Custody
 from adapters.desk import ResidentDesk
 from adapters.events import EventPusher
 from adapters.keys import KeyFollower
+from adapters.punctual import Punctual
 from adapters.reference import Reference, load_reference
 from adapters.reports import UseReports
 from adapters.rpc import AttestationServicer, GatewayEvents, StatusServicer, UseReportServicer
@@ -170,7 +171,9 @@ class Adapter:
         pusher = EventPusher(self._store, events, alarms=self._alarms, metrics=self._metrics, signed=signed)
         pusher.start()
         stack.push_async_callback(pusher.close)
-        server = self._build_server(pusher)
+        punctual = Punctual()
+        stack.callback(punctual.close)
+        server = self._build_server(pusher, punctual)
         if settings.metrics_listen is not None:
             stack.callback(MetricsEndpoint(settings.metrics_listen, self._registry).close)
         stack.push_async_callback(self._end_tasks)
@@ -178,7 +181,7 @@ class Adapter:
         self._spawn(self._check_platform())
         return server
 
-    def _build_server(self, pusher: EventPusher) -> Server:
+    def _build_server(self, pusher: EventPusher, punctual: Punctual) -> Server:
         settings = self._settings
         attester = Attester(
             keys=self._keys,
@@ -188,6 +191,7 @@ class Adapter:
             clock=self._clock,
             metrics=self._metrics,
             settings=AnswerSettings(settings.answers.lifetime_s, settings.answers.time_grid_s),
+            sleep=punctual.sleep,
         )
         announcer = Announcer(
             keys=self._keys,

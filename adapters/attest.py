@@ -53,8 +53,9 @@ class Attester:
         clock: Clock,
         metrics: Metrics,
         settings: AnswerSettings,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]],
     ) -> None:
+        """``sleep``: pauses for seconds, and no coarser than what it is to hide (see ``punctual``)."""
         self._keys = keys
         self._reference = reference
         self._store = store

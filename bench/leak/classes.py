@@ -1,0 +1,71 @@
+"""The reasons of an ordinary answer, as a table: one row and one function for each.
+
+A function prepares one consent of its class with ``uses`` (0: unlimited) and returns it. A new reason that the product
+knows gets its function and its row here; everything else follows. Residents are the synthetic ones of the sandbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bench.leak.stage import Stage
+from bench.material import Consent
+from bench.processes import BenchError
+from gateway.api.operator.v1 import operator_pb2
+
+TOP, BOTTOM = "synthetic-xm-0001", "synthetic-xm-0009"
+NO_SCORE, STALE, CORRUPT, NOBODY = "synthetic-xm-0010", "synthetic-xm-0011", "synthetic-xm-0012", "synthetic-xm-9999"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One class. ``used``: its consents have been checked once when they are ready, as part of what happened to them.
+
+    ``cut_off``: prepared while the city does not reach the gateway, which stays so until all has been asked.
+    """
+
+    name: str
+    prepare: Callable[[Stage, int], Awaitable[Consent]]
+    used: bool = False
+    cut_off: bool = False
+
+
+def _of(resident: str) -> Callable[[Stage, int], Awaitable[Consent]]:
+    async def prepare(stage: Stage, uses: int) -> Consent:
+        return (await stage.grant(resident, uses)).consent
+
+    return prepare
+
+
+async def _no_record(stage: Stage, uses: int) -> Consent:
+    return stage.unrecorded(uses)
+
+
+async def _withdrawn_after_use(stage: Stage, uses: int) -> Consent:
+    granted = await stage.grant(TOP, uses)
+    if (await stage.check(granted.consent)).outcome != operator_pb2.OUTCOME_ENTITLED:
+        raise BenchError("the resident at the top of the scale is not entitled")
+    await stage.withdraw(granted)
+    return granted.consent
+
+
+async def _withdrawn(stage: Stage, uses: int) -> Consent:
+    granted = await stage.grant(TOP, uses)
+    await stage.withdraw(granted)
+    return granted.consent
+
+
+REASONS = (
+    Reason("below tier", _of(BOTTOM)),
+    Reason("no score", _of(NO_SCORE)),
+    Reason("unknown", _of(NOBODY)),
+    Reason("stale record", _of(STALE)),
+    Reason("bad record", _of(CORRUPT)),
+    Reason("no record of the consent", _no_record),
+    Reason("withdrawn after use", _withdrawn_after_use, used=True),
+    Reason("withdrawn unused", _withdrawn),
+    Reason("withdrawn, push under way", _withdrawn, cut_off=True),
+)
+TWIN = Reason("below tier, again", _of(BOTTOM))
+"""The first class once more: what differs between these two is the machine's noise."""

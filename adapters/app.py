@@ -191,6 +191,7 @@ class Adapter:
             clock=self._clock,
             metrics=self._metrics,
             settings=AnswerSettings(settings.answers.lifetime_s, settings.answers.time_grid_s),
+            rates=settings.limits.consent_rates(),
             sleep=punctual.sleep,
         )
         announcer = Announcer(

@@ -3,7 +3,8 @@
 1  The caller's role is settled by the transport. 2 The bundle is the one loaded. 3 The token is verified from scratch,
    the scenario and the proof too. 4 A request seen before is answered as before, its proof need not be fresh.
 5  The consent is looked up by id and token hash; unless it is active, a decoy's record takes the person's place.
-6  Uses are counted, whatever the consent's state. 7 The platform is read, 8 the level capped to the scenario's rungs.
+6  Questions per hour and uses are counted, whatever the consent's state. 7 The platform is read, 8 the level capped to
+   the scenario's rungs.
 9  One transaction re-reads state and count, spends the use, signs, and records request and journal.
 10 The answer leaves on the time grid, the same for every reason.
 """
@@ -26,6 +27,7 @@ from adapters.store.attestations import Asked, Attest, Read, require_same, requi
 from adapters.store.city_store import CityStore
 from gateway.crypto.attestation import MAX_LIFETIME_S, Attestation, request_binding
 from gateway.errors import Reason, TiergateError
+from gateway.rates import KeyRates
 
 MAX_BATCH: Final = 256
 MAX_READS: Final = 4
@@ -53,6 +55,7 @@ class Attester:
         clock: Clock,
         metrics: Metrics,
         settings: AnswerSettings,
+        rates: KeyRates,
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         """``sleep``: pauses for seconds, and no coarser than what it is to hide (see ``punctual``)."""
@@ -63,14 +66,15 @@ class Attester:
         self._clock = clock
         self._metrics = metrics
         self._settings = settings
+        self._rates = rates
         self._sleep = sleep
 
     async def answer(self, question: Question) -> str:
         """The signed attestation (JWS compact) for one question.
 
         Raises what the caller can see from what it holds (BUNDLE_MISMATCH, TOKEN_*, PROOF_*, SCENARIO_*,
-        REQUEST_CONFLICT, USES_EXHAUSTED), or that the city cannot answer anybody now (PLATFORM_UNAVAILABLE,
-        HOME_CITY_UNAVAILABLE, STORE_*, BUSY). Nothing about the person is ever an error.
+        REQUEST_CONFLICT, RATE_LIMITED, USES_EXHAUSTED), or that the city cannot answer anybody now
+        (PLATFORM_UNAVAILABLE, HOME_CITY_UNAVAILABLE, STORE_*, BUSY). Nothing about the person is ever an error.
         """
         started = self._clock.monotonic()
         attestation = await self._counted(question)
@@ -117,9 +121,11 @@ class Attester:
         require_same(found.known, examined.body)
         if found.known is None and examined.stale is not None:
             raise examined.stale
+        stands = found.known is not None and found.known.stands(question.bundle, now_s)
+        if not stands:
+            self._rates.require(token.hash, self._clock.monotonic())
         require_uses(found.known, token.uses, found.spent)  # before the read: no record is opened for nothing
 
-        stands = found.known is not None and found.known.stands(question.bundle, now_s)
         operation = self._operation(question, examined, reference, int(now_s))
         for _ in range(MAX_READS):
             if not stands:

@@ -21,6 +21,7 @@ from adapters.sources.options import FilePath
 from adapters.sources.settings import SourceSettings
 from gateway.crypto.attestation import MAX_LIFETIME_S
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+from gateway.rates import KeyRates
 from gateway.settings import Settings, read_settings
 
 ENV_PREFIX: Final = "TIERGATE_ADAPTER_"
@@ -105,12 +106,24 @@ class Cases(Settings):
 
 
 class Limits(Settings):
-    """Bounds of the process: calls at once, calls per second and caller, seconds that calls have to end at a stop."""
+    """Bounds of the process: calls at once, calls per second and caller, seconds that calls have to end at a stop.
+
+    ``per_consent_per_h``, ``consent_burst``: questions per hour and at once about one consent, retries not counted.
+    Twice what a gateway lets through by default: an honest one does not meet it, one that plays along with an operator
+    does. ``consents_rated``: consents whose rate is kept, about 150 bytes each.
+    """
 
     in_flight: int = Field(default=512, ge=1, le=100_000)
     per_caller_per_s: float = Field(default=5000.0, gt=0)
     burst: int = Field(default=10_000, ge=1)
+    per_consent_per_h: float = Field(default=12.0, ge=1)
+    consent_burst: int = Field(default=60, ge=1)
+    consents_rated: int = Field(default=200_000, ge=2)
     stop_grace_s: float = Field(default=10.0, ge=0, le=60)
+
+    def consent_rates(self) -> KeyRates:
+        """The rates of consents, all full."""
+        return KeyRates(per_h=self.per_consent_per_h, burst=self.consent_burst, max_keys=self.consents_rated)
 
 
 class AdapterSettings(Settings):

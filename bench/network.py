@@ -17,7 +17,8 @@ from gateway.cli.localnet.settings_files import decoy_of
 RESIDENTS = tuple(f"synthetic-bench-{number:03d}" for number in range(100))
 _POINTS = 900
 """Above the highest cut of every city: what is measured is an entitled resident's check."""
-NO_RATE_LIMIT = {"per_operator_per_s": 1e6, "burst": 1_000_000, "per_consent_per_h": 1e9, "consent_burst": 1_000_000}
+NO_CONSENT_LIMIT: dict[str, int | float] = {"per_consent_per_h": 1e9, "consent_burst": 1_000_000}
+NO_RATE_LIMIT = NO_CONSENT_LIMIT | {"per_operator_per_s": 1e6, "burst": 1_000_000}
 POLICIES = Path(__file__).resolve().parent.parent / "policies"
 
 
@@ -41,6 +42,7 @@ def prepare(folder: Path, variant: Variant) -> tuple[Network, World]:
         cities=(CITY,),
         policies=POLICIES,
         gateway_limits=NO_RATE_LIMIT | {"trust_remembered": variant.trust_remembered},
+        adapter_limits=NO_CONSENT_LIMIT,
         datasets={CITY: dataset},
         bench_plaintext=variant.plaintext,
     )

@@ -15,7 +15,7 @@ import grpc.aio
 
 from bench.leak.gate import Gate
 from bench.material import Consent, Issuer, check_request
-from bench.network import NO_RATE_LIMIT, POLICIES
+from bench.network import NO_CONSENT_LIMIT, NO_RATE_LIMIT, POLICIES
 from bench.processes import BenchError, Server
 from bench.serving import dial
 from bench.world import CITY, World, make_world, tls_of
@@ -178,6 +178,7 @@ async def set_up(folder: Path, *, module: str = "gateway", time_grid_s: float = 
             cities=(CITY,),
             policies=POLICIES,
             gateway_limits=dict(NO_RATE_LIMIT),
+            adapter_limits=NO_CONSENT_LIMIT,
             announced={"gateway": gate.address},
             time_grid_s=time_grid_s,
         )

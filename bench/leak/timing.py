@@ -107,7 +107,8 @@ async def _block(
                 decision = api.CheckEligibilityResponse.FromString(payload).decision
                 if decision.outcome != api.OUTCOME_ORDINARY:
                     raise BenchError(f"{name}: entitled")
-                if path == "cached" and decision.valid_until.seconds != lane.ends[place]:
+                # to a second: the gateway counts lives on two clocks and takes the earlier end, in milliseconds
+                if path == "cached" and abs(decision.valid_until.seconds - lane.ends[place]) > 1:
                     raise BenchError(f"{name}: not answered from the live attestation")
             if number % 200 == 0:
                 gc.collect(0)

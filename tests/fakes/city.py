@@ -29,6 +29,7 @@ from gateway.crypto.event import SecurityEvent
 from gateway.domain.ids import CityId, RequestId, ResidentRef
 from gateway.errors import Reason, TiergateError
 from gateway.ports import AttestQuestion
+from gateway.rates import KeyRates
 from tests.fakes.clock import FakeClock
 from tests.fakes.network import FUZHOU, LIBRARY_LOAN, XIAMEN_LIBRARY, Network
 
@@ -136,6 +137,7 @@ class FakeCity:
         settings: AnswerSettings | None = None,
         ack_wait_s: float = 0.0,
         pushing: bool = False,
+        rates: KeyRates | None = None,
     ) -> None:
         self.network = network
         self.folder = folder
@@ -162,6 +164,7 @@ class FakeCity:
             clock=self.clock,
             metrics=self.metrics,
             settings=settings or AnswerSettings(grid_s=0),
+            rates=KeyRates(per_h=12.0, burst=1000, max_keys=1000) if rates is None else rates,
             sleep=self._sleep,
         )
         self.pusher = EventPusher(self.store, self.gateway, alarms=self.alarms, metrics=self.metrics)

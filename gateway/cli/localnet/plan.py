@@ -127,6 +127,7 @@ class Options:
     attestation_lifetime_s: int = 300
     time_grid_s: float = 0.005
     gateway_limits: dict[str, int | float | bool] = field(default_factory=dict)
+    adapter_limits: dict[str, int | float] = field(default_factory=dict)
     datasets: dict[str, Path] = field(default_factory=dict)
     bench_plaintext: bool = False
     announced: dict[str, str] = field(default_factory=dict)

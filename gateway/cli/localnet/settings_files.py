@@ -61,6 +61,7 @@ def write_adapter(layout: Layout, options: Options, city: str, listen: str) -> N
     folder = layout.city(city)
     shared = os.path.relpath(layout.installed(folder), folder)
     keys = "".join(f'{purpose} = {{ file = "keys/{purpose}.key" }}\n' for purpose in CITY_PURPOSES)
+    limits = "".join(f"{name} = {json.dumps(value)}\n" for name, value in options.adapter_limits.items())
     (folder / "adapter.toml").write_text(
         f"""city = "{city}"
 listen = "{listen}"
@@ -82,6 +83,8 @@ ca = "tls/ca.pem"
 lifetime_s = {options.attestation_lifetime_s}
 time_grid_s = {options.time_grid_s}
 
+[limits]
+{limits}
 [source]
 {_source(options, city)}""",
         "utf-8",

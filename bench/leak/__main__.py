@@ -35,7 +35,7 @@ from bench.procfs import cpu_seconds, machine_busy_seconds
 from bench.run import ROOT, say
 from gateway.errors import TiergateError
 
-ROUNDS, PLANTED_ROUNDS, PLANTED_RUNS = 20_000, 1000, 10
+ROUNDS, PLANTED_ROUNDS, PLANTED_RUNS = 20_000, 2500, 10
 ALL = (*REASONS, TWIN)
 
 

@@ -64,7 +64,7 @@ class Timing:
         """
         if pair.interval.within(self.bound):
             return "alike"
-        return "different" if max(pair.wilcoxon_p, pair.sign_p) < CHANCE / len(self.pairs) else "undecided"
+        return "different" if pair.wilcoxon_p < CHANCE / len(self.pairs) else "undecided"
 
     @property
     def verdict(self) -> Verdict:

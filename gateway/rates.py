@@ -8,6 +8,8 @@ the gateway against operators, a home city against the gateway.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from gateway.errors import Reason, TiergateError
 
@@ -55,6 +57,16 @@ class KeyRates:
         wait = self.take(key, now)
         if wait:
             raise TiergateError(Reason.RATE_LIMITED, "as often as one consent may be asked about", retry_after_s=wait)
+
+    @contextmanager
+    def counting(self, key: bytes, now: float) -> Iterator[None]:
+        """``require`` for a block; one that ends in an error of ours has shown nothing, and gives its token back."""
+        self.require(key, now)
+        try:
+            yield
+        except TiergateError:
+            self.give_back(key)
+            raise
 
     def give_back(self, key: bytes) -> None:
         """Undo one ``take``, if the key is still known."""

@@ -19,7 +19,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 
-from gateway.crypto.consent import ConsentToken, require_covered
+from gateway.crypto.consent import require_covered
 from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.bundle import Bundle
 from gateway.domain.decision import Decision
@@ -29,7 +29,6 @@ from gateway.errors import Reason, TiergateError
 from gateway.ports import (
     AttestationRecord,
     AttestQuestion,
-    Bound,
     Clock,
     DecisionDraft,
     DecisionStore,
@@ -74,24 +73,29 @@ class CheckEligibility:
 
     async def check(self, question: CheckQuestion) -> CheckAnswer:
         """One check. Raises the reasons of steps 3 to 5, HOME_CITY_UNAVAILABLE, LOG_UNAVAILABLE or BUSY."""
-        now_ms = self._clock.now_ms()
-        check = self._examine(question, now_ms)
+        check = self._examine(question, self._clock.now_ms())
+        try:
+            return await self._decide(check)
+        except TiergateError:
+            self._limits.give_back(check)
+            raise
+
+    async def _decide(self, check: Check) -> CheckAnswer:
         if check.live is None and check.known is None:
             await self._attest(check)
-            now_ms = self._clock.now_ms()
         if check.known is not None:
             return self._answer(check, check.known)
-        result = await self._decide(check, now_ms)
+        result = await self._record(check)
         if is_void(result):
             await self._attest(check)
-            result = await self._decide(check, self._clock.now_ms())
+            result = await self._record(check)
         if isinstance(result, TiergateError):
             raise public(result)
         return self._answer(check, result)
 
-    async def _decide(self, check: Check, now_ms: int) -> Decision | TiergateError:
+    async def _record(self, check: Check) -> Decision | TiergateError:
         try:
-            draft = self._draft(check, now_ms)
+            draft = self._draft(check, self._clock.now_ms())
         except TiergateError as error:
             return error
         return (await self._store.record_many([draft]))[0]
@@ -115,6 +119,9 @@ class CheckEligibility:
             for position in void:
                 checks[position].live = results[position] = None
             await self._settle({position: checks[position] for position in void}, results)
+        for position, check in checks.items():
+            if isinstance(results[position], TiergateError):
+                self._limits.give_back(check)
         return [public(item) if isinstance(item, TiergateError) else item for item in results if item is not None]
 
     async def _settle(
@@ -268,7 +275,7 @@ class CheckEligibility:
             valid_until_ms=valid_until_ms,
             consent=consent_key(token.issuer, token.id),
             token_hash=token.hash,
-            bound=_bound(token),
+            bound="none" if token.key_thumbprint is None else "operator",
             consent_expires_s=token.expires_at,
             attestation=live.record,
             asked_at_size=live.asked_at_size,
@@ -282,7 +289,3 @@ class CheckEligibility:
         concordance = check.bundle.concordances.get(check.token.issuer)
         illustrative = scenario.illustrative or (concordance is not None and concordance.illustrative)
         return CheckAnswer(decision, scenario.terms_of(decision.rung), illustrative)
-
-
-def _bound(token: ConsentToken) -> Bound:
-    return "none" if token.key_thumbprint is None else "operator"

@@ -4,7 +4,7 @@ Tested before anything that the operator cannot see, so that the limit is the sa
 The key is the token's hash alone: a verified token names the one operator that may present it.
 
 A retry is free while the decision that it asks for again stands. Once that has ended a known request id is evaluated
-anew, which shows as much as a new one, and counts.
+anew, which shows as much as a new one, and counts. What ends without a decision has shown nothing and is given back.
 """
 
 from __future__ import annotations
@@ -50,5 +50,10 @@ class LimitChecks:
         Of twins that come within one millisecond both are counted: neither is older than the other.
         """
         if check.counted_at_ms is not None and decision.decided_at_ms < check.counted_at_ms:
+            self.give_back(check)
+
+    def give_back(self, check: Check) -> None:
+        """A check that got no decision has shown nothing: who asks again while a city is away keeps her rate."""
+        if check.counted_at_ms is not None:
             self._rates.give_back(check.token.hash)
             check.counted_at_ms = None

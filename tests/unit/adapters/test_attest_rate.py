@@ -68,6 +68,19 @@ async def test_a_batch_is_no_way_around_it(city: FakeCity) -> None:
     assert isinstance(answers[-1], str)
 
 
+async def test_what_gets_no_answer_is_not_counted(city: FakeCity) -> None:
+    granted = await city.grant(uses=50)
+    city.source.fault = TiergateError(Reason.PLATFORM_UNAVAILABLE)
+    for _ in range(3 * BURST):
+        with refuses(Reason.PLATFORM_UNAVAILABLE):
+            await city.answer(granted.token)
+    city.source.fault = None
+    for _ in range(BURST):
+        await city.answer(granted.token)
+    with refuses(Reason.RATE_LIMITED):
+        await city.answer(granted.token)
+
+
 async def test_no_consent_pays_for_another(city: FakeCity) -> None:
     one, two = await city.grant(uses=50), await city.grant(uses=50)
     await asyncio.gather(*(city.answer(one.token) for _ in range(BURST)))

@@ -81,19 +81,27 @@ async def test_a_retry_of_what_a_withdrawal_has_changed_is_free_all_the_same(ben
 
 
 @either_way
-@pytest.mark.parametrize("status", ["entitled", "ordinary", "withdrawn", "city down"])
+@pytest.mark.parametrize("status", ["entitled", "ordinary", "withdrawn"])
 async def test_the_limit_is_the_same_for_every_status(bench: Bench, uses: int | None, status: str) -> None:
     token = bench.world.consent(uses=uses)
     bench.city.rung = 0 if status == "ordinary" else 1
     if status == "withdrawn":
         await bench.events.take(FUZHOU, bench.world.withdrawal(bench.world.read(token).id))
-    if status == "city down":
-        bench.city.fails = TiergateError(Reason.HOME_CITY_UNAVAILABLE, retry_after_s=5)
     for number in range(BURST):
-        if status == "city down":
-            await refused(bench, Reason.HOME_CITY_UNAVAILABLE, token, number=number)
-        else:
-            await bench.check(token, number)
+        await bench.check(token, number)
+    await refused(bench, Reason.RATE_LIMITED, token, number=BURST)
+
+
+@either_way
+async def test_what_gets_no_answer_is_not_counted(bench: Bench, uses: int | None) -> None:
+    token = bench.world.consent(uses=uses)
+    bench.city.fails = TiergateError(Reason.HOME_CITY_UNAVAILABLE, retry_after_s=5)
+    for number in range(BURST):
+        await refused(bench, Reason.HOME_CITY_UNAVAILABLE, token, number=number)
+        await bench.checks.check_many([bench.question(token, number)])
+    bench.city.fails = None
+    for number in range(BURST):
+        await bench.check(token, number)
     await refused(bench, Reason.RATE_LIMITED, token, number=BURST)
 
 

@@ -135,24 +135,10 @@ class Attester:
                     return attestation
                 stands = False  # what seemed to stand does not any more, or a correction came between read and commit
                 found = self._store.standing(Asked(examined.request, token.id, token.hash))
-        raise TiergateError(Reason.HOME_CITY_UNAVAILABLE, "corrected faster than read", retry_after_s=RETRY_AFTER_S)
+            detail = "corrected faster than read"
+            raise TiergateError(Reason.HOME_CITY_UNAVAILABLE, detail, retry_after_s=RETRY_AFTER_S)
 
     def _operation(self, question: Question, examined: Examined, reference: Reference, now_s: int) -> Attest:
-=======
-        with nullcontext() if stands else self._rates.counting(token.hash, self._clock.monotonic()):
-            require_uses(found.known, token.uses, found.spent)  # before the read: no record is opened for nothing
-            operation = self._operation(question, examined, reference, int(now_s), None if stands else await rung())
-            attestation = await self._store.submit(operation)
-            if attestation is None:  # what seemed to stand was replaced by an answer under another bundle
-                attestation = await self._store.submit(replace(operation, rung=await rung()))
-        if attestation is None:
-            raise TiergateError(Reason.INTERNAL, "a decided attestation was not made")
-        return attestation
-
-    def _operation(
-        self, question: Question, examined: Examined, reference: Reference, now_s: int, rung: int | None
-    ) -> Attest:
->>>>>>> 061e8cd (A check that got no decision is not counted for its consent's rate)
         token, scenario = examined.token, examined.scenario
         journal_at = coarse(now_s, scenario.time_grain)
         # no finer than the journal: else the day's grain of a journey would show in what is kept of its request

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bench.leak.stage import Stage
+from bench.leak.stage import Granted, Stage
 from bench.material import Consent
 from bench.processes import BenchError
 from gateway.api.operator.v1 import operator_pb2
 
-TOP, BOTTOM = "synthetic-xm-0001", "synthetic-xm-0009"
+TOP, FROZEN, BOTTOM = "synthetic-xm-0001", "synthetic-xm-0002", "synthetic-xm-0009"
 NO_SCORE, STALE, CORRUPT, NOBODY = "synthetic-xm-0010", "synthetic-xm-0011", "synthetic-xm-0012", "synthetic-xm-9999"
 
 
@@ -42,12 +42,9 @@ async def _no_record(stage: Stage, uses: int) -> Consent:
     return stage.unrecorded(uses)
 
 
-async def _withdrawn_after_use(stage: Stage, uses: int) -> Consent:
-    granted = await stage.grant(TOP, uses)
-    if (await stage.check(granted.consent)).outcome != operator_pb2.OUTCOME_ENTITLED:
-        raise BenchError("the resident at the top of the scale is not entitled")
-    await stage.withdraw(granted)
-    return granted.consent
+async def _frozen(stage: Stage, uses: int) -> Consent:
+    await stage.freeze(FROZEN)
+    return (await stage.grant(FROZEN, uses)).consent
 
 
 async def _withdrawn(stage: Stage, uses: int) -> Consent:
@@ -56,16 +53,54 @@ async def _withdrawn(stage: Stage, uses: int) -> Consent:
     return granted.consent
 
 
+async def _withdrawn_after_use(stage: Stage, uses: int) -> Consent:
+    granted = await _used(stage, uses)
+    await stage.withdraw(granted)
+    return granted.consent
+
+
+async def _paused(stage: Stage, uses: int) -> Consent:
+    granted = await stage.grant(TOP, uses)
+    await stage.pause(granted)
+    return granted.consent
+
+
+async def _paused_after_use(stage: Stage, uses: int) -> Consent:
+    granted = await _used(stage, uses)
+    await stage.pause(granted)
+    return granted.consent
+
+
+async def _replaced(stage: Stage, uses: int) -> Consent:
+    granted = await stage.grant(TOP, uses)
+    await stage.replace(granted, uses)
+    return granted.consent
+
+
+async def _used(stage: Stage, uses: int) -> Granted:
+    """A consent that has just been good for more: what was attested of it lives on at the gateway."""
+    granted = await stage.grant(TOP, uses)
+    if (await stage.check(granted.consent)).outcome != operator_pb2.OUTCOME_ENTITLED:
+        raise BenchError("the resident at the top of the scale is not entitled")
+    return granted
+
+
 REASONS = (
     Reason("below tier", _of(BOTTOM)),
     Reason("no score", _of(NO_SCORE)),
     Reason("unknown", _of(NOBODY)),
     Reason("stale record", _of(STALE)),
     Reason("bad record", _of(CORRUPT)),
+    Reason("frozen by the city", _frozen),  # before those that have been used: it ends what is attested of them
     Reason("no record of the consent", _no_record),
+    Reason("replaced", _replaced),
+    Reason("paused", _paused),
+    Reason("paused after use", _paused_after_use, used=True),
+    Reason("withdrawn", _withdrawn),
     Reason("withdrawn after use", _withdrawn_after_use, used=True),
-    Reason("withdrawn unused", _withdrawn),
+    Reason("paused, push under way", _paused, cut_off=True),
     Reason("withdrawn, push under way", _withdrawn, cut_off=True),
 )
+"""A consent that was declined or erased leaves the operator no token, or one without a record."""
 TWIN = Reason("below tier, again", _of(BOTTOM))
 """The first class once more: what differs between these two is the machine's noise."""

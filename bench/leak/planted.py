@@ -17,7 +17,7 @@ from gateway.storage.group import GroupTransaction
 from gateway.storage.rows import short
 
 DELAY_S = 100e-6
-SLOW = ("withdrawn after use", "withdrawn unused")
+SLOW = ("withdrawn", "withdrawn after use", "replaced")
 """The reasons that it slows: those of which the gateway knows a withdrawal."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,9 @@ from bench.serving import dial
 from bench.world import CITY, World, make_world, tls_of
 from gateway.api.audit.v1 import audit_pb2
 from gateway.api.audit.v1.audit_pb2_grpc import AuditServiceStub
-from gateway.api.consent.v1 import consent_pb2
+from gateway.api.consent.v1 import consent_pb2, resident_pb2
 from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
+from gateway.api.consent.v1.resident_pb2_grpc import ResidentServiceStub
 from gateway.api.operator.v1 import operator_pb2
 from gateway.cli.localnet.network import LocalNetwork
 from gateway.cli.localnet.plan import Layout, Options
@@ -65,9 +66,12 @@ class Stage:
         self.gate = gate
         self._operator, app, auditor = channels
         self._consents = ConsentServiceStub(app)
+        self._residents = ResidentServiceStub(app)
         self._audit = AuditServiceStub(auditor)
         self._issuer = Issuer(world)
         self._notices: dict[int, str] = {}
+        self._frozen: set[str] = set()
+        self._freezing = asyncio.Lock()
         gateway, city = local.children["gateway"].process, local.children[CITY].process
         self.servers = (Server("gateway", gateway, address), Server("adapter", city, ""))
 
@@ -75,6 +79,14 @@ class Stage:
 
     async def grant(self, resident: str, uses: int) -> Granted:
         """A consent of hers: counted, or with ``uses`` 0 unlimited and presented with a fresh proof."""
+        terms, notice = await self._shown(uses)
+        request = consent_pb2.GrantConsentRequest(resident_ref=resident, terms=terms, notice_digest=notice)
+        given = await self._consents.GrantConsent(request, timeout=_CALL_S)
+        consent = Consent(given.token, "") if uses else self._issuer.proved(given.token, int(time.time()))
+        return Granted(resident, given.consent_id, consent)
+
+    async def _shown(self, uses: int) -> tuple[consent_pb2.ConsentTerms, str]:
+        """Terms, and the digest of their notice."""
         terms = consent_pb2.ConsentTerms(
             operator=self.world.operator,
             scenario=self.world.scenario,
@@ -83,23 +95,55 @@ class Stage:
             binding=consent_pb2.BINDING_NONE if uses else consent_pb2.BINDING_OPERATOR,
         )
         if uses not in self._notices:
-            shown = await self._consents.PreviewConsent(consent_pb2.PreviewConsentRequest(terms=terms), timeout=_CALL_S)
-            self._notices[uses] = shown.notice_digest
-        request = consent_pb2.GrantConsentRequest(resident_ref=resident, terms=terms, notice_digest=self._notices[uses])
-        given = await self._consents.GrantConsent(request, timeout=_CALL_S)
-        consent = Consent(given.token, "") if uses else self._issuer.proved(given.token, int(time.time()))
-        return Granted(resident, given.consent_id, consent)
+            request = consent_pb2.PreviewConsentRequest(terms=terms)
+            self._notices[uses] = (await self._consents.PreviewConsent(request, timeout=_CALL_S)).notice_digest
+        return terms, self._notices[uses]
 
     async def withdraw(self, granted: Granted) -> None:
-        """End a consent; with the gate open, return when the gateway has taken it. Raises BenchError if it does not."""
+        """End a consent. As all changes, with the gate open it returns when the gateway has taken it."""
         request = consent_pb2.WithdrawConsentRequest(resident_ref=granted.resident, consent_id=granted.id)
+
+        async def change() -> bool:
+            return (await self._consents.WithdrawConsent(request, timeout=_CALL_S)).acknowledged
+
+        await self._told(change)
+
+    async def pause(self, granted: Granted) -> None:
+        """Let a consent rest."""
+        request = consent_pb2.PauseConsentRequest(resident_ref=granted.resident, consent_id=granted.id)
+
+        async def change() -> bool:
+            return (await self._consents.PauseConsent(request, timeout=_CALL_S)).change.acknowledged
+
+        await self._told(change)
+
+    async def replace(self, granted: Granted, uses: int) -> None:
+        """Put a new consent in the place of an old one, which is then as if withdrawn."""
+        terms, notice = await self._shown(uses)
+        request = consent_pb2.RenewConsentRequest(
+            resident_ref=granted.resident, consent_id=granted.id, terms=terms, notice_digest=notice
+        )
+        await self._consents.RenewConsent(request, timeout=_CALL_S)
+        await self.withdraw(granted)  # what is replaced stays so; this waits for the gateway
+
+    async def freeze(self, resident: str) -> None:
+        """Freeze a resident, once. It is told as a correction, which ends all live attestations of the city."""
+        request = resident_pb2.FreezeResidentRequest(resident_ref=resident)
+
+        async def change() -> bool:
+            return (await self._residents.FreezeResident(request, timeout=_CALL_S)).change.acknowledged
+
+        async with self._freezing:
+            if resident not in self._frozen:
+                await self._told(change)
+                self._frozen.add(resident)
+
+    async def _told(self, change: Callable[[], Awaitable[bool]]) -> None:
+        """Make a change, and again until the gateway has it. Raises BenchError if it has it with the gate shut."""
         deadline = time.monotonic() + _PUSH_S
-        while True:
-            answer = await self._consents.WithdrawConsent(request, timeout=_CALL_S)
-            if answer.acknowledged == self.gate.is_open:
-                return
-            if answer.acknowledged or time.monotonic() > deadline:
-                raise BenchError("a withdrawal reached the gateway when it should not, or did not when it should")
+        while (acknowledged := await change()) != self.gate.is_open:
+            if acknowledged or time.monotonic() > deadline:
+                raise BenchError("a change reached the gateway when it should not, or did not when it should")
 
     def unrecorded(self, uses: int) -> Consent:
         """A consent with the city's signature of which the city has no record."""

@@ -11,9 +11,9 @@ import asyncio
 import gc
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from bench.leak.classes import Reason
 from bench.leak.stage import CHECK, Stage
@@ -34,6 +34,7 @@ _SPARE = 3
 """Uses of a counted consent that are not timed: the preparation's, the first check, and one for good measure."""
 _AT_ONCE = 16
 Times = dict[str, list[float]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +63,26 @@ async def measure(
 async def _prepare(stage: Stage, reasons: Sequence[Reason], path: Path, rounds: int) -> dict[str, _Lane]:
     count, uses = (UNLIMITED, 0) if path == "cached" else (-(-rounds // (USES - _SPARE)), USES)
     stage.gate.open()
-    lanes: dict[str, _Lane] = {}
+    slots = asyncio.Semaphore(_AT_ONCE)
+    ready: dict[str, list[Consent]] = {}
     for reason in sorted(reasons, key=lambda item: item.cut_off):
         if reason.cut_off:
             stage.gate.shut()
-        slots = asyncio.Semaphore(_AT_ONCE)
-        ready = await asyncio.gather(*(_ready(stage, reason, uses, slots) for _ in range(count)))
-        templates = single(stage.world, [consent for consent, _ in ready])
-        lanes[reason.name] = _Lane(templates, [end for _, end in ready])
-    return lanes
+        ready[reason.name] = await asyncio.gather(*(_within(slots, reason.prepare(stage, uses)) for _ in range(count)))
+    return {name: await _lane(stage, name, consents, slots) for name, consents in ready.items()}
 
 
-async def _ready(stage: Stage, reason: Reason, uses: int, slots: asyncio.Semaphore) -> tuple[Consent, int]:
-    """A consent that has been checked once, and until when the answer holds."""
+async def _lane(stage: Stage, name: str, consents: Sequence[Consent], slots: asyncio.Semaphore) -> _Lane:
+    """The first checks, and until when their answers hold."""
+    first = await asyncio.gather(*(_within(slots, stage.check(consent)) for consent in consents))
+    if any(decision.outcome != api.OUTCOME_ORDINARY for decision in first):
+        raise BenchError(f"{name}: entitled")
+    return _Lane(single(stage.world, consents), [decision.valid_until.seconds for decision in first])
+
+
+async def _within(slots: asyncio.Semaphore, work: Awaitable[T]) -> T:
     async with slots:
-        consent = await reason.prepare(stage, uses)
-        decision = await stage.check(consent)
-    if decision.outcome != api.OUTCOME_ORDINARY:
-        raise BenchError(f"{reason.name}: entitled")
-    return consent, decision.valid_until.seconds
+        return await work
 
 
 async def _block(

@@ -32,7 +32,7 @@ async def test_beyond_the_burst_nobody_is_answered_about(city: FakeCity, status:
     if status == "below":
         city.source.know(RESIDENT, 100)
     if status == "withdrawn":
-        await city.authority.withdraw(RESIDENT, granted.id)
+        await city.authority.change(RESIDENT, granted.id, "withdraw")
     for _ in range(BURST):
         await city.answer(granted.token)
     reads = len(city.source.reads)

@@ -211,6 +211,9 @@ class GroupTransaction:
             "SELECT idx FROM event WHERE city = ? AND id = ?", (event.city, event.event_id)
         ).fetchone()
         if row is not None:
+            if event.kind == "correction":
+                # its commit may have been reported as failed although it was durable: then nobody was told
+                self._mark_corrected(event.city, int(row[0]))
             return int(row[0])
         at_ms, common = event.received_at_ms, {"city": event.city, "event": event.digest.hex()}
         if event.consent is not None:
@@ -221,9 +224,13 @@ class GroupTransaction:
             index = self._append(at_ms, "contest", decision=decision, step=step, **common)
         else:
             index = self._append(at_ms, "correction", **common)
-            self._correcting[event.city] = index
+            self._mark_corrected(event.city, index)
         connection.execute("INSERT INTO event (city, id, idx) VALUES (?, ?, ?)", (event.city, event.event_id, index))
         return index
+
+    def _mark_corrected(self, city: CityId, index: int) -> None:
+        """A correction never gives way to an older one that is repeated."""
+        self._correcting[city] = max(index, self._correcting.get(city, -1), self._corrected.get(city, -1))
 
     def _change_consent(self, kind: EventKind, consent: bytes, at_ms: int, common: Mapping[str, str]) -> int:
         key = short(consent)

@@ -19,15 +19,16 @@ from gateway.domain.consent import Contested, EventKind
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """A change in force. ``log_index`` is None until the gateway has acknowledged it.
+    """A change in force. ``log_index`` is None until the log's receipt of it is held.
 
-    While it has not, answers given before may stand until ``exposed_until_ms`` (Unix milliseconds): one attestation's
-    lifetime.
+    ``checkpoint_size`` is of the signed checkpoint in that receipt. While there is none, answers given before may stand
+    until ``exposed_until_ms`` (Unix milliseconds): one attestation's lifetime.
     """
 
     at_ms: int
     log_index: int | None
     exposed_until_ms: int
+    checkpoint_size: int | None = None
 
 
 class Announcer:
@@ -67,11 +68,10 @@ class Announcer:
 
     async def settled(self, change: Changed) -> Announced:
         """A committed change, with the gateway's acknowledgement if it comes in time."""
-        log_index = change.log_index
-        if log_index is None:
+        if self._store.is_pending(change.event_id):
             await self._pusher.wait_settled(change.event_id, self._ack_wait_s)
-            log_index = self._store.event_index(change.event_id)
-        return Announced(change.at_ms, log_index, change.at_ms + self._lifetime_ms)
+        place = self._store.event_place(change.event_id)
+        return Announced(change.at_ms, place.log_index, change.at_ms + self._lifetime_ms, place.checkpoint_size)
 
     def wake(self) -> None:
         """Have what was put into the outbox sent soon; nobody waits for it."""

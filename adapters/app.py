@@ -22,6 +22,7 @@ from adapters.desk import ResidentDesk
 from adapters.events import EventPusher
 from adapters.keys import KeyFollower
 from adapters.punctual import Punctual
+from adapters.receipts import ConsentReceipts
 from adapters.reference import Reference, load_reference
 from adapters.reports import UseReports
 from adapters.rpc import AttestationServicer, GatewayEvents, StatusServicer, UseReportServicer
@@ -166,9 +167,14 @@ class Adapter:
         )
         channel = open_channel(self._reference.directory.gateway.endpoint, self._certificate)
         stack.push_async_callback(channel.close)
-        events = GatewayEvents(channel)
-        signed = self._keys.current_event
-        pusher = EventPusher(self._store, events, alarms=self._alarms, metrics=self._metrics, signed=signed)
+        pusher = EventPusher(
+            self._store,
+            GatewayEvents(channel),
+            reference=lambda: self._reference,
+            alarms=self._alarms,
+            metrics=self._metrics,
+            signed=self._keys.current_event,
+        )
         pusher.start()
         stack.push_async_callback(pusher.close)
         punctual = Punctual()
@@ -223,6 +229,9 @@ class Adapter:
         reports = UseReports(
             reference=lambda: self._reference, store=self._store, alarms=self._alarms, metrics=self._metrics
         )
+        receipts = ConsentReceipts(
+            keys=self._keys, reference=lambda: self._reference, store=self._store, clock=self._clock
+        )
         services = {
             **peer_pb2.DESCRIPTOR.services_by_name,
             **consent_pb2.DESCRIPTOR.services_by_name,
@@ -234,7 +243,7 @@ class Adapter:
             [
                 ServiceBinding(services["AttestationService"], AttestationServicer(attester)),
                 ServiceBinding(services["UseReportService"], UseReportServicer(reports)),
-                ServiceBinding(services["ConsentService"], ConsentServicer(authority, self._city)),
+                ServiceBinding(services["ConsentService"], ConsentServicer(authority, receipts, self._city)),
                 ServiceBinding(services["ResidentService"], ResidentServicer(desk, self._city)),
                 ServiceBinding(services["StatusService"], StatusServicer(lambda: self._reference, self._keys.signing)),
             ],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from adapters.announce import Announced, Announcer
 from adapters.clock import DAY_S, Clock
 from adapters.custody import CitySigner
+from adapters.receipts import record_text
 from adapters.reference import Reference
 from adapters.store.city_store import CityStore
 from adapters.store.consents import ChangeConsent, ConsentRow, Decline, ListedConsent, RecordConsent
@@ -94,8 +95,8 @@ class ConsentAuthority:
         Raises what ``preview`` raises of the terms; CONSENT_STATE if the notice that she saw is not the one in force
         now.
         """
-        row, granted = self._sign(resident, terms, notice_digest)
-        await self._store.submit(RecordConsent(row))
+        new, granted = self._sign(resident, terms, notice_digest)
+        await self._store.submit(new)
         return granted
 
     async def replace(
@@ -107,7 +108,8 @@ class ConsentAuthority:
         Raises what ``grant`` raises; CONSENT_UNKNOWN; CONSENT_STATE where the act has no place; CONSENT_LIMITS where
         the new terms do not fit the old ones.
         """
-        row, granted = self._sign(resident, terms, notice_digest)
+        new, granted = self._sign(resident, terms, notice_digest)
+        row = new.row
 
         def fits(old: ConsentRow, life: Life) -> None:
             if (old.operator, old.scenario) != (row.operator, row.scenario):
@@ -115,7 +117,7 @@ class ConsentAuthority:
             if act == "narrow":
                 require_narrower(row, old, life)
 
-        return granted, await self._change(resident, consent_id, act, row, fits)
+        return granted, await self._change(resident, consent_id, act, new, fits)
 
     async def change(self, resident: ResidentRef, consent_id: str, act: Act) -> Announced:
         """Pause, resume or withdraw a consent. From the commit on, a consent that is not active attests rung 0.
@@ -130,14 +132,14 @@ class ConsentAuthority:
         resident: ResidentRef,
         consent_id: str,
         act: Act,
-        successor: ConsentRow | None = None,
+        successor: RecordConsent | None = None,
         fits: Callable[[ConsentRow, Life], None] | None = None,
     ) -> Announced:
         event = self._announcer.event(_TOLD[act], consent_id)
-        change = ChangeConsent(resident, consent_id, act, self._clock.now_ms(), event, successor, fits)
+        change = ChangeConsent(resident, consent_id, act, self._clock.now_ms, event, successor, fits)
         return await self._announcer.settled(await self._store.submit(change))
 
-    def _sign(self, resident: ResidentRef, terms: ConsentTerms, notice_digest: str) -> tuple[ConsentRow, Granted]:
+    def _sign(self, resident: ResidentRef, terms: ConsentTerms, notice_digest: str) -> tuple[RecordConsent, Granted]:
         reference = self._reference()
         now_s = self._clock.now_ms() / 1000
         agreed = offer(terms, reference, now_s)
@@ -173,7 +175,7 @@ class ConsentAuthority:
             granted_at=held.start,
             expires_at=held.end,
         )
-        return row, Granted(token.id, text, held.end)
+        return RecordConsent(row, record_text(token, agreed, reference)), Granted(token.id, text, held.end)
 
     def list(self, resident: ResidentRef, limit: int) -> list[ConsentView]:
         """Her consents, newest first; ``limit`` 0 means 50, and no more than 200 are given."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 from adapters.pairwise import PairwiseSecret
+from gateway.consentlog.consent_receipt import ReceiptContent, issue_receipt
 from gateway.crypto.attestation import Attestation, issue_attestation
 from gateway.crypto.consent import ConsentToken, issue_consent
 from gateway.crypto.event import SecurityEvent, draft_event, issue_event, reissue_event
@@ -65,6 +66,14 @@ class CityKeys:
         """Sign an event."""
         return issue_event(self.event.key, self.event.kid, event)
 
+    def sign_receipt(self, content: ReceiptContent) -> str:
+        """Sign a receipt of a consent."""
+        return issue_receipt(self.consent.key, self.consent.kid, content)
+
+    def current_event(self, text: str) -> str:
+        """An event of our own as the key in use now signs it."""
+        return reissue_event(self.event.key, self.event.kid, text)
+
     def check_against(self, city: CityPeer, file: str) -> None:
         """Return if the directory lists each of these keys for its purpose: else nobody could verify this city.
 
@@ -94,6 +103,14 @@ class CitySigner(Protocol):
 
     def sign_event(self, event: SecurityEvent) -> str:
         """An event for the outbox."""
+        ...
+
+    def sign_receipt(self, content: ReceiptContent) -> str:
+        """Sign a receipt of a consent. May raise SIGNING_KEY_UNLISTED."""
+        ...
+
+    def current_event(self, text: str) -> str:
+        """An event of our own as the key in use now signs it. May raise SIGNING_KEY_UNLISTED."""
         ...
 
 
@@ -155,6 +172,11 @@ class Custody:
         """
         used = self._signing.get("event")
         return draft_event(event) if used is None else issue_event(used.key, used.kid, event)
+
+    def sign_receipt(self, content: ReceiptContent) -> str:
+        """Sign a receipt of a consent. Raises SIGNING_KEY_UNLISTED."""
+        used = self._use("consent")
+        return issue_receipt(used.key, used.kid, content)
 
     def current_event(self, text: str) -> str:
         """An event of our outbox as the key in use now signs it. Raises SIGNING_KEY_UNLISTED.

@@ -1,4 +1,13 @@
-"""The pusher: sends the outbox to the gateway, in order, until every event is acknowledged or refused for good."""
+"""The pusher: sends the outbox to the gateway, in order, until every event is acknowledged or refused for good.
+
+- An event MUST stay in the outbox until the log's receipt of it has verified here, under this city's own trust in the
+  log, and the receipt MUST be kept with it; an acknowledgement without one is an alarm (``test_event_receipts.py``).
+- An event MUST survive the end of either side at any moment, and MUST reach the log once
+  (``test_withdrawal_crashes.py``, over processes ``test_withdrawals.py``).
+- Events of one consent MUST reach the log in the order in which they were recorded (``test_outbox.py``).
+- An event that the gateway puts off MUST be sent again, and MUST NOT hold up those of other consents
+  (``test_events.py``).
+"""
 
 from __future__ import annotations
 
@@ -10,8 +19,10 @@ from typing import NamedTuple, Protocol
 import structlog
 
 from adapters.alarms import Alarms, Metrics
+from adapters.reference import Reference
 from adapters.store.city_store import CityStore
 from adapters.store.outbox import MarkSent, PendingEvent, Settled, SettleEvents
+from gateway.consentlog.receipt import prove_event
 from gateway.errors import CATALOGUE, Reason, TiergateError
 
 RUN = 64
@@ -22,11 +33,16 @@ _log = structlog.get_logger(__name__)
 
 
 class Ack(NamedTuple):
-    """The gateway's word on one event: a log index, or a reason code of a refusal."""
+    """The gateway's word on one event: a log index with its receipt, or a reason code of a refusal.
+
+    ``entry``: exact bytes of the log entry. ``proof``: C2SP tlog-proof text. Neither has been verified.
+    """
 
     event_id: str
     log_index: int | None
     refused: str | None
+    entry: bytes = b""
+    proof: bytes = b""
 
 
 class EventSink(Protocol):
@@ -48,6 +64,7 @@ class EventPusher:
         store: CityStore,
         sink: EventSink,
         *,
+        reference: Callable[[], Reference],
         alarms: Alarms,
         metrics: Metrics,
         signed: Callable[[str], str] = str,
@@ -55,6 +72,7 @@ class EventPusher:
     ) -> None:
         self._store = store
         self._sink = sink
+        self._reference = reference
         self._alarms = alarms
         self._metrics = metrics
         self._signed = signed
@@ -109,16 +127,21 @@ class EventPusher:
         matching = [ack.refused is not None or ack.event_id == item.id for item, ack in zip(events, acks, strict=False)]
         if len(acks) != len(events) or not all(matching):
             raise TiergateError(Reason.PEER_UNREACHABLE, "acknowledgements do not match the events")
-        settled, blocked = _settled(events, acks)
+        # off the loop: a run is dozens of signatures and proofs
+        settled, blocked, unproved = await asyncio.to_thread(_settled, events, acks, self._reference())
+        for detail in unproved:
+            self._alarms.alarm("event_receipt_invalid")
+            _log.error("event_receipt_invalid", detail=detail)
         if settled:
             await self._store.submit(SettleEvents(settled))
         for item, ack in zip(events, acks, strict=True):
             if any(item.seq == done.seq for done in settled):
                 self._settle(item, ack)
-        self._metrics.events_pending.set(self._store.count_pending())
+        left = self._store.count_pending()
+        self._metrics.events_pending.set(left)
         if blocked is not None:
-            raise TiergateError(Reason.PEER_UNREACHABLE, f"the gateway put events off: {blocked}")
-        return len(events) == RUN
+            raise TiergateError(Reason.PEER_UNREACHABLE, f"events are to be sent again: {blocked}")
+        return left > 0
 
     def _settle(self, item: PendingEvent, ack: Ack) -> None:
         if ack.refused is not None:
@@ -159,16 +182,33 @@ class EventPusher:
         self._wake.set()
 
 
-def _settled(events: Sequence[PendingEvent], acks: Sequence[Ack]) -> tuple[list[Settled], str | None]:
-    """What is settled for good, and the reason code of the first event that the gateway wants again later."""
+def _settled(
+    events: Sequence[PendingEvent], acks: Sequence[Ack], reference: Reference
+) -> tuple[list[Settled], str | None, list[str]]:
+    """What is settled for good, why the first of the others is to be sent again, and what is wrong with receipts."""
     settled: list[Settled] = []
     later: str | None = None
+    unproved: list[str] = []
     for item, ack in zip(events, acks, strict=True):
         if ack.refused is not None and _temporary(ack.refused):
             later = later or ack.refused
+        elif ack.refused is not None:
+            settled.append(Settled(item.seq, None, ack.refused))
         else:
-            settled.append(Settled(item.seq, ack.log_index, ack.refused))
-    return settled, later
+            try:
+                settled.append(_proved(item, ack, reference))
+            except TiergateError as error:
+                unproved.append(f"{error.reason}: {error.detail}")
+                later = later or "a receipt does not verify"
+    return settled, later, unproved
+
+
+def _proved(item: PendingEvent, ack: Ack, reference: Reference) -> Settled:
+    """An acknowledged event, if the receipt is its own. Raises what ``prove_event`` raises."""
+    found = prove_event(item.event, reference.city.id, ack.entry, ack.proof, reference.log)
+    if found.log_index != ack.log_index:
+        raise TiergateError(Reason.PROOF_OF_LOG_INVALID, "the receipt is of another index")
+    return Settled(item.seq, found.log_index, None, ack.entry, ack.proof, found.size)
 
 
 def _temporary(code: str) -> bool:

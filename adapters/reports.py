@@ -10,10 +10,11 @@ from itertools import pairwise
 from adapters.alarms import AlarmKind, Alarms, Metrics
 from adapters.reference import Reference
 from adapters.store.city_store import CityStore
+from adapters.store.registrations import Registration
 from adapters.store.reports import Mark, TakeReports, UseRow
 from gateway.consentlog.checkpoint import Checkpoint
-from gateway.consentlog.entry import decode
-from gateway.consentlog.merkle import leaf_hash, verify_inclusion
+from gateway.consentlog.entry import Entry, decode
+from gateway.consentlog.merkle import HASH_SIZE, leaf_hash, verify_inclusion
 from gateway.domain.decision import Outcome
 from gateway.errors import Reason, TiergateError
 
@@ -24,18 +25,23 @@ _ALARMS: dict[Mark, AlarmKind] = {
     "better_than_attested": "report_better_than_attested",
     "of_another_question": "report_of_another_question",
     "fork": "log_fork",
+    "registration_wrong": "registration_wrong",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One report as received: log index, entry's exact bytes, proof from leaf to root."""
+    """One report as received: log index, entry's exact bytes, proof from leaf to root.
+
+    ``registration`` comes with a consent's first decision, with the proof in the same checkpoint.
+    """
 
     attestation_id: str
     outcome: Outcome
     log_index: int
     entry: bytes
     inclusion: tuple[bytes, ...]
+    registration: Registration | None = None
 
 
 class UseReports:
@@ -94,7 +100,22 @@ def _row(report: Report, head: Checkpoint, reference: Reference) -> UseRow:
         rung=entry.number("rung"),
         entry=report.entry,
         inclusion=b"".join(report.inclusion),
+        registration=_registered(report.registration, entry, head),
     )
+
+
+def _registered(found: Registration | None, decision: Entry, head: Checkpoint) -> Registration | None:
+    """The registration that a decision names, if it is in the same tree."""
+    if found is None:
+        return None
+    hashes = [found.inclusion[start : start + HASH_SIZE] for start in range(0, len(found.inclusion), HASH_SIZE)]
+    verify_inclusion(found.log_index, head.size, leaf_hash(found.entry), hashes, head.root)
+    entry = decode(found.entry)
+    if entry.type != "consent_registered" or found.log_index != decision.number("consent"):
+        raise _invalid("the entry is not the registration that the decision names")
+    if any(entry.text(name) != decision.text(name) for name in ("city", "operator", "token")):
+        raise _invalid("registration and decision disagree")
+    return found
 
 
 def _invalid(detail: str) -> TiergateError:

@@ -12,6 +12,7 @@ from adapters.events import Ack
 from adapters.question import Question
 from adapters.reference import Reference
 from adapters.reports import Report, UseReports
+from adapters.store.registrations import Registration
 from gateway.api.peer.v1 import peer_pb2 as peer
 from gateway.api.peer.v1 import status_pb2 as status
 from gateway.api.peer.v1.peer_pb2_grpc import ConsentEventServiceStub
@@ -106,10 +107,21 @@ class UseReportServicer:
     ) -> peer.ReportUsesResponse:
         """Acknowledged after the reports are durable."""
         reports = [
-            Report(item.attestation_id, _OUTCOMES[item.outcome], item.log_index, item.entry, tuple(item.inclusion))
+            Report(
+                item.attestation_id,
+                _OUTCOMES[item.outcome],
+                item.log_index,
+                item.entry,
+                tuple(item.inclusion),
+                _registration(item.registration) if item.HasField("registration") else None,
+            )
             for item in request.reports
         ]
         return peer.ReportUsesResponse(acknowledged_index=await self._reports.take(reports, request.checkpoint))
+
+
+def _registration(found: peer.ConsentRegistration) -> Registration:
+    return Registration(found.log_index, found.entry, b"".join(found.inclusion), found.opening)
 
 
 class GatewayEvents:
@@ -133,7 +145,7 @@ class GatewayEvents:
 def _ack(item: peer.EventAck) -> Ack:
     match item.WhichOneof("result"):
         case "log_index":
-            return Ack(item.event_id, item.log_index, None)
+            return Ack(item.event_id, item.log_index, None, item.receipt.entry, item.receipt.proof.encode())
         case "refused":
             return Ack(item.event_id, None, item.refused[:MAX_CODE_CHARS])
         case _:

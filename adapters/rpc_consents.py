@@ -6,6 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from adapters.announce import Announced
 from adapters.authority import ConsentAuthority, ConsentView, Granted
+from adapters.receipts import ConsentReceipts
 from adapters.terms import ConsentTerms, Offer
 from gateway.api.consent.v1 import consent_pb2 as consent
 from gateway.domain.ids import CityId, OperatorId, ResidentRef, ScenarioId
@@ -25,8 +26,9 @@ _STATES = {
 class ConsentServicer:
     """Serves this city's own app; the city is compared here once more, for this API names residents."""
 
-    def __init__(self, authority: ConsentAuthority, city: CityId) -> None:
+    def __init__(self, authority: ConsentAuthority, receipts: ConsentReceipts, city: CityId) -> None:
         self._authority = authority
+        self._receipts = receipts
         self._city = city
 
     def _admit(self, caller: Caller) -> None:
@@ -60,7 +62,10 @@ class ConsentServicer:
             await self._authority.change(ResidentRef(request.resident_ref), request.consent_id, "withdraw")
         )
         response = consent.WithdrawConsentResponse(
-            effective_at=change.effective_at, acknowledged=change.acknowledged, log_index=change.log_index
+            effective_at=change.effective_at,
+            acknowledged=change.acknowledged,
+            log_index=change.log_index,
+            checkpoint_size=change.checkpoint_size,
         )
         if not change.acknowledged:
             response.exposed_until.CopyFrom(change.exposed_until)
@@ -126,6 +131,14 @@ class ConsentServicer:
             consents=[_record(view) for view in views], reported_index=self._authority.reported_index() or 0
         )
 
+    async def GetConsentReceipt(  # noqa: N802  # the RPC's name
+        self, request: consent.GetConsentReceiptRequest, caller: Caller
+    ) -> consent.GetConsentReceiptResponse:
+        """As of now."""
+        self._admit(caller)
+        receipt = self._receipts.issue(ResidentRef(request.resident_ref), request.consent_id)
+        return consent.GetConsentReceiptResponse(receipt=receipt)
+
 
 def change_of(found: Announced) -> consent.Change:
     """A change on the wire."""
@@ -134,6 +147,7 @@ def change_of(found: Announced) -> consent.Change:
         change.exposed_until.CopyFrom(_moment_ms(found.exposed_until_ms))
     else:
         change.acknowledged, change.log_index = True, found.log_index
+        change.checkpoint_size = found.checkpoint_size or 0
     return change
 
 

@@ -96,7 +96,7 @@ class Gateway:
             may_cache=self.reporter.may_cache,
             limits=LimitChecks(clock=clock, store=store, rates=config.limits.consent_rates()),
         )
-        self.events = TakeEvent(clock=clock, keys=self._keys_in_force, store=store, cache=self.cache)
+        self.events = TakeEvent(clock=clock, keys=self._keys_in_force, store=store, log=store, cache=self.cache)
         size = Gauge("tiergate_log_size", "Entries in the consent log.", registry=self.registry)
         size.set_function(store.size)
         live = Gauge("tiergate_live_attestations", "Attestations held in memory.", registry=self.registry)

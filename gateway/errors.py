@@ -76,6 +76,7 @@ class Reason(StrEnum):
     LOG_CORRUPT = "LOG_CORRUPT"
     PROOF_OF_LOG_INVALID = "PROOF_OF_LOG_INVALID"
     NOTE_INVALID = "NOTE_INVALID"
+    RECEIPT_INVALID = "RECEIPT_INVALID"
     # files and set-up
     POLICY_INVALID = "POLICY_INVALID"
     BUNDLE_INVALID = "BUNDLE_INVALID"
@@ -161,6 +162,7 @@ CATALOGUE: dict[Reason, CatalogueEntry] = {
     Reason.LOG_CORRUPT: CatalogueEntry("DATA_LOSS", "The log's stored parts do not agree with each other."),
     Reason.PROOF_OF_LOG_INVALID: CatalogueEntry("DATA_LOSS", "A log proof does not verify."),
     Reason.NOTE_INVALID: CatalogueEntry("DATA_LOSS", "A signed note is malformed or does not verify."),
+    Reason.RECEIPT_INVALID: CatalogueEntry("DATA_LOSS", "A consent receipt does not verify."),
     Reason.POLICY_INVALID: CatalogueEntry("FAILED_PRECONDITION", "The policy files are not valid."),
     Reason.BUNDLE_INVALID: CatalogueEntry("FAILED_PRECONDITION", "The policy bundle is not valid."),
     Reason.DIRECTORY_INVALID: CatalogueEntry("FAILED_PRECONDITION", "The peer directory is not valid."),

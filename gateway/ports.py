@@ -87,7 +87,7 @@ class DecisionDraft:
 class ConsentEvent:
     """A verified event of a home city. ``consent`` is the key of the one that it names (I6: a correction names none).
 
-    ``digest`` is the SHA-256 of the signed event's exact bytes; ``contested`` is set for a contest alone.
+    ``digest`` is the SHA-256 of what the event says (``crypto.event.event_digest``); ``contested`` is set for a contest alone.
     """
 
     city: CityId
@@ -111,12 +111,17 @@ class ReceiptParts:
 
 @dataclass(frozen=True, slots=True)
 class UnreportedUse:
-    """One decision that its home city has not acknowledged yet."""
+    """One decision that its home city has not acknowledged yet.
+
+    ``opening`` is set on a consent's first decision, whose registration is the entry before it: the key of the token
+    commitment in both (32 bytes). None on later ones, and once the consent has been erased.
+    """
 
     index: int
     attestation_id: str
     rung: int
     entry: bytes
+    opening: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +149,8 @@ class DecisionStore(Protocol):
         """Log decisions, durably, each on its own; results in order.
 
         - MUST NOT return before the entries, the requests' rows and the consents' registrations are committed together.
-        - MUST register a consent (entry ``consent_registered``) in the same transaction at its first decision.
+        - MUST register a consent (entry ``consent_registered``) in the same transaction at its first decision, as the
+          entry right before it: a use report finds the registration there.
         - MUST read the consent's state inside that transaction and record rung 0 if it is withdrawn or paused (I7).
         - MUST refuse with ATTESTATION_INVALID, nothing written, what was attested before the city's newest correction
           or before the consent was last resumed.
@@ -168,8 +174,11 @@ class DecisionStore(Protocol):
     async def record_event(self, event: ConsentEvent) -> int:
         """Log an event and make it effective in the same transaction; returns the log index.
 
-        Idempotent on (city, event_id): a repeated event returns the index that it had and writes nothing. Raises
-        EVENT_INVALID for the contest of an entry that is no decision about a resident of that city.
+        - Idempotent on (city, event_id): a repeated event MUST return the index that it had and write nothing, also
+          when its first commit was durable and was reported as failed (``tests/contract/test_store_commits.py``).
+        - Once it has returned, no decision that is recorded later MUST be entitled, or be made on what was attested
+          before a correction (``tests/property/test_withdrawal_race.py``, ``test_store_commits.py``).
+        - Raises EVENT_INVALID for the contest of an entry that is no decision about a resident of that city.
         """
         ...
 

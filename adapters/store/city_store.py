@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
 
-from adapters.store import attestations, cases, consents, outbox, reports, residents
+from adapters.store import attestations, cases, consents, outbox, registrations, reports, residents
 from adapters.store.migrations import MIGRATIONS
 from adapters.store.operation import Operation, apply
 from gateway.domain.ids import OperatorId, ResidentRef, ScenarioId
@@ -119,9 +119,13 @@ class CityStore:
         """A resident's cases, or all that are open; newest first, at most 200."""
         return self._read(cases.cases_of, resident)
 
-    def event_index(self, event_id: str) -> int | None:
-        """The gateway's log index for an event; None until it has acknowledged it."""
-        return self._read(outbox.event_index, event_id)
+    def event_place(self, event_id: str) -> outbox.Place:
+        """Where the log has an event, as far as its receipt is held."""
+        return self._read(outbox.event_place, event_id)
+
+    def kept_of(self, resident: ResidentRef, consent_id: str) -> registrations.Kept | None:
+        """What a receipt of a resident's consent is made of."""
+        return self._read(registrations.kept_of, resident, consent_id)
 
     def reported_index(self) -> int | None:
         """Log index of the newest use report held."""

@@ -51,16 +51,17 @@ class Changed:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class RecordConsent:
-    """Store a new consent."""
+    """Store a new consent. ``record``: what its receipt says of the grant (JSON)."""
 
     row: ConsentRow
+    record: str | None = None
 
     def run(self, connection: sqlite3.Connection) -> None:
         """Insert it; its id is random, so a clash is a fault that fails the group."""
         row = self.row
         connection.execute(
             "INSERT INTO consents (id, resident, operator, scenario, purpose, token_hash, bound, uses, notice,"
-            " granted_at, expires_at) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            " granted_at, expires_at, record) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 row.id,
                 row.resident,
@@ -73,6 +74,7 @@ class RecordConsent:
                 row.notice,
                 row.granted_at,
                 row.expires_at,
+                self.record,
             ),
         )
         # asked again, she has changed her mind
@@ -107,17 +109,18 @@ class Decline:
 class ChangeConsent:
     """Pause, resume, withdraw or replace a consent, and put the signed event into the outbox, together.
 
-    ``event`` is signed beforehand; it is dropped when there is nothing to change. ``successor`` is set for what
-    replaces; ``fits`` is asked with the consent and its life before anything is written, and raises what stands in
-    its way.
+    ``event`` is signed beforehand; it is dropped when there is nothing to change. ``now_ms`` is read inside the
+    transaction: whatever was attested before it was attested by then, and ends a lifetime after it at the latest.
+    ``successor`` is set for what replaces; ``fits`` is asked with the consent and its life before anything is written,
+    and raises what stands in its way.
     """
 
     resident: ResidentRef
     consent_id: str
     act: Act
-    at_ms: int
+    now_ms: Callable[[], int]
     event: NewEvent
-    successor: ConsentRow | None = None
+    successor: RecordConsent | None = None
     fits: Callable[[ConsentRow, Life], None] | None = None
 
     def run(self, connection: sqlite3.Connection) -> Changed:
@@ -129,23 +132,24 @@ class ChangeConsent:
         listed = next(map(_listed, found), None)
         if listed is None:
             raise TiergateError(Reason.CONSENT_UNKNOWN)
-        before: State = listed.life.state(self.at_ms / 1000)
+        at_ms = self.now_ms()
+        before: State = listed.life.state(at_ms / 1000)
         target = after(before, self.act)
         if target == before:
             return last_change(connection, self.consent_id)
         if self.fits is not None:
             self.fits(listed.row, listed.life)
         if self.successor is not None:
-            RecordConsent(self.successor).run(connection)
-        ended = self.at_ms if target in {"withdrawn", "replaced"} else None
-        paused = self.at_ms if target == "paused" else None
+            self.successor.run(connection)
+        ended = at_ms if target in {"withdrawn", "replaced"} else None
+        paused = at_ms if target == "paused" else None
         connection.execute(
             "UPDATE consents SET withdrawn_at_ms = ?, paused_at_ms = ?, replaced_by = ? WHERE id = ?",
-            (ended, paused, None if self.successor is None else self.successor.id, self.consent_id),
+            (ended, paused, None if self.successor is None else self.successor.row.id, self.consent_id),
         )
         put_event(connection, self.event)
-        note_act(connection, self.at_ms, self.resident, self.act, self.consent_id)
-        return Changed(self.at_ms, self.event.id, None)
+        note_act(connection, at_ms, self.resident, self.act, self.consent_id)
+        return Changed(at_ms, self.event.id, None)
 
 
 def last_change(connection: sqlite3.Connection, consent_id: str) -> Changed:

@@ -4,7 +4,9 @@
 erased consent's token is counted out like any other (I3). ``requests`` makes a retry free of charge for 24 hours.
 ``attestations`` and ``uses`` are the journal that the resident's view and the 3-year record are read from; ``acts`` is
 that of what residents and the city's officials did. ``attestations.reason`` is for explanations (PIPL 24) and never
-leaves the city.
+leaves the city. ``events.entry`` and ``events.proof`` are the log's receipt of an event, ``registrations`` the log's of
+a consent with the opening of its commitment, ``consents.record`` what a receipt says of the grant: all go when a
+consent is erased.
 """
 
 from __future__ import annotations
@@ -175,6 +177,26 @@ CREATE TABLE signing_keys (
     kid TEXT NOT NULL,
     since INTEGER NOT NULL
 ) STRICT;
+""",
+    ),
+    Migration(
+        4,
+        "receipts",
+        """
+ALTER TABLE events ADD COLUMN entry BLOB;
+ALTER TABLE events ADD COLUMN proof BLOB;
+ALTER TABLE events ADD COLUMN checkpoint_size INTEGER;
+-- acknowledged without a receipt: pushed once more, which changes nothing but brings one
+UPDATE events SET log_index = NULL WHERE refused IS NULL;
+ALTER TABLE consents ADD COLUMN record TEXT;
+CREATE TABLE registrations (
+    consent_id TEXT NOT NULL PRIMARY KEY,
+    log_index INTEGER NOT NULL,
+    entry BLOB NOT NULL,
+    inclusion BLOB NOT NULL,
+    opening BLOB NOT NULL,
+    checkpoint INTEGER NOT NULL REFERENCES checkpoints (id)
+) STRICT, WITHOUT ROWID
 """,
     ),
 )

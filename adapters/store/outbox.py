@@ -37,11 +37,14 @@ class PendingEvent(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What became of an event: the gateway's log index, or the reason code of its refusal."""
+    """What became of an event: its index in the log with the verified receipt, or the reason code of its refusal."""
 
     seq: int
     log_index: int | None
     refused: str | None
+    entry: bytes | None = None
+    proof: bytes | None = None
+    checkpoint_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,8 @@ class SettleEvents:
     def run(self, connection: sqlite3.Connection) -> None:
         """Mark each event."""
         connection.executemany(
-            "UPDATE events SET log_index = ?, refused = ? WHERE seq = ?",
-            [(item.log_index, item.refused, item.seq) for item in self.events],
+            "UPDATE events SET log_index = ?, refused = ?, entry = ?, proof = ?, checkpoint_size = ? WHERE seq = ?",
+            [(*item[1:], item.seq) for item in self.events],
         )
 
 
@@ -70,10 +73,15 @@ class MarkSent:
 
 
 def pending_events(connection: sqlite3.Connection, limit: int) -> list[PendingEvent]:
-    """The oldest events still to be sent."""
+    """The oldest events still to be sent, of each consent the first alone.
+
+    What the gateway puts off it must not be overtaken by: the next event of a consent waits until this one is settled.
+    """
     rows = connection.execute(
-        "SELECT seq, id, event, kind = 'correction' AND sent = 0 FROM events"
-        " WHERE log_index IS NULL AND refused IS NULL ORDER BY seq LIMIT ?",
+        "SELECT seq, id, event, kind = 'correction' AND sent = 0 FROM events AS e"
+        " WHERE log_index IS NULL AND refused IS NULL AND NOT EXISTS"
+        " (SELECT 1 FROM events WHERE consent_id = e.consent_id AND seq < e.seq"
+        " AND log_index IS NULL AND refused IS NULL) ORDER BY seq LIMIT ?",
         (limit,),
     )
     return [PendingEvent(seq, event_id, event, bool(held)) for seq, event_id, event, held in rows]
@@ -95,7 +103,14 @@ def count_pending(connection: sqlite3.Connection) -> int:
     return found
 
 
-def event_index(connection: sqlite3.Connection, event_id: str) -> int | None:
-    """The gateway's log index for an event; None until it has acknowledged it."""
-    found = connection.execute("SELECT log_index FROM events WHERE id = ?", (event_id,)).fetchone()
-    return None if found is None else found[0]
+class Place(NamedTuple):
+    """An event's index in the log, and the size of the checkpoint in its receipt; None until that is held."""
+
+    log_index: int | None
+    checkpoint_size: int | None
+
+
+def event_place(connection: sqlite3.Connection, event_id: str) -> Place:
+    """Where the log has an event; nowhere for an unknown one."""
+    found = connection.execute("SELECT log_index, checkpoint_size FROM events WHERE id = ?", (event_id,)).fetchone()
+    return Place(None, None) if found is None else Place(*found)

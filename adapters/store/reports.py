@@ -8,16 +8,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Mark = Literal["unattributed", "better_than_attested", "of_another_question", "fork"]
+from adapters.store.registrations import Registration, keep_registrations
+from gateway.consentlog.entry import decode
+from gateway.consentlog.receipt import opens
+from gateway.errors import TiergateError
+
+Mark = Literal["unattributed", "better_than_attested", "of_another_question", "fork", "registration_wrong"]
 """What is wrong with a report that was taken all the same: it is evidence, and must not hold up those behind it."""
 
 # A run is looked up by one statement and kept by another; why is said in ``attestations``. The bytes of entries and
 # proofs are cut out of one long value: JSON has none.
 _LOOK_UP = """
-    SELECT json_group_array(json_array(hex(u.entry), a.consent_id, a.operator, a.scenario, a.bundle, a.rung))
+    SELECT json_group_array(json_array(
+        hex(u.entry), hex(c.token_hash), r.log_index, a.consent_id, a.operator, a.scenario, a.bundle, a.rung))
     FROM json_each(?1) AS asked
     LEFT JOIN uses AS u ON u.log_index = asked.value ->> 0
-    LEFT JOIN attestations AS a ON a.id = asked.value ->> 1"""
+    LEFT JOIN attestations AS a ON a.id = asked.value ->> 1
+    LEFT JOIN consents AS c ON c.id = CASE WHEN asked.value ->> 2 THEN a.consent_id END
+    LEFT JOIN registrations AS r ON r.consent_id = c.id"""
 _KEEP = """
     INSERT INTO uses (log_index, attestation_id, consent_id, outcome, entry, inclusion, checkpoint)
     SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, substr(?2, value ->> 4, value ->> 5),
@@ -27,7 +35,10 @@ _KEEP = """
 
 @dataclass(frozen=True, slots=True)
 class UseRow:
-    """One verified report. ``inclusion`` is the proof's hashes, joined; ``rung`` is the log entry's."""
+    """One verified report. ``inclusion`` is the proof's hashes, joined; ``rung`` is the log entry's.
+
+    ``registration`` is proved, but its opening has not been tried: that takes the token's hash.
+    """
 
     log_index: int
     attestation_id: str
@@ -38,6 +49,7 @@ class UseRow:
     rung: int
     entry: bytes
     inclusion: bytes
+    registration: Registration | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +63,12 @@ class TakeReports:
         """What is wrong with reports not seen before, one mark per finding."""
         marks: list[Mark] = []
         new: list[tuple[UseRow, str | None]] = []
-        asked = json.dumps([(row.log_index, row.attestation_id) for row in self.rows])
+        registrations: dict[str, Registration] = {}
+        asked = json.dumps([(row.log_index, row.attestation_id, row.registration is not None) for row in self.rows])
         (found,) = connection.execute(_LOOK_UP, (asked,)).fetchone()
-        for row, (present, consent_id, *question, rung) in zip(self.rows, json.loads(found), strict=True):
+        for row, (present, token_hash, held, consent_id, *question, rung) in zip(
+            self.rows, json.loads(found), strict=True
+        ):
             if present:
                 if present != row.entry.hex().upper():  # two entries under one index, both proved: two histories
                     marks.append("fork")
@@ -65,9 +80,27 @@ class TakeReports:
             elif row.rung > rung:
                 marks.append("better_than_attested")
             new.append((row, consent_id))
+            if row.registration is not None and token_hash:  # an erased consent has none, and keeps none
+                only = held is None and consent_id not in registrations
+                if only and _opens(row.registration, bytes.fromhex(token_hash)):
+                    registrations[consent_id] = row.registration
+                else:
+                    marks.append("registration_wrong")
         if new:
-            _keep(connection, new, _checkpoint(connection, self.checkpoint))
+            checkpoint = _checkpoint(connection, self.checkpoint)
+            _keep(connection, new, checkpoint)
+            if registrations:
+                keep_registrations(connection, registrations, checkpoint)
         return marks
+
+
+def _opens(found: Registration, token_hash: bytes) -> bool:
+    """Whether the registration's commitment opens to the consent's token."""
+    try:
+        opens(found.opening, token_hash, decode(found.entry))
+    except TiergateError:
+        return False
+    return True
 
 
 def _keep(connection: sqlite3.Connection, new: Sequence[tuple[UseRow, str | None]], checkpoint: int) -> None:

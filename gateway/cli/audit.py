@@ -153,7 +153,7 @@ def verify(
     """
     from gateway.consentlog.verify import verify_export
 
-    data = _read_trust(trust)
+    data = read_trust(trust)
     if not directory.is_dir():
         raise UsageError(f"{directory} is not a folder", "name the folder that `audit export` wrote")
     verified = verify_export(directory, data)
@@ -193,7 +193,7 @@ def verify_receipt(
     from gateway.consentlog.proof import LogProof
     from gateway.consentlog.trust import TrustPolicy
 
-    policy = TrustPolicy.parse(_read_trust(trust))
+    policy = TrustPolicy.parse(read_trust(trust))
     raw = read_file(entry, MAX_ENTRY_BYTES, "name FILE.entry")
     parsed = LogProof.parse(read_file(proof, 2 * MAX_NOTE_BYTES, "name FILE.proof"))
     head = parsed.verify(raw, policy).checkpoint
@@ -213,7 +213,7 @@ def log_trust(vkey: str) -> TrustPolicy:
     return TrustPolicy.parse(f"log {vkey}\nquorum none\n".encode())
 
 
-def _read_trust(path: Path) -> bytes:
+def read_trust(path: Path) -> bytes:
     """A trust file that can be read; CONFIG_INVALID when it cannot, which is no verdict on any log."""
     from gateway.cli.client import read_file
     from gateway.consentlog.trust import MAX_TRUST_BYTES, TrustPolicy

@@ -29,6 +29,11 @@ class Change(Protocol):
         ...
 
     @property
+    def checkpoint_size(self) -> int:
+        """Size of the signed checkpoint in which it is proved, when acknowledged."""
+        ...
+
+    @property
     def exposed_until(self) -> Timestamp:
         """Latest moment at which an earlier answer may stand, when not acknowledged."""
         ...
@@ -41,6 +46,7 @@ def change_document(change: Change) -> dict[str, Any]:
         "effective_at": time_of(change.effective_at),
         "acknowledged": known,
         "log_index": change.log_index if known else None,
+        "checkpoint_size": change.checkpoint_size if known else None,
         "exposed_until": None if known else time_of(change.exposed_until),
     }
 
@@ -48,7 +54,8 @@ def change_document(change: Change) -> dict[str, Any]:
 def told(document: dict[str, Any]) -> str:
     """What the gateway knows, in words."""
     if document["acknowledged"]:
-        return f"acknowledged by the gateway, log index {document['log_index']}"
+        size = document["checkpoint_size"]
+        return f"in the log at index {document['log_index']}, proved in the signed checkpoint of size {size}"
     return f"on its way to the gateway; an earlier answer may stand until {document['exposed_until']}"
 
 

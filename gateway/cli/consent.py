@@ -32,6 +32,7 @@ for _name, _line in (
     ("decline", "Record that a resident refused."),
 ):
     app.command(f"gateway.cli.consent_life:{_name}", name=_name, help=_line)
+app.command("gateway.cli.receipt:receipt", name="receipt", help="Get a consent's receipt, or verify a kept one.")
 
 _DAY_S, _MINUTE_S = 86_400, 60
 

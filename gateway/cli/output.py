@@ -33,6 +33,7 @@ _UNVERIFIED = frozenset(
         Reason.LOG_CORRUPT,
         Reason.NOTE_INVALID,
         Reason.PROOF_OF_LOG_INVALID,
+        Reason.RECEIPT_INVALID,
         Reason.SIGNATURE_INVALID,
     }
 )

@@ -7,6 +7,7 @@ how far the case about it has come; it changes no outcome (I3).
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,6 +103,19 @@ def reissue_event(key: PrivateKey, kid: str, text: str) -> str:
     header, payload, _ = text.split(".")
     current = header == jws.header_segment(algorithm_of(key), kid, TYP)
     return text if current else jws.sign_payload(key, kid, TYP, payload)
+
+
+def event_digest(text: str) -> bytes:
+    """SHA-256 of what an event says, the payload's characters (32 bytes); it is what the log keeps of it.
+
+    Not of the whole token: an event that waits while its city's key changes is signed anew, and stays the same event.
+    Raises EVENT_INVALID for what has no payload.
+    """
+    _, dot, rest = text.partition(".")
+    payload, second, _ = rest.partition(".")
+    if not (dot and second and payload and text.isascii()):
+        raise TiergateError(Reason.EVENT_INVALID, "not three segments")
+    return hashlib.sha256(payload.encode("ascii")).digest()
 
 
 class EventVerifier:

@@ -1,4 +1,4 @@
-"""Strict JWS compact serialisation (RFC 7515, section 7.1) for the four token types of tiergate.
+"""Strict JWS compact serialisation (RFC 7515, section 7.1) for the token types of tiergate.
 
 Far narrower than a general JOSE library on purpose (RFC 8725): the header has exactly ``alg``, ``kid`` and ``typ``; the
 algorithm is the key's; the payload is one JSON object without doubled members, floats or constants; base64url is
@@ -106,9 +106,11 @@ def _parse_header(segment: bytes, typ: str, reason: Reason) -> tuple[str, str]:
     return result
 
 
-def parse(token: str, typ: str, *, malformed: Reason = Reason.TOKEN_MALFORMED) -> Unverified:
-    """Parse without verifying. Raises ``malformed``, MESSAGE_TOO_LARGE or TOKEN_TYPE_WRONG."""
-    if len(token) > MAX_TOKEN_CHARS:
+def parse(
+    token: str, typ: str, *, malformed: Reason = Reason.TOKEN_MALFORMED, limit: int = MAX_TOKEN_CHARS
+) -> Unverified:
+    """Parse without verifying; ``limit`` in characters. Raises ``malformed``, MESSAGE_TOO_LARGE, TOKEN_TYPE_WRONG."""
+    if len(token) > limit:
         raise TiergateError(Reason.MESSAGE_TOO_LARGE, "token")
     try:
         signing_input, _, signature = token.encode("ascii").rpartition(b".")
@@ -199,6 +201,10 @@ class Claims:
     def optional_text(self, name: str, limit: int = 128) -> str | None:
         """A string, or None when the member is absent."""
         return self.text(name, limit) if name in self._members else None
+
+    def has(self, name: str) -> bool:
+        """Whether the member is there and nobody has taken it."""
+        return name in self._members
 
     def take(self, name: str) -> Any:
         """Any value, for the caller to check."""

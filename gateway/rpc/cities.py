@@ -136,6 +136,7 @@ class CityPeerClient:
                     log_index=proved.use.index,
                     entry=proved.use.entry,
                     inclusion=proved.receipt.hashes,
+                    registration=_registration(proved),
                 )
                 for proved in uses
             ],
@@ -181,6 +182,13 @@ class CityPeerClient:
             raise
         self._breaker.succeeded()
         return answer
+
+
+def _registration(proved: ProvedUse) -> pb.ConsentRegistration | None:
+    found, opening = proved.registration, proved.use.opening
+    if found is None or opening is None:
+        return None
+    return pb.ConsentRegistration(log_index=found.index, entry=found.entry, inclusion=found.hashes, opening=opening)
 
 
 def _request(question: AttestQuestion) -> pb.AttestTierRequest:

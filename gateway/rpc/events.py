@@ -6,6 +6,7 @@ from gateway.api.peer.v1 import peer_pb2 as pb
 from gateway.crypto import jws
 from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
+from gateway.services.read_log import receipt_text
 from gateway.services.take_event import TakeEvent
 from gateway.transport.identity import Caller
 
@@ -24,7 +25,8 @@ class ConsentEventServicer:
         for text in request.events:
             try:
                 taken = await self._take_event.take(CityId(caller.identity.name), text)
-                response.acks.add(event_id=taken.event_id, log_index=taken.log_index)
+                receipt = pb.LogReceipt(entry=taken.receipt.entry, proof=receipt_text(taken.receipt))
+                response.acks.add(event_id=taken.event_id, log_index=taken.log_index, receipt=receipt)
             except TiergateError as error:
                 if error.reason not in {Reason.EVENT_INVALID, Reason.EVENT_DEFERRED}:
                     raise  # the log cannot take it now: the city will push again

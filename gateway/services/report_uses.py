@@ -29,10 +29,11 @@ CALM_LAG_S = 20
 
 @dataclass(frozen=True, slots=True)
 class ProvedUse:
-    """One use with its proof in the run's checkpoint."""
+    """One use with its proof in the run's checkpoint; of a consent's first one also the registration's."""
 
     use: UnreportedUse
     receipt: ReceiptParts
+    registration: ReceiptParts | None = None
 
 
 class ReportReceiver(Protocol):
@@ -138,7 +139,11 @@ class ReportUses:
         uses = self._cursor.unreported(city, RUN)
         if not uses:
             return _Run(None, -1, full=False, message=b"")
-        receipts = self._log.receipts([use.index for use in uses])
-        proved = [ProvedUse(use, receipt) for use, receipt in zip(uses, receipts, strict=True)]
+        indices = {use.index for use in uses} | {use.index - 1 for use in uses if use.opening is not None}
+        receipts = {parts.index: parts for parts in self._log.receipts(sorted(indices))}
+        proved = [
+            ProvedUse(use, receipts[use.index], None if use.opening is None else receipts[use.index - 1])
+            for use in uses
+        ]
         message = receiver.encode(proved)
         return _Run(uses[0].index, uses[-1].index, full=len(uses) == RUN, message=message)

@@ -4,6 +4,7 @@
 |---|---|
 | 1 | the log (entry, tile, head), consents, requests, attestations, events, report cursors, bundles, versions seen |
 | 2 | consents that are paused, and from which entry on they are resumed |
+| 3 | a consent by the index of its registration, for the report of its first decision |
 
 ``entry.salt`` and ``entry.attestation`` are the erasable part of an entry; the leaf itself is never changed.
 Keys are 32 hex digits (the first 128 bits of a SHA-256), which SQLite's JSON functions carry as they are.
@@ -85,6 +86,13 @@ MIGRATIONS: tuple[Migration, ...] = (
         """
         ALTER TABLE consent ADD COLUMN paused INTEGER;
         ALTER TABLE consent ADD COLUMN resumed INTEGER;
+        """,
+    ),
+    Migration(
+        3,
+        "registrations by index",
+        """
+        CREATE UNIQUE INDEX consent_registered ON consent (idx) WHERE idx IS NOT NULL;
         """,
     ),
 )

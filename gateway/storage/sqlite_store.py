@@ -267,13 +267,15 @@ class SqliteStore:
         size = self._head.size
         with self._reads() as connection:
             rows = connection.execute(
-                "SELECT idx, attestation, leaf ->> '$.rung', leaf FROM entry"
+                "SELECT idx, attestation, leaf ->> '$.rung', leaf, CASE leaf ->> '$.consent' WHEN idx - 1 THEN"
+                " (SELECT secret FROM consent WHERE consent.idx = entry.idx - 1) END FROM entry"
                 " WHERE city = ? AND idx > coalesce((SELECT idx FROM report_cursor WHERE city = ?), -1) AND idx < ?"
                 " AND attestation IS NOT NULL ORDER BY idx LIMIT ?",
                 (city, city, size, limit),
             ).fetchall()
         return tuple(
-            UnreportedUse(index, attestation, rung, leaf.encode("ascii")) for index, attestation, rung, leaf in rows
+            UnreportedUse(index, attestation, rung, leaf.encode("ascii"), bytes.fromhex(key) if key else None)
+            for index, attestation, rung, leaf, key in rows
         )
 
     async def acknowledge(self, city: CityId, index: int) -> None:

@@ -53,6 +53,7 @@ ADAPTER_ACCESS: AccessTable = {
     "/gateway.api.consent.v1.ConsentService/GrantConsent": _CITY_APP,
     "/gateway.api.consent.v1.ConsentService/WithdrawConsent": _CITY_APP,
     "/gateway.api.consent.v1.ConsentService/ListConsents": _CITY_APP,
+    "/gateway.api.consent.v1.ConsentService/GetConsentReceipt": _CITY_APP,
     "/gateway.api.consent.v1.ConsentService/PauseConsent": _CITY_APP,
     "/gateway.api.consent.v1.ConsentService/ResumeConsent": _CITY_APP,
     "/gateway.api.consent.v1.ConsentService/NarrowConsent": _CITY_APP,

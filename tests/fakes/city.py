@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -17,20 +17,24 @@ from adapters.authority import ConsentAuthority, Granted
 from adapters.casework import Deadlines
 from adapters.consult import Platform
 from adapters.desk import ResidentDesk
-from adapters.events import Ack, EventPusher
+from adapters.events import Ack, EventPusher, EventSink
 from adapters.question import Question
+from adapters.receipts import ConsentReceipts
 from adapters.reports import UseReports
 from adapters.score import RawScore, ScoreRecord
 from adapters.store.city_store import CityStore
 from adapters.terms import ConsentTerms
+from gateway.consentlog.receipt import ENTRY_OF
 from gateway.crypto.attestation import Attestation, request_binding
 from gateway.crypto.consent import new_id
 from gateway.crypto.event import SecurityEvent
+from gateway.domain.consent import Contested
 from gateway.domain.ids import CityId, RequestId, ResidentRef
 from gateway.errors import Reason, TiergateError
 from gateway.ports import AttestQuestion
 from gateway.rates import KeyRates
 from tests.fakes.clock import FakeClock
+from tests.fakes.log import FakeLog
 from tests.fakes.network import FUZHOU, LIBRARY_LOAN, XIAMEN_LIBRARY, Network
 
 DECOY = ResidentRef("decoy")
@@ -92,9 +96,9 @@ class ScriptedSource:
 
 
 class FakeGateway:
-    """Where events go. It verifies them as the gateway does; ``down`` and ``refusing`` are its two bad moods.
+    """Where events go. It verifies and logs them as the gateway does; ``down`` and ``refusing`` are its bad moods.
 
-    ``refusing`` gives a reason code by event id; the key ``*`` is for every event.
+    ``refusing`` gives a reason code by event id; the key ``*`` is for every event. ``forge`` spoils acknowledgements.
     """
 
     def __init__(self, network: Network, city: CityId, clock: FakeClock) -> None:
@@ -104,6 +108,10 @@ class FakeGateway:
         self.down = False
         self.refusing: dict[str, str] = {}
         self.events: list[SecurityEvent] = []
+        self.log = FakeLog(network.log)
+        self.indices: dict[str, int] = {}
+        self.registered: dict[str | None, int] = {}
+        self.forge: Callable[[Ack], Ack] = lambda ack: ack
         self.pushes = 0
 
     async def push(self, events: Sequence[str]) -> Sequence[Ack]:
@@ -117,11 +125,17 @@ class FakeGateway:
         refused = self.refusing.get(event.id) or self.refusing.get("*")
         if refused is not None:
             return Ack(event.id, None, refused)
-        known = [item.id for item in self.events]
-        if event.id not in known:
+        if event.id not in self.indices:
             self.events.append(event)
-            known.append(event.id)
-        return Ack(event.id, 100 + known.index(event.id), None)
+            kind = ENTRY_OF[event.kind]
+            names: dict[str, Any] = {}
+            if isinstance(event.subject, Contested):
+                names = event.subject._asdict()
+            elif event.subject in self.registered:
+                names = {"consent": self.registered[event.subject]}
+            self.indices[event.id] = self.log.take_event(text, kind, self._city, **names)
+        index = self.indices[event.id]
+        return self.forge(Ack(event.id, index, None, *self.log.receipt(index)))
 
 
 class FakeCity:
@@ -167,7 +181,7 @@ class FakeCity:
             rates=KeyRates(per_h=12.0, burst=1000, max_keys=1000) if rates is None else rates,
             sleep=self._sleep,
         )
-        self.pusher = EventPusher(self.store, self.gateway, alarms=self.alarms, metrics=self.metrics)
+        self.pusher = self.pusher_to(self.gateway)
         self.announcer = Announcer(
             keys=self.keys,
             reference=lambda: self.reference,
@@ -193,8 +207,17 @@ class FakeCity:
             alarms=self.alarms,
             deadlines=Deadlines(),
         )
+        self.receipts = ConsentReceipts(
+            keys=self.keys, reference=lambda: self.reference, store=self.store, clock=self.clock
+        )
         self.reports = UseReports(
             reference=lambda: self.reference, store=self.store, alarms=self.alarms, metrics=self.metrics
+        )
+
+    def pusher_to(self, sink: EventSink, **more: Any) -> EventPusher:
+        """Another pusher on the same outbox."""
+        return EventPusher(
+            self.store, sink, reference=lambda: self.reference, alarms=self.alarms, metrics=self.metrics, **more
         )
 
     async def _sleep(self, seconds: float) -> None:

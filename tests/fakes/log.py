@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import secrets
 from typing import Any
 
@@ -9,6 +10,8 @@ from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.entry import encode
 from gateway.consentlog.merkle import inclusion_proof, leaf_hash, root_of
 from gateway.consentlog.note import SignerKey, sign_note
+from gateway.consentlog.proof import LogProof
+from gateway.crypto.event import event_digest
 
 
 class FakeLog:
@@ -39,6 +42,26 @@ class FakeLog:
             "valid_until": 1_793_491_500_000,
         }
         return self._append(type="decision", **{**fields, **changes})
+
+    def register(self, token_hash: bytes, opening: bytes = bytes(32), **changes: Any) -> int:
+        """Append the registration of a consent, whose first decision is the next entry; its index."""
+        fields: dict[str, Any] = {
+            "city": "fuzhou",
+            "operator": "xiamen-library",
+            "token": hmac.digest(opening, token_hash, "sha256").hex(),
+            "bound": "none",
+            "expires": 1_793_577_600,
+        }
+        return self._append(type="consent_registered", **{**fields, **changes})
+
+    def take_event(self, event: str, kind: str = "consent_withdrawn", city: str = "fuzhou", **link: Any) -> int:
+        """Append the entry of a signed event; its index. ``link``: what it names beside the event."""
+        return self._append(type=kind, city=city, event=event_digest(event).hex(), **link)
+
+    def receipt(self, index: int) -> tuple[bytes, bytes]:
+        """Entry and tlog-proof in the log as it is now."""
+        proof = LogProof(index, self.inclusion(index), self.checkpoint().encode())
+        return self.entries[index], proof.to_bytes()
 
     def refuse(self) -> int:
         """Append an entry that is not a decision; its index."""

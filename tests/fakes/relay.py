@@ -51,6 +51,8 @@ class Relay:
         self._upstream = ""
         self._server_name = ""
         self._stopped = False
+        self._cut: set[str] = set()
+        self._connections: dict[asyncio.Task[None], str] = {}
 
     async def start(self, *, tls: Path, upstream: str, server_name: str, clients: Mapping[str, Path]) -> None:
         """Relay to ``upstream`` (``host:port``), whose TLS folder is ``tls``.
@@ -62,6 +64,17 @@ class Relay:
         _load(context, tls)
         context.verify_mode = ssl.CERT_REQUIRED
         self._listening = await asyncio.start_server(self._accept, sock=self._socket, ssl=context)
+
+    def cut(self, client: str) -> None:
+        """Part this client (a URI SAN) from the server: its connections end, and new ones are ended at once."""
+        self._cut.add(client)
+        for task, name in tuple(self._connections.items()):
+            if name == client:
+                task.cancel()
+
+    def mend(self) -> None:
+        """Everybody gets through again."""
+        self._cut.clear()
 
     async def stop(self) -> None:
         """Close everything. What was recorded stays."""
@@ -91,6 +104,11 @@ class Relay:
             if client not in self._clients:
                 self.strangers.append(client)
                 return
+            if client in self._cut:
+                return
+            if (task := asyncio.current_task()) is not None:
+                self._connections[task] = client
+                task.add_done_callback(lambda done: self._connections.pop(done, None))
             recording = Recording(client, self.server)
             self.recordings.append(recording)
             answers, up = await self._dial(self._clients[client])

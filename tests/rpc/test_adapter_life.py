@@ -27,6 +27,7 @@ from gateway.transport.server import Server, ServerLimits, ServiceBinding, build
 from gateway.transport.tls import WatchedCertificate
 from tests.fakes.adapter import CSV, AdapterFiles
 from tests.fakes.files import write_signed_files
+from tests.fakes.log import FakeLog
 from tests.fakes.network import DOMAIN, FUZHOU, LIBRARY_LOAN, XIAMEN_LIBRARY
 from tests.unit.adapters.conftest import refuses
 
@@ -64,9 +65,10 @@ async def _withdraw(files: AdapterFiles, adapter: Adapter, consent_id: str) -> c
 
 
 class EventLog:
-    """The gateway's side of consent events: remembers them, acknowledges them."""
+    """The gateway's side of consent events: remembers them, acknowledges them with receipts."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: FakeLog) -> None:
+        self._log = log
         self.events: list[str] = []
         self.senders: list[PeerIdentity] = []
 
@@ -78,7 +80,10 @@ class EventLog:
         for text in request.events:
             self.events.append(text)
             event_id = jws.parse(text, "secevent+jwt").claims["jti"]
-            response.acks.add(event_id=event_id, log_index=len(self.events) + 40)
+            index = self._log.take_event(text)
+            entry, proof = self._log.receipt(index)
+            receipt = peer.LogReceipt(entry=entry, proof=proof.decode())
+            response.acks.add(event_id=event_id, log_index=index, receipt=receipt)
         return response
 
 
@@ -86,7 +91,7 @@ class Gateway:
     """A gateway that takes events alone, at an address that is known before anybody starts."""
 
     def __init__(self, files: AdapterFiles, address: str) -> None:
-        self.log = EventLog()
+        self.log = EventLog(FakeLog(files.network.log))
         directory = files.network.directory
         self._server: Server = build_server(
             [ServiceBinding(peer.DESCRIPTOR.services_by_name["ConsentEventService"], self.log)],
@@ -130,7 +135,7 @@ async def test_a_withdrawal_is_acknowledged_by_the_gateway(tmp_path: Path, unuse
                 pass
         finally:
             await adapter.stop()
-    assert withdrawn.log_index == 41
+    assert (withdrawn.log_index, withdrawn.checkpoint_size) == (1, 2)
     assert not withdrawn.HasField("exposed_until")
     (event,) = gateway.log.events
     assert gateway.log.senders == [PeerIdentity(DOMAIN, "city", FUZHOU)]

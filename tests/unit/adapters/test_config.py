@@ -100,7 +100,7 @@ def test_an_address_is_host_and_port(file: Path, address: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("ANSWERS__LIFETIME_S", "9"),
+        ("ANSWERS__LIFETIME_S", "0"),
         ("ANSWERS__DEADLINE_S", "0"),
         ("ANSWERS__TIME_GRID_S", "-1"),
         ("WITHDRAWAL_WAIT_S", "3"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.events import FIRST_PAUSE_S, LONGEST_PAUSE_S, RUN, Ack, EventPusher
+from adapters.events import FIRST_PAUSE_S, LONGEST_PAUSE_S, RUN, Ack
 from gateway.errors import Reason
 from tests.fakes.city import RESIDENT, FakeCity
 from tests.fakes.network import Network
@@ -66,7 +66,7 @@ async def test_an_acknowledgement_lost_on_the_way_is_asked_for_again(city: FakeC
     await city.gateway.push([pending.event])  # taken, but the answer never came back
     await city.pusher.push_once()
     assert _received(city) == [consent]
-    assert city.store.event_index(pending.id) == 100
+    assert city.store.event_place(pending.id).log_index == 1
 
 
 async def test_a_refused_event_is_kept_and_alarmed_and_holds_nobody_up(city: FakeCity) -> None:
@@ -109,7 +109,7 @@ async def test_acknowledgements_of_something_else_settle_nothing(city: FakeCity,
         async def push(self, events: Sequence[str]) -> Sequence[Ack]:
             return acks
 
-    pusher = EventPusher(city.store, Confused(), alarms=city.alarms, metrics=city.metrics)
+    pusher = city.pusher_to(Confused())
     with refuses(Reason.PEER_UNREACHABLE):
         await pusher.push_once()
     assert city.store.count_pending() == 1
@@ -141,7 +141,7 @@ async def test_the_pauses_grow_up_to_a_limit_and_the_task_lives_on(city: FakeCit
 
     pauses = Pauses(20)
     sink = city.gateway if fault == "down" else Broken()
-    pusher = EventPusher(city.store, sink, alarms=city.alarms, metrics=city.metrics, sleep=pauses)
+    pusher = city.pusher_to(sink, sleep=pauses)
     pusher.start()
     await pauses.done.wait()
     await pusher.close()
@@ -156,7 +156,7 @@ async def test_a_new_withdrawal_ends_the_pause(city: FakeCity) -> None:
     await _withdraw(city, 1)
     city.gateway.down = True
     pauses = Pauses(2)  # the second pause, the long one, never ends by itself
-    pusher = EventPusher(city.store, city.gateway, alarms=city.alarms, metrics=city.metrics, sleep=pauses)
+    pusher = city.pusher_to(city.gateway, sleep=pauses)
     pusher.start()
     await pauses.done.wait()
     city.gateway.down = False
@@ -186,6 +186,6 @@ async def test_a_refusal_of_what_could_not_be_read_is_known_by_its_place(city: F
         async def push(self, events: Sequence[str]) -> Sequence[Ack]:
             return [Ack("", None, "EVENT_INVALID")]
 
-    await EventPusher(city.store, Unreading(), alarms=city.alarms, metrics=city.metrics).push_once()
+    await city.pusher_to(Unreading()).push_once()
     assert city.store.count_pending() == 0
     assert city.alarms.raised["event_refused"] == 1

@@ -141,7 +141,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
         may_cache=lambda name: caching.get(name, True),
         limits=LimitChecks(clock=clock, store=store, rates=KeyRates(per_h=PER_H, burst=BURST, max_keys=1000)),
     )
-    events = TakeEvent(clock=clock, keys=lambda: keys[0], store=store, cache=cache)
+    events = TakeEvent(clock=clock, keys=lambda: keys[0], store=store, log=store, cache=cache)
     yield Bench(world, clock, store, city, cache, checks, events, keys, caching)
     await store.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from gateway.errors import Reason, TiergateError
 from gateway.services.attestation_cache import AttestationCache
 from gateway.services.limit_refusals import PER_OPERATOR_S, LogRefusals
 from gateway.services.list_scenarios import list_scenarios
-from gateway.services.read_log import ReadLog, size_of
+from gateway.services.read_log import ReadLog, receipt_text, size_of
 from gateway.services.take_event import CORRECTION_BURST, CORRECTION_EVERY_S, TakeEvent
 from gateway.storage.sqlite_store import SqliteStore
 from tests.contract.store_samples import draft, record
@@ -44,6 +45,12 @@ async def room(tmp_path: Path) -> AsyncIterator[Room]:
     await store.start("fujian")
     yield Room(clock, world, store, world.trusted())
     await store.close()
+
+
+def taking(room: Room) -> TakeEvent:
+    return TakeEvent(
+        clock=room.clock, keys=lambda: room.keys, store=room.store, log=room.store, cache=AttestationCache(10)
+    )
 
 
 def refusals_in(store: SqliteStore) -> int:
@@ -81,15 +88,19 @@ async def test_what_is_over_asking_is_logged_and_nothing_else(room: Room) -> Non
 
 
 async def test_an_event_is_acknowledged_with_its_index_each_time(room: Room) -> None:
-    events = TakeEvent(clock=room.clock, keys=lambda: room.keys, store=room.store, cache=AttestationCache(10))
+    events = taking(room)
     text = room.world.withdrawal("a" * 22)
     first = await events.take(FUZHOU, text)
     assert await events.take(FUZHOU, text) == first
     assert decode(next(room.store.entries(first.log_index, first.log_index + 1))).type == "consent_withdrawn"
+    trust = TrustPolicy.parse(f"log {room.world.log_key.verifier}\nquorum none\n".encode())
+    entry = LogProof.parse(receipt_text(first.receipt).encode())
+    entry.verify(first.receipt.entry, trust)
+    assert decode(first.receipt.entry).text("event") == hashlib.sha256(text.encode()).hexdigest()
 
 
 async def test_an_event_of_another_city_is_refused(room: Room) -> None:
-    events = TakeEvent(clock=room.clock, keys=lambda: room.keys, store=room.store, cache=AttestationCache(10))
+    events = taking(room)
     size = room.store.size()
     for sender, text, reason in (
         (XIAMEN, room.world.withdrawal("a" * 22), Reason.EVENT_DEFERRED),  # Fuzhou's key is none of Xiamen's
@@ -103,7 +114,7 @@ async def test_an_event_of_another_city_is_refused(room: Room) -> None:
 
 
 async def test_a_city_cannot_empty_the_cache_all_the_time(room: Room) -> None:
-    events = TakeEvent(clock=room.clock, keys=lambda: room.keys, store=room.store, cache=AttestationCache(10))
+    events = taking(room)
     for _ in range(CORRECTION_BURST):
         await events.take(FUZHOU, room.world.correction())
     size = room.store.size()

@@ -306,10 +306,13 @@ class WithdrawConsentResponse(_message.Message):
     ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     LOG_INDEX_FIELD_NUMBER: _builtins.int
     EXPOSED_UNTIL_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_SIZE_FIELD_NUMBER: _builtins.int
     acknowledged: _builtins.bool
     """True when the gateway has acknowledged the event; false while it is still on its way."""
     log_index: _builtins.int
     """Log index of the gateway's entry, when acknowledged."""
+    checkpoint_size: _builtins.int
+    """Size of the signed checkpoint in which the entry was proved to the city, when acknowledged."""
     @_builtins.property
     def effective_at(self) -> _timestamp_pb2.Timestamp:
         """From this moment the city's answers are rung 0 (UTC)."""
@@ -325,10 +328,11 @@ class WithdrawConsentResponse(_message.Message):
         acknowledged: _builtins.bool = ...,
         log_index: _builtins.int = ...,
         exposed_until: _timestamp_pb2.Timestamp | None = ...,
+        checkpoint_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at", "exposed_until", b"exposed_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "effective_at", b"effective_at", "exposed_until", b"exposed_until", "log_index", b"log_index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "checkpoint_size", b"checkpoint_size", "effective_at", b"effective_at", "exposed_until", b"exposed_until", "log_index", b"log_index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -464,10 +468,13 @@ class Change(_message.Message):
     ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
     LOG_INDEX_FIELD_NUMBER: _builtins.int
     EXPOSED_UNTIL_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_SIZE_FIELD_NUMBER: _builtins.int
     acknowledged: _builtins.bool
     """True when the gateway has acknowledged the event; false while it is still on its way."""
     log_index: _builtins.int
     """Log index of the gateway's entry, when acknowledged."""
+    checkpoint_size: _builtins.int
+    """Size of the signed checkpoint in which the entry was proved to the city, when acknowledged."""
     @_builtins.property
     def effective_at(self) -> _timestamp_pb2.Timestamp:
         """From this moment the city answers accordingly (UTC)."""
@@ -483,10 +490,11 @@ class Change(_message.Message):
         acknowledged: _builtins.bool = ...,
         log_index: _builtins.int = ...,
         exposed_until: _timestamp_pb2.Timestamp | None = ...,
+        checkpoint_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_at", b"effective_at", "exposed_until", b"exposed_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "effective_at", b"effective_at", "exposed_until", b"exposed_until", "log_index", b"log_index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "checkpoint_size", b"checkpoint_size", "effective_at", b"effective_at", "exposed_until", b"exposed_until", "log_index", b"log_index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -777,3 +785,54 @@ class DeclineConsentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeclineConsentResponse: _TypeAlias = DeclineConsentResponse  # noqa: Y015
+
+@_typing.final
+class GetConsentReceiptRequest(_message.Message):
+    """Which consent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESIDENT_REF_FIELD_NUMBER: _builtins.int
+    CONSENT_ID_FIELD_NUMBER: _builtins.int
+    resident_ref: _builtins.str
+    """The city's own account identifier of the resident; only receipts of her own consents are given."""
+    consent_id: _builtins.str
+    """The consent."""
+    def __init__(
+        self,
+        *,
+        resident_ref: _builtins.str = ...,
+        consent_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_id", b"consent_id", "resident_ref", b"resident_ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetConsentReceiptRequest: _TypeAlias = GetConsentReceiptRequest  # noqa: Y015
+
+@_typing.final
+class GetConsentReceiptResponse(_message.Message):
+    """The receipt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    receipt: _builtins.str
+    """JWS compact serialisation, typ `consent-receipt+jwt`, at most 262144 characters; a record after ISO/IEC TS 27560
+    with log proofs. It names the resident by her pairwise identifier alone. For her to keep: whoever holds it can tell
+    which log entries are of this consent.
+    """
+    def __init__(
+        self,
+        *,
+        receipt: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetConsentReceiptResponse: _TypeAlias = GetConsentReceiptResponse  # noqa: Y015

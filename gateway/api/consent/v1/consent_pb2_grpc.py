@@ -80,6 +80,11 @@ class ConsentServiceStub:
                 request_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.DeclineConsentRequest.SerializeToString,
                 response_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.DeclineConsentResponse.FromString,
                 _registered_method=True)
+        self.GetConsentReceipt = channel.unary_unary(
+                '/gateway.api.consent.v1.ConsentService/GetConsentReceipt',
+                request_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.GetConsentReceiptRequest.SerializeToString,
+                response_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.GetConsentReceiptResponse.FromString,
+                _registered_method=True)
 
 
 class ConsentServiceServicer:
@@ -149,6 +154,13 @@ class ConsentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetConsentReceipt(self, request, context):
+        """A receipt of one consent for her to keep: what was agreed, what became of it, and where the log says so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConsentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -196,6 +208,11 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     servicer.DeclineConsent,
                     request_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.DeclineConsentRequest.FromString,
                     response_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.DeclineConsentResponse.SerializeToString,
+            ),
+            'GetConsentReceipt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConsentReceipt,
+                    request_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.GetConsentReceiptRequest.FromString,
+                    response_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.GetConsentReceiptResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -442,6 +459,33 @@ class ConsentService:
             '/gateway.api.consent.v1.ConsentService/DeclineConsent',
             gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.DeclineConsentRequest.SerializeToString,
             gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.DeclineConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConsentReceipt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.api.consent.v1.ConsentService/GetConsentReceipt',
+            gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.GetConsentReceiptRequest.SerializeToString,
+            gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.GetConsentReceiptResponse.FromString,
             options,
             channel_credentials,
             insecure,

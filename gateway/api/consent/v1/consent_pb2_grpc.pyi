@@ -38,6 +38,8 @@ class ConsentServiceStub:
     """Replace a consent by a new one of the same operator and scenario, under a notice shown anew; the old one ends."""
     DeclineConsent: _aio.UnaryUnaryMultiCallable[_consent_pb2.DeclineConsentRequest, _consent_pb2.DeclineConsentResponse]
     """Record that she refused, so that she is not asked for the same again for a while (PIPL 16)."""
+    GetConsentReceipt: _aio.UnaryUnaryMultiCallable[_consent_pb2.GetConsentReceiptRequest, _consent_pb2.GetConsentReceiptResponse]
+    """A receipt of one consent for her to keep: what was agreed, what became of it, and where the log says so."""
 
 class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
     """The consent authority: what a resident does about her consents."""
@@ -113,5 +115,13 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_consent_pb2.DeclineConsentRequest, _abc.Awaitable[_consent_pb2.DeclineConsentResponse]],
     ) -> _abc.Awaitable[_consent_pb2.DeclineConsentResponse]:
         """Record that she refused, so that she is not asked for the same again for a while (PIPL 16)."""
+
+    @_abc_1.abstractmethod
+    def GetConsentReceipt(
+        self,
+        request: _consent_pb2.GetConsentReceiptRequest,
+        context: _aio.ServicerContext[_consent_pb2.GetConsentReceiptRequest, _abc.Awaitable[_consent_pb2.GetConsentReceiptResponse]],
+    ) -> _abc.Awaitable[_consent_pb2.GetConsentReceiptResponse]:
+        """A receipt of one consent for her to keep: what was agreed, what became of it, and where the log says so."""
 
 def add_ConsentServiceServicer_to_server(servicer: ConsentServiceServicer, server: _aio.Server) -> None: ...

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1egateway/api/peer/v1/peer.proto\x12\x13gateway.api.peer.v1\"\xb9\x03\n\x11\x41ttestTierRequest\x12<\n\nrequest_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_-]{16,64}$R\trequestId\x12G\n\x08operator\x18\x02 \x01(\tB+\xbaH(r&2$^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$R\x08operator\x12G\n\x08scenario\x18\x03 \x01(\tB+\xbaH(r&2$^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$R\x08scenario\x12:\n\rbundle_digest\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x0c\x62undleDigest\x12\"\n\x05token\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x10\x18\x80 H\x00R\x05token\x12=\n\x06handle\x18\x06 \x01(\tB#\xbaH r\x1e\x10\n\x18`2\x18^[a-z0-9]+(-[a-z0-9]+)+$H\x00R\x06handle\x12\x1e\n\x05proof\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x10R\x05proofB\x15\n\x0cpresentation\x12\x05\xbaH\x02\x08\x01\"]\n\x12\x41ttestTierResponse\x12 \n\x0b\x61ttestation\x18\x01 \x01(\tR\x0b\x61ttestation\x12%\n\x0eredeemed_token\x18\x02 \x01(\tR\rredeemedToken\"c\n\x16\x42\x61tchAttestTierRequest\x12I\n\x05items\x18\x01 \x03(\x0b\x32&.gateway.api.peer.v1.AttestTierRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\x05items\"V\n\x17\x42\x61tchAttestTierResponse\x12;\n\x07results\x18\x01 \x03(\x0b\x32!.gateway.api.peer.v1.AttestResultR\x07results\"\x97\x01\n\x0c\x41ttestResult\x12\x45\n\x08\x61ttested\x18\x01 \x01(\x0b\x32\'.gateway.api.peer.v1.AttestTierResponseH\x00R\x08\x61ttested\x12\x36\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1e.gateway.api.peer.v1.PeerErrorH\x00R\x05\x65rrorB\x08\n\x06result\"I\n\tPeerError\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12$\n\x0eretry_after_ms\x18\x02 \x01(\rR\x0cretryAfterMs\"\x85\x02\n\tUseReport\x12\x44\n\x0e\x61ttestation_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_-]{16,64}$R\rattestationId\x12\x45\n\x07outcome\x18\x02 \x01(\x0e\x32\x1f.gateway.api.peer.v1.UseOutcomeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x07outcome\x12\x1b\n\tlog_index\x18\x03 \x01(\x04R\x08logIndex\x12 \n\x05\x65ntry\x18\x04 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x02\x18\x80 R\x05\x65ntry\x12,\n\tinclusion\x18\x05 \x03(\x0c\x42\x0e\xbaH\x0b\x92\x01\x08\x10@\"\x04z\x02h R\tinclusion\"\x86\x01\n\x11ReportUsesRequest\x12\x45\n\x07reports\x18\x01 \x03(\x0b\x32\x1e.gateway.api.peer.v1.UseReportB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\x07reports\x12*\n\ncheckpoint\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x10\x18\x80@R\ncheckpoint\"C\n\x12ReportUsesResponse\x12-\n\x12\x61\x63knowledged_index\x18\x01 \x01(\x04R\x11\x61\x63knowledgedIndex\"G\n\x18PushConsentEventsRequest\x12+\n\x06\x65vents\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x08\x01\x10@\"\x07r\x05\x10\x10\x18\x80 R\x06\x65vents\"N\n\x19PushConsentEventsResponse\x12\x31\n\x04\x61\x63ks\x18\x01 \x03(\x0b\x32\x1d.gateway.api.peer.v1.EventAckR\x04\x61\x63ks\"j\n\x08\x45ventAck\x12\x19\n\x08\x65vent_id\x18\x01 \x01(\tR\x07\x65ventId\x12\x1d\n\tlog_index\x18\x02 \x01(\x04H\x00R\x08logIndex\x12\x1a\n\x07refused\x18\x03 \x01(\tH\x00R\x07refusedB\x08\n\x06result*]\n\nUseOutcome\x12\x1b\n\x17USE_OUTCOME_UNSPECIFIED\x10\x00\x12\x18\n\x14USE_OUTCOME_ENTITLED\x10\x01\x12\x18\n\x14USE_OUTCOME_ORDINARY\x10\x02\x32\xe1\x01\n\x12\x41ttestationService\x12]\n\nAttestTier\x12&.gateway.api.peer.v1.AttestTierRequest\x1a\'.gateway.api.peer.v1.AttestTierResponse\x12l\n\x0f\x42\x61tchAttestTier\x12+.gateway.api.peer.v1.BatchAttestTierRequest\x1a,.gateway.api.peer.v1.BatchAttestTierResponse2q\n\x10UseReportService\x12]\n\nReportUses\x12&.gateway.api.peer.v1.ReportUsesRequest\x1a\'.gateway.api.peer.v1.ReportUsesResponse2\x89\x01\n\x13\x43onsentEventService\x12r\n\x11PushConsentEvents\x12-.gateway.api.peer.v1.PushConsentEventsRequest\x1a..gateway.api.peer.v1.PushConsentEventsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1egateway/api/peer/v1/peer.proto\x12\x13gateway.api.peer.v1\"\xb9\x03\n\x11\x41ttestTierRequest\x12<\n\nrequest_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_-]{16,64}$R\trequestId\x12G\n\x08operator\x18\x02 \x01(\tB+\xbaH(r&2$^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$R\x08operator\x12G\n\x08scenario\x18\x03 \x01(\tB+\xbaH(r&2$^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$R\x08scenario\x12:\n\rbundle_digest\x18\x04 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x0c\x62undleDigest\x12\"\n\x05token\x18\x05 \x01(\tB\n\xbaH\x07r\x05\x10\x10\x18\x80 H\x00R\x05token\x12=\n\x06handle\x18\x06 \x01(\tB#\xbaH r\x1e\x10\n\x18`2\x18^[a-z0-9]+(-[a-z0-9]+)+$H\x00R\x06handle\x12\x1e\n\x05proof\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x10R\x05proofB\x15\n\x0cpresentation\x12\x05\xbaH\x02\x08\x01\"]\n\x12\x41ttestTierResponse\x12 \n\x0b\x61ttestation\x18\x01 \x01(\tR\x0b\x61ttestation\x12%\n\x0eredeemed_token\x18\x02 \x01(\tR\rredeemedToken\"c\n\x16\x42\x61tchAttestTierRequest\x12I\n\x05items\x18\x01 \x03(\x0b\x32&.gateway.api.peer.v1.AttestTierRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\x05items\"V\n\x17\x42\x61tchAttestTierResponse\x12;\n\x07results\x18\x01 \x03(\x0b\x32!.gateway.api.peer.v1.AttestResultR\x07results\"\x97\x01\n\x0c\x41ttestResult\x12\x45\n\x08\x61ttested\x18\x01 \x01(\x0b\x32\'.gateway.api.peer.v1.AttestTierResponseH\x00R\x08\x61ttested\x12\x36\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x1e.gateway.api.peer.v1.PeerErrorH\x00R\x05\x65rrorB\x08\n\x06result\"I\n\tPeerError\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12$\n\x0eretry_after_ms\x18\x02 \x01(\rR\x0cretryAfterMs\"\xd3\x02\n\tUseReport\x12\x44\n\x0e\x61ttestation_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_-]{16,64}$R\rattestationId\x12\x45\n\x07outcome\x18\x02 \x01(\x0e\x32\x1f.gateway.api.peer.v1.UseOutcomeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x07outcome\x12\x1b\n\tlog_index\x18\x03 \x01(\x04R\x08logIndex\x12 \n\x05\x65ntry\x18\x04 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x02\x18\x80 R\x05\x65ntry\x12,\n\tinclusion\x18\x05 \x03(\x0c\x42\x0e\xbaH\x0b\x92\x01\x08\x10@\"\x04z\x02h R\tinclusion\x12L\n\x0cregistration\x18\x06 \x01(\x0b\x32(.gateway.api.peer.v1.ConsentRegistrationR\x0cregistration\"\xa5\x01\n\x13\x43onsentRegistration\x12\x1b\n\tlog_index\x18\x01 \x01(\x04R\x08logIndex\x12 \n\x05\x65ntry\x18\x02 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x02\x18\x80 R\x05\x65ntry\x12,\n\tinclusion\x18\x03 \x03(\x0c\x42\x0e\xbaH\x0b\x92\x01\x08\x10@\"\x04z\x02h R\tinclusion\x12!\n\x07opening\x18\x04 \x01(\x0c\x42\x07\xbaH\x04z\x02h R\x07opening\"\x86\x01\n\x11ReportUsesRequest\x12\x45\n\x07reports\x18\x01 \x03(\x0b\x32\x1e.gateway.api.peer.v1.UseReportB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\x07reports\x12*\n\ncheckpoint\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x10\x18\x80@R\ncheckpoint\"C\n\x12ReportUsesResponse\x12-\n\x12\x61\x63knowledged_index\x18\x01 \x01(\x04R\x11\x61\x63knowledgedIndex\"G\n\x18PushConsentEventsRequest\x12+\n\x06\x65vents\x18\x01 \x03(\tB\x13\xbaH\x10\x92\x01\r\x08\x01\x10@\"\x07r\x05\x10\x10\x18\x80 R\x06\x65vents\"N\n\x19PushConsentEventsResponse\x12\x31\n\x04\x61\x63ks\x18\x01 \x03(\x0b\x32\x1d.gateway.api.peer.v1.EventAckR\x04\x61\x63ks\"8\n\nLogReceipt\x12\x14\n\x05\x65ntry\x18\x01 \x01(\x0cR\x05\x65ntry\x12\x14\n\x05proof\x18\x02 \x01(\tR\x05proof\"\xa5\x01\n\x08\x45ventAck\x12\x19\n\x08\x65vent_id\x18\x01 \x01(\tR\x07\x65ventId\x12\x1d\n\tlog_index\x18\x02 \x01(\x04H\x00R\x08logIndex\x12\x1a\n\x07refused\x18\x03 \x01(\tH\x00R\x07refused\x12\x39\n\x07receipt\x18\x04 \x01(\x0b\x32\x1f.gateway.api.peer.v1.LogReceiptR\x07receiptB\x08\n\x06result*]\n\nUseOutcome\x12\x1b\n\x17USE_OUTCOME_UNSPECIFIED\x10\x00\x12\x18\n\x14USE_OUTCOME_ENTITLED\x10\x01\x12\x18\n\x14USE_OUTCOME_ORDINARY\x10\x02\x32\xe1\x01\n\x12\x41ttestationService\x12]\n\nAttestTier\x12&.gateway.api.peer.v1.AttestTierRequest\x1a\'.gateway.api.peer.v1.AttestTierResponse\x12l\n\x0f\x42\x61tchAttestTier\x12+.gateway.api.peer.v1.BatchAttestTierRequest\x1a,.gateway.api.peer.v1.BatchAttestTierResponse2q\n\x10UseReportService\x12]\n\nReportUses\x12&.gateway.api.peer.v1.ReportUsesRequest\x1a\'.gateway.api.peer.v1.ReportUsesResponse2\x89\x01\n\x13\x43onsentEventService\x12r\n\x11PushConsentEvents\x12-.gateway.api.peer.v1.PushConsentEventsRequest\x1a..gateway.api.peer.v1.PushConsentEventsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,14 +57,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_USEREPORT'].fields_by_name['entry']._serialized_options = b'\272H\007z\005\020\002\030\200 '
   _globals['_USEREPORT'].fields_by_name['inclusion']._loaded_options = None
   _globals['_USEREPORT'].fields_by_name['inclusion']._serialized_options = b'\272H\013\222\001\010\020@\"\004z\002h '
+  _globals['_CONSENTREGISTRATION'].fields_by_name['entry']._loaded_options = None
+  _globals['_CONSENTREGISTRATION'].fields_by_name['entry']._serialized_options = b'\272H\007z\005\020\002\030\200 '
+  _globals['_CONSENTREGISTRATION'].fields_by_name['inclusion']._loaded_options = None
+  _globals['_CONSENTREGISTRATION'].fields_by_name['inclusion']._serialized_options = b'\272H\013\222\001\010\020@\"\004z\002h '
+  _globals['_CONSENTREGISTRATION'].fields_by_name['opening']._loaded_options = None
+  _globals['_CONSENTREGISTRATION'].fields_by_name['opening']._serialized_options = b'\272H\004z\002h '
   _globals['_REPORTUSESREQUEST'].fields_by_name['reports']._loaded_options = None
   _globals['_REPORTUSESREQUEST'].fields_by_name['reports']._serialized_options = b'\272H\010\222\001\005\010\001\020\200\002'
   _globals['_REPORTUSESREQUEST'].fields_by_name['checkpoint']._loaded_options = None
   _globals['_REPORTUSESREQUEST'].fields_by_name['checkpoint']._serialized_options = b'\272H\007r\005\020\020\030\200@'
   _globals['_PUSHCONSENTEVENTSREQUEST'].fields_by_name['events']._loaded_options = None
   _globals['_PUSHCONSENTEVENTSREQUEST'].fields_by_name['events']._serialized_options = b'\272H\020\222\001\r\010\001\020@\"\007r\005\020\020\030\200 '
-  _globals['_USEOUTCOME']._serialized_start=1743
-  _globals['_USEOUTCOME']._serialized_end=1836
+  _globals['_USEOUTCOME']._serialized_start=2107
+  _globals['_USEOUTCOME']._serialized_end=2200
   _globals['_ATTESTTIERREQUEST']._serialized_start=56
   _globals['_ATTESTTIERREQUEST']._serialized_end=497
   _globals['_ATTESTTIERRESPONSE']._serialized_start=499
@@ -78,21 +84,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PEERERROR']._serialized_start=937
   _globals['_PEERERROR']._serialized_end=1010
   _globals['_USEREPORT']._serialized_start=1013
-  _globals['_USEREPORT']._serialized_end=1274
-  _globals['_REPORTUSESREQUEST']._serialized_start=1277
-  _globals['_REPORTUSESREQUEST']._serialized_end=1411
-  _globals['_REPORTUSESRESPONSE']._serialized_start=1413
-  _globals['_REPORTUSESRESPONSE']._serialized_end=1480
-  _globals['_PUSHCONSENTEVENTSREQUEST']._serialized_start=1482
-  _globals['_PUSHCONSENTEVENTSREQUEST']._serialized_end=1553
-  _globals['_PUSHCONSENTEVENTSRESPONSE']._serialized_start=1555
-  _globals['_PUSHCONSENTEVENTSRESPONSE']._serialized_end=1633
-  _globals['_EVENTACK']._serialized_start=1635
-  _globals['_EVENTACK']._serialized_end=1741
-  _globals['_ATTESTATIONSERVICE']._serialized_start=1839
-  _globals['_ATTESTATIONSERVICE']._serialized_end=2064
-  _globals['_USEREPORTSERVICE']._serialized_start=2066
-  _globals['_USEREPORTSERVICE']._serialized_end=2179
-  _globals['_CONSENTEVENTSERVICE']._serialized_start=2182
-  _globals['_CONSENTEVENTSERVICE']._serialized_end=2319
+  _globals['_USEREPORT']._serialized_end=1352
+  _globals['_CONSENTREGISTRATION']._serialized_start=1355
+  _globals['_CONSENTREGISTRATION']._serialized_end=1520
+  _globals['_REPORTUSESREQUEST']._serialized_start=1523
+  _globals['_REPORTUSESREQUEST']._serialized_end=1657
+  _globals['_REPORTUSESRESPONSE']._serialized_start=1659
+  _globals['_REPORTUSESRESPONSE']._serialized_end=1726
+  _globals['_PUSHCONSENTEVENTSREQUEST']._serialized_start=1728
+  _globals['_PUSHCONSENTEVENTSREQUEST']._serialized_end=1799
+  _globals['_PUSHCONSENTEVENTSRESPONSE']._serialized_start=1801
+  _globals['_PUSHCONSENTEVENTSRESPONSE']._serialized_end=1879
+  _globals['_LOGRECEIPT']._serialized_start=1881
+  _globals['_LOGRECEIPT']._serialized_end=1937
+  _globals['_EVENTACK']._serialized_start=1940
+  _globals['_EVENTACK']._serialized_end=2105
+  _globals['_ATTESTATIONSERVICE']._serialized_start=2203
+  _globals['_ATTESTATIONSERVICE']._serialized_end=2428
+  _globals['_USEREPORTSERVICE']._serialized_start=2430
+  _globals['_USEREPORTSERVICE']._serialized_end=2543
+  _globals['_CONSENTEVENTSERVICE']._serialized_start=2546
+  _globals['_CONSENTEVENTSERVICE']._serialized_end=2683
 # @@protoc_insertion_point(module_scope)

@@ -239,6 +239,7 @@ class UseReport(_message.Message):
     LOG_INDEX_FIELD_NUMBER: _builtins.int
     ENTRY_FIELD_NUMBER: _builtins.int
     INCLUSION_FIELD_NUMBER: _builtins.int
+    REGISTRATION_FIELD_NUMBER: _builtins.int
     attestation_id: _builtins.str
     """Identifier (`jti`) of the attestation that was used."""
     outcome: Global___UseOutcome.ValueType
@@ -251,6 +252,10 @@ class UseReport(_message.Message):
     def inclusion(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Inclusion proof of the entry in the batch's checkpoint: SHA-256 hashes, leaf to root."""
 
+    @_builtins.property
+    def registration(self) -> Global___ConsentRegistration:
+        """Set on the first decision of a consent: how the log registered it."""
+
     def __init__(
         self,
         *,
@@ -259,14 +264,55 @@ class UseReport(_message.Message):
         log_index: _builtins.int = ...,
         entry: _builtins.bytes = ...,
         inclusion: _abc.Iterable[_builtins.bytes] | None = ...,
+        registration: Global___ConsentRegistration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["registration", b"registration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestation_id", b"attestation_id", "entry", b"entry", "inclusion", b"inclusion", "log_index", b"log_index", "outcome", b"outcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attestation_id", b"attestation_id", "entry", b"entry", "inclusion", b"inclusion", "log_index", b"log_index", "outcome", b"outcome", "registration", b"registration"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UseReport: _TypeAlias = UseReport  # noqa: Y015
+
+@_typing.final
+class ConsentRegistration(_message.Message):
+    """The registration of a consent in the log, opened for the city that gave it. Who may see it: gateway, home city, and
+    through her city the resident.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_INDEX_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    INCLUSION_FIELD_NUMBER: _builtins.int
+    OPENING_FIELD_NUMBER: _builtins.int
+    log_index: _builtins.int
+    """Position of the entry `consent_registered`; the consent's first decision is the next one."""
+    entry: _builtins.bytes
+    """The log entry, exact bytes."""
+    opening: _builtins.bytes
+    """Opening of the entry's token commitment: with this key, HMAC-SHA256 of the token's hash is the entry's `token`.
+    Whoever holds it and the token's hash can tell which entries are of this consent.
+    """
+    @_builtins.property
+    def inclusion(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Inclusion proof of the entry in the batch's checkpoint: SHA-256 hashes, leaf to root."""
+
+    def __init__(
+        self,
+        *,
+        log_index: _builtins.int = ...,
+        entry: _builtins.bytes = ...,
+        inclusion: _abc.Iterable[_builtins.bytes] | None = ...,
+        opening: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "inclusion", b"inclusion", "log_index", b"log_index", "opening", b"opening"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConsentRegistration: _TypeAlias = ConsentRegistration  # noqa: Y015
 
 @_typing.final
 class ReportUsesRequest(_message.Message):
@@ -367,6 +413,32 @@ class PushConsentEventsResponse(_message.Message):
 Global___PushConsentEventsResponse: _TypeAlias = PushConsentEventsResponse  # noqa: Y015
 
 @_typing.final
+class LogReceipt(_message.Message):
+    """A log entry with the proof that it is in the log; verifiable offline."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
+    entry: _builtins.bytes
+    """The log entry, exact bytes (RFC 8785 JSON)."""
+    proof: _builtins.str
+    """C2SP tlog-proof text: index, inclusion proof and signed checkpoint."""
+    def __init__(
+        self,
+        *,
+        entry: _builtins.bytes = ...,
+        proof: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "proof", b"proof"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogReceipt: _TypeAlias = LogReceipt  # noqa: Y015
+
+@_typing.final
 class EventAck(_message.Message):
     """What became of one event."""
 
@@ -375,22 +447,30 @@ class EventAck(_message.Message):
     EVENT_ID_FIELD_NUMBER: _builtins.int
     LOG_INDEX_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """The event's `jti`."""
     log_index: _builtins.int
     """Log index of its entry. An event that was taken before has the index that it had then."""
     refused: _builtins.str
     """Reason code of a refusal. A refused event does not hold up later ones."""
+    @_builtins.property
+    def receipt(self) -> Global___LogReceipt:
+        """With `log_index`: the proof of it. The entry names the SHA-256 of the event's exact characters. A city takes an
+        acknowledgement whose receipt does not verify for none, and pushes the event again.
+        """
+
     def __init__(
         self,
         *,
         event_id: _builtins.str = ...,
         log_index: _builtins.int = ...,
         refused: _builtins.str = ...,
+        receipt: Global___LogReceipt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["log_index", b"log_index", "refused", b"refused", "result", b"result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["log_index", b"log_index", "receipt", b"receipt", "refused", b"refused", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "log_index", b"log_index", "refused", b"refused", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "log_index", b"log_index", "receipt", b"receipt", "refused", b"refused", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["log_index", "refused"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015

@@ -1,0 +1,130 @@
+"""An acknowledgement is worth its receipt: what does not verify leaves the event where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from adapters.events import Ack
+from gateway.consentlog.note import SignerKey
+from gateway.consentlog.proof import LogProof
+from gateway.consentlog.receipt import prove_event
+from gateway.errors import Reason
+from tests.fakes.city import RESIDENT, FakeCity
+from tests.fakes.log import FakeLog
+from tests.fakes.network import ORIGIN
+from tests.unit.adapters.conftest import refuses
+
+Forge = Callable[[FakeCity, Ack], Ack]
+
+
+async def _withdrawn(city: FakeCity) -> str:
+    granted = await city.grant()
+    await city.authority.change(RESIDENT, granted.id, "withdraw")
+    return granted.id
+
+
+def _kept(city: FakeCity, consent: str) -> tuple[str, int | None, bytes | None, bytes | None]:
+    found: tuple[str, int | None, bytes | None, bytes | None] = city.store._reader.execute(
+        "SELECT event, log_index, entry, proof FROM events WHERE consent_id = ?", (consent,)
+    ).fetchone()
+    return found
+
+
+async def test_the_receipt_is_kept_with_the_event_and_verifies_offline(city: FakeCity) -> None:
+    consent = await _withdrawn(city)
+    await city.pusher.push_once()
+    event, index, entry, proof = _kept(city, consent)
+    assert entry is not None
+    assert proof is not None
+    found = prove_event(event, city.id, entry, proof, city.reference.log)
+    assert (found.log_index, found.entry.type, found.size) == (index, "consent_withdrawn", 2)
+    view = await city.authority.change(RESIDENT, consent, "withdraw")
+    assert (view.log_index, view.checkpoint_size) == (index, 2)
+
+
+def _flipped(data: bytes, at: int) -> bytes:
+    return bytes([*data[:at], data[at] ^ 1, *data[at + 1 :]])
+
+
+def _of_another_log(city: FakeCity, ack: Ack) -> Ack:
+    log = FakeLog(SignerKey.generate(ORIGIN))
+    log.entries = list(city.gateway.log.entries)
+    return ack._replace(proof=log.receipt(ack.log_index or 0)[1])
+
+
+def _of_another_entry(city: FakeCity, ack: Ack) -> Ack:
+    log = city.gateway.log
+    entry, proof = log.receipt(log.take_event("another event"))
+    return ack._replace(entry=entry, proof=proof)
+
+
+def _of_another_kind(city: FakeCity, ack: Ack) -> Ack:
+    (pending,) = city.store.pending_events(1)
+    log = city.gateway.log
+    index = log.take_event(pending.event, "correction")
+    entry, proof = log.receipt(index)
+    return Ack(ack.event_id, index, None, entry, proof)
+
+
+def _of_another_city(city: FakeCity, ack: Ack) -> Ack:
+    (pending,) = city.store.pending_events(1)
+    log = city.gateway.log
+    index = log.take_event(pending.event, city="xiamen")
+    entry, proof = log.receipt(index)
+    return Ack(ack.event_id, index, None, entry, proof)
+
+
+def _of_no_event(city: FakeCity, ack: Ack) -> Ack:
+    log = city.gateway.log
+    index = log.decide(1)
+    entry, proof = log.receipt(index)
+    return Ack(ack.event_id, index, None, entry, proof)
+
+
+def _at_another_place(city: FakeCity, ack: Ack) -> Ack:
+    parsed = LogProof.parse(ack.proof)
+    return ack._replace(proof=replace(parsed, index=0).to_bytes())
+
+
+FORGERIES: dict[str, Forge] = {
+    "none": lambda city, ack: ack._replace(entry=b"", proof=b""),
+    "no proof": lambda city, ack: ack._replace(proof=b""),
+    "another index": lambda city, ack: ack._replace(log_index=7),
+    "a changed entry": lambda city, ack: ack._replace(entry=_flipped(ack.entry, -10 % len(ack.entry))),
+    "a changed checkpoint": lambda city, ack: ack._replace(proof=_flipped(ack.proof, len(ack.proof) - 10)),
+    "of another log": _of_another_log,
+    "of another entry": _of_another_entry,
+    "of another kind of entry": _of_another_kind,
+    "of another city": _of_another_city,
+    "of no event": _of_no_event,
+    "at another place": _at_another_place,
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+async def test_a_receipt_that_does_not_verify_leaves_the_event_pending(city: FakeCity, forgery: str) -> None:
+    consent = await _withdrawn(city)
+    city.gateway.forge = lambda ack: FORGERIES[forgery](city, ack)
+    with refuses(Reason.PEER_UNREACHABLE):
+        await city.pusher.push_once()
+    assert city.store.count_pending() == 1
+    assert city.alarms.raised["event_receipt_invalid"] == 1
+    assert _kept(city, consent)[1:] == (None, None, None)
+    assert (await city.authority.change(RESIDENT, consent, "withdraw")).log_index is None
+    city.gateway.forge = lambda ack: ack
+    await city.pusher.push_once()
+    assert city.store.count_pending() == 0
+    assert (await city.authority.change(RESIDENT, consent, "withdraw")).log_index == 1
+
+
+async def test_a_bad_receipt_holds_up_no_other_event(city: FakeCity) -> None:
+    bad, good = await _withdrawn(city), await _withdrawn(city)
+    (first, _) = city.store.pending_events(2)
+    city.gateway.forge = lambda ack: ack._replace(proof=b"") if ack.event_id == first.id else ack
+    with refuses(Reason.PEER_UNREACHABLE):
+        await city.pusher.push_once()
+    assert _kept(city, bad)[1] is None
+    assert _kept(city, good)[1] is not None

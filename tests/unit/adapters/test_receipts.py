@@ -1,0 +1,306 @@
+"""Consent receipts: what they say, that they fit their schema, and that nothing in them can be changed."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from adapters.terms import ConsentTerms
+from gateway import consentlog
+from gateway.consentlog.consent_receipt import MAX_CHARS, TYP, ConsentReceipt, verify_receipt
+from gateway.consentlog.note import SignerKey
+from gateway.consentlog.receipt import ProvedEntry
+from gateway.consentlog.trust import TrustPolicy
+from gateway.crypto import jws
+from gateway.crypto.consent import token_hash
+from gateway.crypto.keys import b64url
+from gateway.domain.consent import Act
+from gateway.domain.consent_record import GIVEN, PAUSED, REPLACED, RESUMED, WITHDRAWN
+from gateway.domain.ids import ResidentRef
+from gateway.errors import Reason
+from tests.fakes.city import RESIDENT, FakeCity
+from tests.fakes.network import LIBRARY_LOAN, XIAMEN_LIBRARY
+from tests.unit.adapters.conftest import refuses
+from tests.unit.adapters.test_registrations import Used
+
+SCHEMA = json.loads((Path(consentlog.__file__).parent / "consent_receipt.schema.json").read_text("utf-8"))
+
+
+def _entries(receipt: ConsentReceipt) -> list[ProvedEntry | None]:
+    return [change.proved for change in receipt.changes]
+
+
+@dataclass
+class Life:
+    """One consent, its token, and what its receipt says now."""
+
+    city: FakeCity
+    id: str
+    token: str
+
+    def text(self) -> str:
+        return self.city.receipts.issue(RESIDENT, self.id)
+
+    def receipt(self) -> ConsentReceipt:
+        text = self.text()
+        jsonschema.validate(self.claims(text), SCHEMA)
+        return self.verified(text)
+
+    def verified(self, text: str) -> ConsentReceipt:
+        return verify_receipt(text, self.city.reference.directory, self.city.reference.log)
+
+    def claims(self, text: str) -> dict[str, Any]:
+        return jws.parse(text, TYP, limit=MAX_CHARS).claims
+
+    def forged(self, claims: dict[str, Any]) -> str:
+        """What the city itself would have to sign to lie."""
+        return jws.issue(self.city.keys.consent.key, self.city.keys.consent.kid, TYP, claims)
+
+    async def use(self) -> None:
+        """Used once, registered, and reported."""
+        used = Used(self.city, self.token, self.id, (await self.city.answer(self.token)).id)
+        expires = jws.parse(self.token, "consent+jwt").claims["exp"]
+        report = used.report(registered={"expires": expires})
+        assert report.registration is not None
+        self.city.gateway.registered[self.id] = report.registration.log_index
+        await used.take(report)
+
+    async def withdraw(self) -> None:
+        await self.city.authority.change(RESIDENT, self.id, "withdraw")
+
+
+@pytest.fixture
+async def life(city: FakeCity) -> Life:
+    granted = await city.grant()
+    return Life(city, granted.id, granted.token)
+
+
+async def test_a_receipt_says_what_was_agreed_and_names_no_person(life: Life) -> None:
+    receipt = life.receipt()
+    token = life.city.network.trusted().consents.verify(
+        life.token, operator=life.city.question(life.token).operator, now_s=life.city.now_s
+    )
+    record = receipt.record
+    (purpose,) = record["pii_processing"]["purposes"]
+    assert (record["record_id"], record["pii_principal_id"]) == (life.id, token.subject)
+    assert record["pii_processing"]["privacy_notice"]["sha256"] == token.notice
+    assert purpose["purpose"] == "library-loan"
+    assert purpose["recipient_third_parties"] == ["operator/xiamen-library"]
+    assert [item["pii_type"] for item in purpose["pii_information"]] == ["incentive tier", "pairwise identifier"]
+    assert record["events"][0]["terms"] == {"bound": "none", "uses": 3}
+    assert receipt.token_hash == token.hash
+    shown = json.dumps(life.claims(life.text()))
+    for secret in (RESIDENT, life.token, life.token.split(".")[1]):
+        assert secret not in shown
+    assert "ConsentReceipt(" not in repr(receipt)
+
+
+async def test_before_the_first_reported_use_nothing_is_said_to_be_in_the_log(life: Life) -> None:
+    receipt = life.receipt()
+    assert (receipt.registration, receipt.changes, receipt.reported, receipt.state) == (None, (), None, GIVEN)
+
+
+async def test_after_it_the_registration_is_proved_and_is_of_this_token(life: Life) -> None:
+    await life.use()
+    receipt = life.receipt()
+    assert receipt.registration is not None
+    assert (receipt.registration.log_index, receipt.reported) == (1, 2)
+
+
+async def test_a_withdrawal_under_way_is_said_and_not_proved(life: Life) -> None:
+    await life.withdraw()
+    receipt = life.receipt()
+    assert (receipt.state, _entries(receipt)) == (WITHDRAWN, [None])
+    assert [event["event_state"] for event in receipt.record["events"]] == ["dpv:ConsentGiven", "dpv:ConsentWithdrawn"]
+
+
+@pytest.mark.parametrize("used", [True, False])
+async def test_a_withdrawal_that_was_taken_is_proved_and_names_its_registration(life: Life, used: bool) -> None:
+    if used:
+        await life.use()
+    await life.withdraw()
+    await life.city.pusher.push_once()
+    receipt = life.receipt()
+    (entry,) = _entries(receipt)
+    assert entry is not None
+    assert entry.entry.fields.get("consent") == (1 if used else None)
+    assert (receipt.registration is not None) == used
+
+
+async def test_a_first_use_after_the_withdrawal_is_no_contradiction(life: Life) -> None:
+    await life.withdraw()
+    await life.city.pusher.push_once()
+    await life.use()
+    receipt = life.receipt()
+    assert receipt.registration is not None
+    (entry,) = _entries(receipt)
+    assert entry is not None
+    assert receipt.registration.log_index > entry.log_index
+
+
+async def test_pauses_and_resumptions_are_proved_in_their_order(life: Life) -> None:
+    await life.use()
+    acts: tuple[Act, ...] = ("pause", "resume", "pause", "withdraw")
+    for act in acts:
+        await life.city.authority.change(RESIDENT, life.id, act)
+        life.city.clock.advance(60)
+    while life.city.store.count_pending():
+        await life.city.pusher.push_once()
+    receipt = life.receipt()
+    assert [change.state for change in receipt.changes] == [PAUSED, RESUMED, PAUSED, WITHDRAWN]
+    indices = [entry.log_index for entry in _entries(receipt) if entry is not None]
+    assert indices == sorted(indices)
+    assert len(indices) == 4
+    claims = life.claims(life.text())
+    for place in (claims["changes"], claims["record"]["events"]):
+        place[-1], place[-2] = place[-2], place[-1]
+    with refuses(Reason.RECEIPT_INVALID):
+        life.verified(life.forged(claims))
+
+
+async def test_a_consent_that_was_replaced_says_so_and_the_new_one_has_a_receipt_of_its_own(life: Life) -> None:
+    terms = ConsentTerms(XIAMEN_LIBRARY, LIBRARY_LOAN, lifetime_s=3600, uses=1, bound=False)
+    notice = life.city.authority.preview(terms).notice.digest
+    granted, _ = await life.city.authority.replace(RESIDENT, life.id, "narrow", terms, notice)
+    await life.city.pusher.push_once()
+    assert life.receipt().state == REPLACED
+    new = Life(life.city, granted.id, granted.token).receipt()
+    assert new.state == GIVEN
+    assert new.record["events"][0]["terms"]["uses"] == 1
+
+
+async def test_what_was_agreed_does_not_change_with_the_policies(life: Life) -> None:
+    before = life.receipt().record
+    bundle = life.city.reference.bundle
+    operators = {name: replace(item, contact="elsewhere@example.invalid") for name, item in bundle.operators.items()}
+    life.city.reference = replace(life.city.reference, bundle=replace(bundle, operators=operators))
+    assert life.receipt().record == before
+
+
+async def test_receipts_are_of_her_own_consents_alone(life: Life) -> None:
+    for resident, consent in ((ResidentRef("synthetic-2"), life.id), (RESIDENT, "A" * 22)):
+        with refuses(Reason.CONSENT_UNKNOWN):
+            life.city.receipts.issue(resident, consent)
+
+
+async def test_a_consent_from_before_records_were_kept_has_no_receipt(life: Life) -> None:
+    life.city.store._writer_connection.execute("UPDATE consents SET record = NULL")
+    with refuses(Reason.CONSENT_STATE):
+        life.text()
+
+
+async def _whole(life: Life) -> str:
+    await life.use()
+    await life.withdraw()
+    await life.city.pusher.push_once()
+    return life.text()
+
+
+async def test_any_changed_byte_is_noticed(life: Life) -> None:
+    text = (await _whole(life)).encode()
+    chance = random.Random(7)
+    for at in range(len(text)):
+        changed = bytes([*text[:at], text[at] ^ (1 << chance.randrange(7)), *text[at + 1 :]])
+        with refuses(Reason.RECEIPT_INVALID):
+            life.verified(changed.decode("ascii"))
+    for cut in (text[:-1], text[1:], text + b"A", b""):
+        with refuses(Reason.RECEIPT_INVALID):
+            life.verified(cut.decode())
+
+
+async def test_trust_in_another_log_accepts_no_entry(life: Life) -> None:
+    text = await _whole(life)
+    other = SignerKey.generate(life.city.network.log.name)
+    trust = TrustPolicy.parse(f"log {other.verifier}\nquorum none\n".encode())
+    with refuses(Reason.RECEIPT_INVALID):
+        verify_receipt(text, life.city.reference.directory, trust)
+
+
+async def test_a_directory_without_the_citys_key_accepts_nothing(life: Life) -> None:
+    text = life.text()
+    directory = life.city.reference.directory
+    city = directory.cities[life.city.id]
+    for peers in (
+        {},
+        {city.id: replace(city, keys=tuple(key for key in city.keys if key.purpose != "consent"))},
+    ):
+        with refuses(Reason.RECEIPT_INVALID):
+            verify_receipt(text, replace(directory, cities=peers), life.city.reference.log)
+
+
+def _set(*path: str | int, to: Any) -> Any:
+    def change(claims: dict[str, Any]) -> None:
+        place: Any = claims
+        for step in path[:-1]:
+            place = place[step]
+        if to is None:
+            del place[path[-1]]
+        else:
+            place[path[-1]] = to
+
+    return change
+
+
+LIES = {
+    "another consent": _set("record", "record_id", to="B" * 22),
+    "another token": _set("token", to=b64url(bytes(32))),
+    "a short token": _set("token", to=b64url(bytes(31))),
+    "another opening": _set("registration", "opening", to=b64url(bytes(32))),
+    "no opening": _set("registration", "opening", to=None),
+    "another operator": _set(
+        "record", "pii_processing", "purposes", 0, "recipient_third_parties", to=["operator/xiamen-parking"]
+    ),
+    "another end": _set("record", "events", 0, "valid_until", to="2030-01-01T00:00:00Z"),
+    "another binding": _set("record", "events", 0, "terms", "bound", to="operator"),
+    "never withdrawn": _set("changes", to=None),
+    "not withdrawn in the record": _set("record", "events", 1, to=None),
+    "replaced and no pause": _set("record", "events", 1, "event_state", to="tiergate:ConsentPaused"),
+    "at another time": _set("record", "events", 1, "event_time", to="2026-11-01T00:00:01Z"),
+    "changes that are text": _set("changes", to="x"),
+    "another schema": _set("record", "schema_version", to="tiergate-consent-record/0"),
+    "no entry beside the proof": _set("changes", 0, "entry", to=None),
+    "no event": _set("changes", 0, "event", to=None),
+    "a member more": _set("score", to=900),
+    "a member more in the registration": _set("registration", "note", to="x"),
+    "no record": _set("record", to="x"),
+    "registration that is text": _set("registration", to="x"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+async def test_what_the_city_says_must_be_what_the_log_says(life: Life, lie: str) -> None:
+    claims = life.claims(await _whole(life))
+    assert life.verified(life.forged(claims)).state == WITHDRAWN
+    LIES[lie](claims)
+    with refuses(Reason.RECEIPT_INVALID):
+        life.verified(life.forged(claims))
+
+
+async def test_evidence_of_another_consent_is_refused(life: Life) -> None:
+    claims = life.claims(await _whole(life))
+    granted = await life.city.grant()
+    other = Life(life.city, granted.id, granted.token)
+    theirs = life.claims(await _whole(other))
+    for part in ("registration", "changes"):
+        with refuses(Reason.RECEIPT_INVALID):
+            life.verified(life.forged({**claims, part: theirs[part]}))
+
+
+async def test_a_withdrawal_that_does_not_name_its_registration_is_refused(life: Life) -> None:
+    """Left out, an auditor could not see that a later entitled decision breaks it."""
+    await life.use()
+    life.city.gateway.registered.clear()
+    await life.withdraw()
+    await life.city.pusher.push_once()
+    with refuses(Reason.RECEIPT_INVALID):
+        life.verified(life.text())
+
+
+async def test_a_token_hash_links_receipt_and_token(life: Life) -> None:
+    assert life.receipt().token_hash == token_hash(life.token)

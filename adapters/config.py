@@ -74,7 +74,7 @@ class Answers(Settings):
     multiples, so that their time says nothing about a person; 0 = at once.
     """
 
-    lifetime_s: int = Field(default=MAX_LIFETIME_S, ge=10, le=MAX_LIFETIME_S)
+    lifetime_s: int = Field(default=MAX_LIFETIME_S, ge=1, le=MAX_LIFETIME_S)
     deadline_s: float = Field(default=2.0, gt=0, le=30)
     time_grid_s: float = Field(default=0.005, ge=0, le=1)
 

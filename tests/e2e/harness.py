@@ -43,6 +43,10 @@ class TestNetwork(LocalNetwork):
         """The product's command line, run by another module if asked."""
         return ["-m", self._module, *super().command(name)[2:]]
 
+    def relay(self, server: str) -> Relay:
+        """The relay before a server."""
+        return self._relays[server]
+
     @property
     def recordings(self) -> list[Recording]:
         """What went over the links, if there are relays."""

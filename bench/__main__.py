@@ -12,7 +12,7 @@ import signal
 import sys
 from types import FrameType
 
-from bench import report
+from bench import report, withdrawal
 from bench.processes import BenchError
 from bench.run import BASELINE, Options, baseline, run, say
 from gateway.errors import TiergateError
@@ -34,6 +34,8 @@ def parse(arguments: list[str]) -> tuple[Options, bool, bool]:
         parser.error("rounds must be at least 1, seconds in (0, 60]")
     if given.save_baseline and (given.quick or given.only or given.rounds < _MIN_ROUNDS):
         parser.error(f"a baseline needs a whole run of at least {_MIN_ROUNDS} rounds")
+    if withdrawal.NAME in given.only and len(given.only) > 1:
+        parser.error(f"{withdrawal.NAME} is measured alone")
     options = Options(
         rounds=2 if given.quick else given.rounds,
         seconds=0.5 if given.quick else given.seconds,
@@ -42,6 +44,17 @@ def parse(arguments: list[str]) -> tuple[Options, bool, bool]:
         only=tuple(given.only),
     )
     return options, given.json, given.save_baseline
+
+
+def _withdrawals(options: Options, *, as_json: bool) -> int:
+    """Measured apart: a withdrawal is not a call under load."""
+    try:
+        found = withdrawal.run(options)
+    except (BenchError, TiergateError) as error:
+        say(f"bench: {error}")
+        return 1
+    print(json.dumps(found.document(), indent=1) if as_json else found.table())
+    return 0
 
 
 def _stop(number: int, _frame: FrameType | None) -> None:
@@ -54,6 +67,8 @@ def main(arguments: list[str]) -> int:
     options, as_json, save = parse(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
+    if withdrawal.NAME in options.only:
+        return _withdrawals(options, as_json=as_json)
     try:
         found = run(options)
     except (BenchError, TiergateError) as error:

@@ -87,7 +87,7 @@ class DecisionDraft:
 class ConsentEvent:
     """A verified event of a home city. ``consent`` is the key of the one that it names (I6: a correction names none).
 
-    ``digest`` is the SHA-256 of what the event says (``crypto.event.event_digest``); ``contested`` is set for a contest alone.
+    ``digest``: see ``crypto.event.event_digest``; ``contested`` is set for a contest alone.
     """
 
     city: CityId

@@ -43,8 +43,9 @@ FOREIGN_ALGORITHMS = (
 KIDS = (
     "../../../../dev/null", "/dev/null", "file:///etc/passwd", "..\\..\\windows\\win.ini", "' OR '1'='1",
     "x' UNION SELECT 'k", "x; rm -rf /", "|whoami", "$(id)", "https://example.invalid/keys", "key\0", "\0",
-    "key\r\nx: y", "\x1b[31m", "\x7f", "ｆｕｚｈｏｕ－２０２６", "福州", "fuzhou-2026\u200b", "\u202efuzhou", "fu\u0301zhou",
-    "\ud800", "", " ", "k" * 2500, "%s%s%n", "{0}", "FUZHOU-2026", "fuzhou-2026 ", "__proto__", "constructor",
+    "key\r\nx: y", "\x1b[31m", "\x7f", "ｆｕｚｈｏｕ－２０２６", "福州", "fuzhou-2026\u200b", "\u202efuzhou",
+    "fu\u0301zhou", "\ud800", "", " ", "k" * 2500, "%s%s%n", "{0}", "FUZHOU-2026", "fuzhou-2026 ", "__proto__",
+    "constructor",
 )  # fmt: skip
 STRAY_HEADERS: Mapping[str, Any] = {
     "jku": "https://example.invalid/keys.json",

@@ -36,7 +36,7 @@ def read_settings(
     except OSError as error:
         problem = Problem(str(path), "", f"cannot be read ({error.strerror})", "name an existing file with --config")
         raise ProblemsError(Reason.CONFIG_INVALID, [problem]) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, a number too long, nested too deeply
         raise ProblemsError(Reason.CONFIG_INVALID, [Problem(str(path), "", f"is not TOML: {error}")]) from error
     for name, value in sorted((environment if environment is not None else os.environ).items()):
         if name.startswith(prefix) and name != prefix:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cyclopts import Parameter
@@ -19,7 +19,7 @@ from gateway.cli.messages import time_of_s
 from gateway.cli.options import Json
 from gateway.crypto.dev_ca import SERVING_ROLES
 from gateway.domain.ids import PeerIdentity
-from gateway.errors import TiergateError
+from gateway.errors import Reason, TiergateError
 from gateway.transport.tls import CertificateFiles, facts_of
 
 SOON = timedelta(days=14)
@@ -47,7 +47,7 @@ def usages_of(certificate: x509.Certificate) -> list[str]:
     """Extended key usages by name."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
         return []
     return [_USAGES.get(item, item.dotted_string) for item in found]
 
@@ -55,10 +55,15 @@ def usages_of(certificate: x509.Certificate) -> list[str]:
 def certificate_document(certificate: x509.Certificate) -> dict[str, Any]:
     """What a certificate says, as JSON. Raises CERTIFICATE_INVALID."""
     said = facts_of(certificate)
-    public = certificate.public_key()
+    try:
+        # parts are parsed when they are asked for
+        public = certificate.public_key()
+        subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise TiergateError(Reason.CERTIFICATE_INVALID, "malformed names, or for no key that we know") from error
     return {
-        "subject": certificate.subject.rfc4514_string(),
-        "issuer": certificate.issuer.rfc4514_string(),
+        "subject": subject,
+        "issuer": issuer,
         "identity": ", ".join(said.uris),
         "dns": ", ".join(said.names),
         "usages": ", ".join(usages_of(certificate)),
@@ -103,7 +108,7 @@ def _chain(subject: str, leaf: x509.Certificate, authorities: list[x509.Certific
     for authority in authorities:
         try:
             leaf.verify_directly_issued_by(authority)
-        except (ValueError, TypeError, InvalidSignature):
+        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
             continue
         yield ok(_CHECK, subject, "signed by an authority of the ca file")
         return

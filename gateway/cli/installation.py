@@ -56,7 +56,7 @@ def of_config(path: Path) -> Installation:
 def _names_a_city(path: Path) -> bool:
     try:
         return "city" in tomllib.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False  # reading it as the gateway's will say what is wrong with it
 
 

@@ -31,8 +31,11 @@ def time_of(stamp: Timestamp) -> str:
 
 
 def time_of_ms(milliseconds: int) -> str:
-    """Unix milliseconds as text."""
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    """Unix milliseconds as text; a peer's may lie beyond the years that have a text."""
+    try:
+        moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError):
+        return f"{milliseconds} ms after 1970"
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -80,9 +83,10 @@ def received_terms(terms: pb.Terms) -> dict[str, Any]:
 
 def decision_document(decision: pb.Decision) -> dict[str, Any]:
     """A decision; the receipt is left to the caller."""
+    known = decision.outcome in pb.Outcome.values()  # a newer gateway's, or a broken one's, may not be
     return {
         "decision_id": decision.decision_id,
-        "outcome": pb.Outcome.Name(decision.outcome).removeprefix("OUTCOME_").lower(),
+        "outcome": pb.Outcome.Name(decision.outcome).removeprefix("OUTCOME_").lower() if known else "unknown",
         "terms": received_terms(decision.terms),
         "bundle_digest": decision.bundle_digest,
         "decided_at": time_of(decision.decided_at),

@@ -183,9 +183,17 @@ def _keeps_rules(members: Mapping[str, Value]) -> bool:
     return (members["outcome"] == "entitled") == (members["rung"] != 0)
 
 
+def _shown(field: str) -> str:
+    """A stray field's name, unless it could be anything: it may come from outside."""
+    return repr(field) if re.fullmatch(r"[a-z_]{1,32}", field) else "of a strange name"
+
+
 def _diagnose(text: str) -> str:
     """Name what is wrong, by field names alone: values stay out of messages."""
-    pairs = json.loads(text, object_pairs_hook=lambda items: items)
+    try:
+        pairs = json.loads(text, object_pairs_hook=lambda items: items)
+    except RecursionError:  # the hook's own frame can be the one too many
+        return "nested too deeply"
     if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
         return "not an object"
     members = dict(pairs)
@@ -196,9 +204,10 @@ def _diagnose(text: str) -> str:
         return "unknown type"
     fields = {"type": _enum(name), **_COMMON, **SCHEMAS[name]}
     known = {field.rstrip("?"): kind for field, kind in fields.items()}
-    problems = [f"unknown field {field!r}" for field in members if field not in known]
+    problems = [f"unknown field {_shown(field)}" for field in members if field not in known]
     problems += [f"no {field!r}" for field in fields if not field.endswith("?") and field not in members]
     for field, kind in known.items():
-        if field in members and not re.fullmatch(kind.pattern, json.dumps(members[field], default=str)):
+        value = members.get(field, 0)
+        if field in members and not (isinstance(value, str | int) and re.fullmatch(kind.pattern, json.dumps(value))):
             problems.append(f"{field!r} is not {kind.name}")
     return "; ".join(problems) or "not canonical, or outcome and rung disagree"

@@ -28,7 +28,7 @@ MAX_SIGNATURES = 100
 """More than the 16 that the specification requires, and Go's limit, so that what Go opens we open."""
 
 _KEY_SIZE = {ED25519: 32, COSIGNATURE_V1: 32, COSIGNATURE_MLDSA44: 1312}
-_NAME = re.compile(r"[^\s+\x00-\x1f]+\Z")
+_NAME = re.compile(r"[^\s+\x00-\x1f\ud800-\udfff]+\Z")
 _KEY_ID = re.compile(r"[0-9a-f]{8}\Z")
 _SIGNATURE_LINE = re.compile("— ([^ ]+) ([A-Za-z0-9+/=]+)\\Z")
 _CONTROL = re.compile("[\x00-\x09\x0b-\x1f]")

@@ -80,14 +80,12 @@ class TrustPolicy:
 
     def require_quorum(self, witnessed: Collection[bytes]) -> None:
         """Check that these witnesses (by name) satisfy the quorum; NOTE_INVALID when they do not."""
-        if self.quorum != NONE and not self._has_witnessed(self.quorum, witnessed):
+        met = set(witnessed)
+        for name, group in self.groups.items():  # in the file's order, in which a group comes after its members
+            if sum(member in met for member in group.members) >= group.threshold:
+                met.add(name)
+        if self.quorum != NONE and self.quorum not in met:
             raise TiergateError(Reason.NOTE_INVALID, "too few witnesses have cosigned the checkpoint")
-
-    def _has_witnessed(self, name: bytes, witnessed: Collection[bytes]) -> bool:
-        group = self.groups.get(name)
-        if group is None:
-            return name in witnessed
-        return sum(self._has_witnessed(member, witnessed) for member in group.members) >= group.threshold
 
 
 class _Reader:
@@ -99,6 +97,8 @@ class _Reader:
         self.groups: dict[bytes, Group] = {}
         self.quorum: bytes | None = None
         self._members: set[bytes] = set()
+        self._log_keys: set[bytes] = set()
+        self._witness_keys: set[bytes] = set()
         self._keywords: dict[bytes, Callable[[list[bytes]], None]] = {
             b"log": self._log,
             b"witness": self._witness,
@@ -120,13 +120,13 @@ class _Reader:
     def _log(self, items: list[bytes]) -> None:
         if len(items) not in (1, 2):
             raise ValueError("log takes a key and perhaps a URL")
-        self.logs.append(_new_key(items[0], _LOG_KINDS, self.logs))
+        self.logs.append(_new_key(items[0], _LOG_KINDS, self._log_keys))
 
     def _witness(self, items: list[bytes]) -> None:
         if len(items) not in (2, 3):
             raise ValueError("witness takes a name, a key and perhaps a URL")
         self._check_new(items[0])
-        self.witnesses[items[0]] = _new_key(items[1], COSIGNATURES, self.witnesses.values())
+        self.witnesses[items[0]] = _new_key(items[1], COSIGNATURES, self._witness_keys)
 
     def _group(self, items: list[bytes]) -> None:
         if len(items) < 3:
@@ -165,10 +165,12 @@ def _threshold(text: bytes, members: int) -> int:
     return count
 
 
-def _new_key(text: bytes, kinds: frozenset[int], present: Collection[VerifierKey]) -> VerifierKey:
+def _new_key(text: bytes, kinds: frozenset[int], present: set[bytes]) -> VerifierKey:
+    """Read a key of one of ``kinds`` whose public part is not ``present`` yet, and add it there."""
     key = VerifierKey.parse(text.decode("utf-8"))
     if key.kind not in kinds:
         raise ValueError("key has a signature type that is not for this role")
-    if any(other.public == key.public for other in present):
+    if key.public in present:
         raise ValueError("duplicate key")
+    present.add(key.public)
     return key

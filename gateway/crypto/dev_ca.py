@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
@@ -90,9 +91,10 @@ class DevCa:
         key = load_private_key(folder / _CA_KEY)
         try:
             certificate = x509.load_pem_x509_certificate((folder / CA).read_bytes())
-        except (OSError, ValueError) as error:
+            public = certificate.public_key()
+        except (OSError, ValueError, UnsupportedAlgorithm) as error:
             raise TiergateError(Reason.CERTIFICATE_INVALID, f"{CA} is not a readable certificate") from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey) or certificate.public_key() != key.public_key():
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or public != key.public_key():
             raise TiergateError(Reason.CERTIFICATE_INVALID, f"{_CA_KEY} is not the key of {CA}")
         return cls(certificate, key)
 

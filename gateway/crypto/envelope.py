@@ -226,7 +226,9 @@ def _root_problems(path: Path, authorities: Sequence[Authority], thresholds: Map
     for kind, threshold in thresholds.items():
         able = len({item.name for item in authorities if kind in item.payload_types})
         if kind not in PAYLOAD_TYPES:
-            problems.append(Problem(path.name, f"thresholds.{kind}", "unknown payload type"))
+            # strict JSON can hold lone surrogates, which no terminal can be sent
+            shown = f".{kind}" if kind.isprintable() else ""
+            problems.append(Problem(path.name, f"thresholds{shown}", "unknown payload type"))
         elif type(threshold) is not int or not 1 <= threshold <= able:
             problems.append(
                 Problem(path.name, f"thresholds.{kind}", f"must be 1 to {able}, the authorities that may sign")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 import rfc8785
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
@@ -57,7 +57,7 @@ def load_private_key(path: Path) -> PrivateKey:
         if path.stat().st_mode & 0o077:
             raise TiergateError(Reason.KEY_INVALID, f"{path.name} can be read by others; chmod 600")
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm, InternalError) as error:
         raise TiergateError(Reason.KEY_INVALID, f"{path.name} is not a readable key file") from error
     if isinstance(key, ed25519.Ed25519PrivateKey):
         return key

@@ -93,7 +93,7 @@ def read_toml(root: Path, name: str, model: type[Model], problems: list[Problem]
     except UnicodeDecodeError:
         problems.append(Problem(name, "", "is not UTF-8", "save the file as UTF-8"))
         return None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not TOML, a number too long, nested too deeply
         problems.append(Problem(name, "", f"is not TOML: {error}"))
         return None
     try:

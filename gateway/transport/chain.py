@@ -88,7 +88,7 @@ def _describe(violation: Any) -> FieldViolation:
 
 
 def _step(element: Any) -> str:
-    place = f"[{element.index}]" if element.has_field("index") else ""
+    place = f"[{element.subscript.value}]" if element.has_field("index") else ""
     return f"{element.field_name}{place}"
 
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, cast
 import grpc
 import structlog
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -67,7 +68,11 @@ class CertificateFiles:
         self._certificates(self.ca, authorities)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise TiergateError(Reason.KEY_INVALID, f"{self.key.name} is not P-256, which gRPC needs")
-        if leaf.public_key() != key.public_key():
+        try:
+            public = leaf.public_key()
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise TiergateError(Reason.CERTIFICATE_INVALID, f"{self.cert.name} is for no key that we know") from error
+        if public != key.public_key():
             raise TiergateError(Reason.CERTIFICATE_INVALID, f"{self.key.name} is not the key of {self.cert.name}")
         return Pem(chain, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), authorities)
 
@@ -106,7 +111,7 @@ def facts_of(certificate: x509.Certificate) -> CertificateFacts:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         names = x509.SubjectAlternativeName([])
-    except ValueError as error:
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise TiergateError(Reason.CERTIFICATE_INVALID, "malformed certificate extensions") from error
     return CertificateFacts(
         tuple(names.get_values_for_type(x509.UniformResourceIdentifier)),

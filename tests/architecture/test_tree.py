@@ -97,9 +97,10 @@ def test_the_larger_set_of_pins_holds_the_smaller(checkout: Path) -> None:
     assert run_set
     assert run_set.items() <= all_pins.items()
     assert all(all_pins.values())
+    assert all(pins(checkout, "requirements-fuzz.txt").values())
 
 
-@pytest.mark.parametrize("stem", ["requirements", "requirements-dev"])
+@pytest.mark.parametrize("stem", ["requirements", "requirements-dev", "requirements-fuzz"])
 def test_every_requirement_is_pinned(checkout: Path, stem: str) -> None:
     pinned = {name for name, _ in pins(checkout, f"{stem}.txt")}
     assert set(requirements(checkout, f"{stem}.in")) <= pinned
@@ -144,5 +145,5 @@ def test_dev_refuses_what_it_does_not_know(checkout: Path, arguments: tuple[str,
 def test_dev_explains_itself_from_any_folder(checkout: Path, tmp_path: Path) -> None:
     done = run(checkout / "dev", "help", cwd=tmp_path)
     assert done.code == 0
-    for command in ("demo", "up", "test", "lint", "bench", "leak", "proto"):
+    for command in ("demo", "up", "test", "fuzz", "lint", "bench", "leak", "proto"):
         assert re.search(rf"^  {command}\b", done.output, re.MULTILINE)

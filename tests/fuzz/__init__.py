@@ -1,0 +1,1 @@
+"""Hostile bytes for every function that reads bytes from outside; see README.md in this folder."""

@@ -1,0 +1,42 @@
+"""All harnesses, and what needs none, with the reason; a test holds both against the code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.fuzz import targets_files, targets_log, targets_signed, targets_sources, targets_tokens, targets_wire
+from tests.fuzz.harness import Harness
+
+HARNESSES: Mapping[str, Harness] = {
+    harness.name: harness
+    for module in (targets_tokens, targets_log, targets_signed, targets_files, targets_sources, targets_wire)
+    for harness in module.HARNESSES
+}
+
+READS_FROM_OUTSIDE = r"(parse|decode|read|verify|load|open|split|strict|from|check_seal|error|request_id|resolve|facts)"
+"""How a function's name begins that takes bytes, or text, from somewhere else."""
+
+_PARTS = "only calls others, which have harnesses"
+_OWN = "reads what this process, or its installer, wrote itself"
+
+EXEMPT: Mapping[str, str] = {
+    "adapters.config.load_keys": _PARTS,
+    "adapters.sandbox.residents.read_dataset": "part of the invented platforms, which no city runs",
+    "adapters.sources.base.GuardedSource.read": "turns every exception into one of two reasons; harnesses go below it",
+    "adapters.sources.port.ScoreSource.read": "a protocol, without code",
+    "adapters.sources.settings.open_source": "takes settings that were read already",
+    "adapters.sources.sqlite.open_read_only": "opens a database; SQLite judges what lies there",
+    "gateway.cli.audit.verify": _PARTS,
+    "gateway.cli.audit.verify_receipt": _PARTS,
+    "gateway.cli.certs.parse_identity": _PARTS,
+    "gateway.cli.client.read_file": "returns the bytes of a file as they are",
+    "gateway.cli.output.error_document": "writes, and reads nothing",
+    "gateway.cli.output.facts": "writes, and reads nothing",
+    "gateway.cli.policy.load": _PARTS,
+    "gateway.cli.policy.verify": _PARTS,
+    "gateway.cli.stored_log.StoredLog.read_tile": _OWN,
+    "gateway.consentlog.merkle.Frontier.from_subtrees": _OWN,
+    "gateway.consentlog.trust._Reader.read": "a step of TrustPolicy.parse, which has a harness",
+    "gateway.transport.channel.open_channel": "opens a connection; takes no bytes",
+}
+"""Functions of such a name that need no harness, with the reason."""

@@ -1,0 +1,134 @@
+"""Signed files: envelopes, what lies in them, the root, and all three as a process reads them at its start."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+import rfc8785
+
+from adapters.reference import load_reference
+from gateway.crypto import envelope, keys
+from gateway.crypto.trusted import TrustedKeys
+from gateway.domain.directory import CityPeer, Directory, DirectoryKey, Endpoint, GatewayPeer, KeyPurpose, OperatorPeer
+from gateway.domain.ids import PeerIdentity
+from gateway.policy import bundle, directory, load
+from gateway.policy.installed import load_installed
+from tests.fuzz import world
+from tests.fuzz.harness import Harness, file_of, framed
+
+DOMAIN = "tiergate.example.invalid"
+POLICIES = Path(__file__).parents[2] / "policies"
+TYPES = (envelope.BUNDLE_TYPE, envelope.DIRECTORY_TYPE)
+LONG = 64 * 1024
+
+
+@cache
+def directory_bytes() -> bytes:
+    """A directory of one city and one operator."""
+
+    def listed(purpose: KeyPurpose) -> DirectoryKey:
+        return DirectoryKey(world.kid(purpose), purpose, "EdDSA", keys.public_jwk(world.key(purpose)))
+
+    place = Endpoint("127.0.0.1:7001", f"fuzhou.{DOMAIN}")
+    city = CityPeer(
+        world.CITY, "福州", "Fuzhou", PeerIdentity(DOMAIN, "city", world.CITY), place,
+        (listed("consent"), listed("attestation"), listed("event")),
+    )  # fmt: skip
+    operator = OperatorPeer(world.OPERATOR, PeerIdentity(DOMAIN, "operator", world.OPERATOR), (listed("proof"),))
+    return directory.build_directory(
+        Directory(
+            version=1,
+            issued=world.NOW - 60,
+            expires=world.NOW + 3600,
+            trust_domain=DOMAIN,
+            gateway=GatewayPeer(
+                world.DEPLOYMENT,
+                PeerIdentity(DOMAIN, "gateway", ""),
+                Endpoint("127.0.0.1:7000", f"gateway.{DOMAIN}"),
+                world.ORIGIN,
+                str(world.LOG.verifier),
+            ),
+            cities={city.id: city},
+            operators={operator.id: operator},
+            auditors={"bureau": PeerIdentity(DOMAIN, "auditor", "bureau")},
+            witnesses={"witness": PeerIdentity(DOMAIN, "witness", "witness")},
+        )
+    )
+
+
+@cache
+def bundle_bytes() -> bytes:
+    """The product's policies as a bundle."""
+    return bundle.build_bundle(load.load_policies(POLICIES), 1, date(2027, 12, 31))
+
+
+def _document(kind: int) -> bytes:
+    return (bundle_bytes(), directory_bytes())[kind]
+
+
+def _envelope(data: bytes) -> bool:
+    kind, rest = framed(data, 2)
+    payload = envelope.verify(world.ROOT, TYPES[kind], rest)
+    assert payload == _document(kind)  # nothing else was ever signed
+    return True
+
+
+def _envelope_seeds() -> Iterator[bytes]:
+    yield b"\1" + envelope.sign(TYPES[1], directory_bytes(), [world.key("authority")])
+
+
+def _bundle(data: bytes) -> bool:
+    found = bundle.read_bundle(data)
+    assert rfc8785.dumps(json.loads(data)) == data
+    assert found.digest == bundle.digest_of(data)
+    bundle.check_in_force(found, date(2027, 1, 1))
+    return True
+
+
+def _directory(data: bytes) -> bool:
+    found = directory.read_directory(data)
+    assert directory.build_directory(found) == data
+    directory.check_fresh(found, world.NOW, 1)
+    TrustedKeys.of(found)
+    return True
+
+
+def _installed(data: bytes) -> bool:
+    """Both signed files as a process reads them at its start, one of them changed."""
+    kind, rest = framed(data, 3)
+    names = ("bundle", "directory", "root")
+    good = [envelope.sign(TYPES[k], _document(k), [world.key("authority")]) for k in (0, 1)] + [world.ROOT.to_json()]
+    paths = {
+        name: file_of(f"installed/{name}", rest if place == kind else good[place]) for place, name in enumerate(names)
+    }
+    load_installed(paths["root"], paths["directory"], paths["bundle"], now_s=world.NOW)
+    load_reference(
+        world.CITY, paths["root"], paths["directory"], paths["bundle"], now_s=world.NOW, newest_directory=0,
+        newest_bundle=0,
+    )  # fmt: skip
+    return True
+
+
+def _root(data: bytes) -> bool:
+    found = envelope.read_root(file_of("root.json", data))
+    assert envelope.read_root(file_of("root.json", found.to_json())) == found
+    return True
+
+
+HARNESSES = (
+    Harness("envelope", (envelope.verify,), _envelope, _envelope_seeds, LONG),
+    Harness("bundle", (bundle.read_bundle,), _bundle, lambda: (bundle_bytes(),), LONG),
+    Harness("directory", (directory.read_directory,), _directory, lambda: (directory_bytes(),), LONG),
+    Harness("root", (envelope.read_root,), _root, lambda: (world.ROOT.to_json(),)),
+    Harness(
+        "installed",
+        (load_installed, load_reference),
+        _installed,
+        lambda: (b"\2" + world.ROOT.to_json(), *_envelope_seeds()),
+        LONG,
+    ),
+)

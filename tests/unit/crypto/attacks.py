@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from gateway.crypto import attestation, consent, event, proof
 from gateway.crypto.jws import MAX_TOKEN_CHARS, decode_segment
-from gateway.crypto.keys import b64url, public_jwk, sign, thumbprint
+from gateway.crypto.keys import PrivateKey, b64url, public_jwk, sign, thumbprint
 from tests.unit.crypto.doors import PURPOSES, Door, Fault
 
 ORDER = {  # of the groups: SEC 2, section 2.4.2, and RFC 8032, section 5.1
@@ -91,19 +91,22 @@ def _no_algorithm(door: Door) -> Iterator[Attack]:
     yield Attack("the other algorithm of ours", "algorithm", door.forge({**door.head, "alg": other}))
 
 
-def _public_as_secret(door: Door) -> Iterator[Attack]:
-    public = door.key.public_key()
+def secrets_of(key: PrivateKey) -> dict[str, bytes]:
+    """What somebody who knows the public key alone could take for the secret of an HMAC."""
+    public = key.public_key()
     jwk = public_jwk(public)
-    secrets = {
+    return {
         "PEM": public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo),
         "DER": public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo),
         "JWK": json.dumps(jwk, sort_keys=True, separators=(",", ":")).encode(),
         "x": decode_segment(jwk["x"].encode()),
         "thumbprint": thumbprint(jwk).encode(),
-        "key id": door.kid.encode(),
         "nothing": b"",
     }
-    for what, secret in secrets.items():
+
+
+def _public_as_secret(door: Door) -> Iterator[Attack]:
+    for what, secret in (*secrets_of(door.key).items(), ("key id", door.kid.encode())):
         for alg, digest in (("HS256", "sha256"), ("HS384", "sha384"), ("HS512", "sha512")):
             body = _unsigned({**door.head, "alg": alg}, door)
             mac = hmac.digest(secret, body.encode(), digest)
@@ -226,11 +229,9 @@ def _spellings(door: Door) -> Iterator[Attack]:
             yield Attack(f"{name} with stray bits", "malformed", spelt(stray))
 
 
-def _signatures(door: Door) -> Iterator[Attack]:
-    body, _, text = door.good.rpartition(".")
-    raw = decode_segment(text.encode())
+def forged_signatures(key: PrivateKey, raw: bytes, over: bytes) -> dict[str, bytes]:
+    """What is no signature over ``over``, made from one that is (``raw``)."""
     first, second = raw[:32], raw[32:]
-    order = ORDER[door.keys.alg]
     zero, full = bytes(32), b"\xff" * 32
     forms = {
         "none": b"",
@@ -244,29 +245,37 @@ def _signatures(door: Door) -> Iterator[Attack]:
         "second half zero": first + zero,
         "halves exchanged": second + first,
         "a bit changed": bytes([raw[0] ^ 1]) + raw[1:],
+        "over one byte less": sign(key, over[:-1]),
+        "over nothing": sign(key, b""),
     }
-    if isinstance(door.key, ec.EllipticCurvePrivateKey):
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        order = ORDER["ES256"]
         n = order.to_bytes(32, "big")
         r, s = int.from_bytes(first, "big"), int.from_bytes(second, "big")
-        forms |= {
+        return forms | {
             "DER": encode_dss_signature(r, s),
             "r = n": n + second,
             "s = n": first + n,
             "both n": n + n,
             "both one": (1).to_bytes(32, "big") * 2,
             "r = n - r": (order - r).to_bytes(32, "big") + second,
-            "over the payload alone": sign(door.key, body.partition(".")[2].encode()),
         }
-    else:
-        more = int.from_bytes(second, "little") + order  # RFC 8032, section 5.1.7: S in [0, L)
-        forms |= {
-            "S + L": first + more.to_bytes(32, "little"),
-            "S = L": first + order.to_bytes(32, "little"),
-            "the neutral point and zero": b"\x01" + bytes(63),
-            "over the hash": sign(door.key, hashlib.sha512(body.encode()).digest()),
-        }
-    for name, signature in forms.items():
+    more = int.from_bytes(second, "little") + ORDER["EdDSA"]  # RFC 8032, section 5.1.7: S in [0, L)
+    return forms | {
+        "S + L": first + more.to_bytes(32, "little"),
+        "S = L": first + ORDER["EdDSA"].to_bytes(32, "little"),
+        "the neutral point and zero": b"\x01" + bytes(63),
+        "over the hash": sign(key, hashlib.sha512(over).digest()),
+    }
+
+
+def _signatures(door: Door) -> Iterator[Attack]:
+    body, _, text = door.good.rpartition(".")
+    raw = decode_segment(text.encode())
+    for name, signature in forged_signatures(door.key, raw, body.encode()).items():
         yield Attack(f"signature: {name}", "signature", f"{body}.{b64url(signature)}")
+    alone = sign(door.key, body.partition(".")[2].encode())
+    yield Attack("signature: over the payload alone", "signature", f"{body}.{b64url(alone)}")
 
 
 TOKEN_ATTACKS: tuple[Callable[[Door], Iterator[Attack]], ...] = (

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gateway.crypto.consent import ConsentToken, token_hash
+from gateway.crypto.envelope import sign, verify
 from gateway.crypto.jws import decode_segment
 from gateway.crypto.keys import b64url
 from gateway.errors import CATALOGUE, Reason, TiergateError
 from tests.unit.crypto.attacks import ORDER, TOKEN_ATTACKS
-from tests.unit.crypto.doors import DOORS, Door, Slot, slots
+from tests.unit.crypto.doors import AUTHORITY, DOCUMENTS, DOORS, ROOT, Door, Slot, slots
+from tests.unit.crypto.envelope_attacks import envelope_attacks
 from tests.unit.crypto.json_attacks import JSON_ATTACKS
 
 SLOTS = (
@@ -96,3 +101,28 @@ def test_the_twin_of_a_signature_is_the_same_token(door: Door) -> None:
     assert other != good
     assert door.take(other) == door.take(good)
     assert token_hash(other) == token_hash(good)
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_no_forged_envelope_is_taken(kind: str) -> None:
+    payload = DOCUMENTS[kind][0]
+    forged = list(envelope_attacks(kind, payload, AUTHORITY))
+    assert len({name for name, _ in forged}) == len(forged) >= 100
+    found = {name: _refused(lambda data: verify(ROOT, kind, data), data) for name, data in forged}
+    assert {name: reason for name, reason in found.items() if reason is not Reason.SIGNATURE_INVALID} == {}
+
+
+@pytest.mark.parametrize("kind", DOCUMENTS)
+def test_one_authority_that_signs_twice_is_one(kind: str) -> None:
+    """With the twin of its signature, and with a copy."""
+    payload = DOCUMENTS[kind][0]
+    envelope = json.loads(sign(kind, payload, [AUTHORITY]))
+    (signature,) = envelope["signatures"]
+    raw = b64decode(signature["sig"])
+    twin = raw[:32] + (ORDER["ES256"] - int.from_bytes(raw[32:], "big")).to_bytes(32, "big")
+    for other in (raw, twin):
+        envelope["signatures"] = [signature, {**signature, "sig": b64encode(other).decode()}]
+        data = json.dumps(envelope).encode()
+        assert verify(ROOT, kind, data) == payload
+        two = replace(ROOT, thresholds=dict.fromkeys(ROOT.thresholds, 2))
+        assert _refused(lambda data: verify(two, kind, data), data) is Reason.SIGNATURE_INVALID  # noqa: B023

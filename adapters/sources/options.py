@@ -12,7 +12,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
-from adapters.score import RawScore, ScoreRecord
+from adapters.score import MAX_ABSOLUTE_POINTS, RawScore, ScoreRecord
 from adapters.sources.port import bad_record
 from gateway.errors import Problem, ProblemsError, Reason
 
@@ -164,9 +164,14 @@ def to_score(value: object) -> RawScore | None:
             return RawScore(value)
         case float() if value.is_integer():
             return RawScore(int(value))
-        case Decimal() if value.is_finite() and value == value.to_integral_value():
+        # bounded first: a decimal of a few characters can be a whole number that fills the memory
+        case Decimal() if value.is_finite() and _is_bounded(value) and value == value.to_integral_value():
             return RawScore(int(value))
     raise bad_record("the score is not a whole number")
+
+
+def _is_bounded(value: Decimal) -> bool:
+    return -MAX_ABSOLUTE_POINTS <= value <= MAX_ABSOLUTE_POINTS
 
 
 class SourceOptions(Strict):

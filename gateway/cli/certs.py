@@ -219,7 +219,7 @@ def show_certificate(
 
     try:
         found = x509.load_pem_x509_certificates(read_file(file, MAX_FILE_BYTES))
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         problem = Problem(str(file), "", "holds no PEM certificate")
         raise ProblemsError(Reason.CERTIFICATE_INVALID, [problem]) from error
     documents = [certificate_document(item) for item in found]

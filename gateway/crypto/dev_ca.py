@@ -92,7 +92,7 @@ class DevCa:
         try:
             certificate = x509.load_pem_x509_certificate((folder / CA).read_bytes())
             public = certificate.public_key()
-        except (OSError, ValueError, UnsupportedAlgorithm) as error:
+        except (OSError, ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
             raise TiergateError(Reason.CERTIFICATE_INVALID, f"{CA} is not a readable certificate") from error
         if not isinstance(key, ec.EllipticCurvePrivateKey) or public != key.public_key():
             raise TiergateError(Reason.CERTIFICATE_INVALID, f"{_CA_KEY} is not the key of {CA}")

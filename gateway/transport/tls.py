@@ -101,7 +101,7 @@ class CertificateFiles:
     def _certificates(path: Path, data: bytes) -> list[x509.Certificate]:
         try:
             return x509.load_pem_x509_certificates(data)
-        except ValueError as error:
+        except (ValueError, x509.InvalidVersion) as error:
             raise TiergateError(Reason.CERTIFICATE_INVALID, f"{path.name} holds no PEM certificate") from error
 
 

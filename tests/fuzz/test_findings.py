@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from types import FrameType
 
@@ -13,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from protovalidate import Validator
 
+from adapters.sources.options import to_score
 from gateway.api.operator.v1.operator_pb2 import BatchCheckEligibilityRequest, Decision
 from gateway.api.peer.v1.peer_pb2 import BatchAttestTierRequest
 from gateway.cli.certs_check import certificate_document
@@ -178,3 +180,18 @@ def test_a_key_file_of_a_kind_and_another_kinds_length_is_invalid(tmp_path: Path
     file.write_bytes(b"-----BEGIN PRIVATE " + b"KEY-----\n" + base64.encodebytes(der) + b"-----END PRIVATE KEY-----\n")
     file.chmod(0o600)
     refused(lambda: load_private_key(file), Reason.KEY_INVALID)
+
+
+@pytest.mark.parametrize("text", ["1e999999999", "-1e999999", "1e16"])
+def test_a_short_decimal_of_endless_digits_is_no_score(text: str) -> None:
+    refused(lambda: to_score(Decimal(text)), Reason.SOURCE_INVALID)
+
+
+def test_a_certificate_of_another_version_is_invalid(tmp_path: Path) -> None:
+    files = FakeCa(tmp_path).sound(identity("gateway"))
+    der = x509.load_pem_x509_certificate(files.cert.read_bytes()).public_bytes(Encoding.DER)
+    version = bytes.fromhex("a003020102")
+    assert version in der
+    text = base64.encodebytes(der.replace(version, bytes.fromhex("a00302010a")))
+    files.cert.write_bytes(b"-----BEGIN CERTIFICATE-----\n" + text + b"-----END CERTIFICATE-----\n")
+    refused(files.read, Reason.CERTIFICATE_INVALID)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import shutil
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.messages < 1:
         parser.error("--messages must be at least 1")
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # it warns of connections that the other side has closed
     return asyncio.run(_run(given.messages, given.seed))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
@@ -75,6 +75,34 @@ class Messages:
             "福州",
             PERSON,
         )
+        self._careful = False
+        # so that a part of the nonsense gets past the contract, and to what judges tokens
+        self._plausible: Mapping[str, Sequence[Any]] = {
+            "request_id": [f"soak-request-{number:08}" for number in range(200)],
+            "scenario": ("xiamen-library", "xiamen-library", "fuzhou-transit", "no-such-scenario"),
+            "operator": ("xiamen-library", "xiamen-parking", "nobody"),
+            "token": (*forged, *tokens),
+            "proof": ("", "", *forged, *tokens),
+            "bundle_digest": ("ab" * 32,),
+            "notice_digest": ("ab" * 32,),
+            "uses": (0, 1, 2, 1000),
+            "lifetime_s": (60, 3600, 86_400),
+            "binding": (1, 2),
+            "consent_id": ("a" * 22, MARK + "x"),
+            "events": forged,
+            "attestation_id": ("a" * 22,),
+            "outcome": (1, 2),
+            "log_index": (1, 2, 3, 2**40),
+            "start": (0, 1, 2**40),
+            "end": (1, 3, 2**40),
+            "index": (0, 1, 2**40),
+            "limit": (0, 1, 100),
+            "size": (0, 1, 2**40),
+            "entry": (MARK.encode(), b"{}", f'{{"type":"decision","{MARK}":1}}'.encode()),
+            "inclusion": (bytes(32),),
+            "checkpoint": (f"{MARK}\n1\n{base64.b64encode(bytes(32)).decode()}\n\n— {MARK} AAAAAAAA\n",),
+            "resident_ref": ("synthetic-qz-0001", "synthetic-qz-0008", PERSON),
+        }
         self._broken = {method.name: self._mutants(method) for method in METHODS}
 
     def _mutants(self, method: MethodDescriptor) -> Iterator[bytes]:
@@ -90,7 +118,7 @@ class Messages:
 
     def _fill(self, message: Message, depth: int) -> None:
         for field in message.DESCRIPTOR.fields:
-            if self._chance.random() < 0.15:
+            if field.name == "handle" if self._careful else self._chance.random() < 0.15:
                 continue
             if field.type == FieldDescriptor.TYPE_MESSAGE:
                 if not depth:
@@ -107,6 +135,8 @@ class Messages:
 
     def _value(self, field: Any) -> Any:
         chance = self._chance
+        if field.name in self._plausible and (self._careful or chance.random() < 0.7):
+            return chance.choice(self._plausible[field.name])
         match field.cpp_type:
             case FieldDescriptor.CPPTYPE_STRING if field.type == FieldDescriptor.TYPE_BYTES:
                 return chance.choice((b"", MARK.encode(), chance.randbytes(32), chance.randbytes(300)))
@@ -151,10 +181,12 @@ class Messages:
             return Sent(chance.choice(WRONG_METHODS), chance.random() < 0.5, data, self._metadata(), deadline_s, cancel)
         method = next(item for item in METHODS if item.name == name) if name else chance.choice(METHODS)
         kind = chance.random()
-        if kind < 0.45:
+        if kind < 0.25:
             data = next(self._broken[method.name])
         elif kind < 0.9:
+            self._careful = kind > 0.45
             data = self._nonsense(method)
+            self._careful = False
         elif kind < 0.97:
             data = MARK.encode() + chance.randbytes(chance.choice((0, 1, 100)))
         else:

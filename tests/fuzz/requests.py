@@ -1,32 +1,59 @@
-"""Every RPC of both servers, and for each a request that keeps the contract."""
+"""Every RPC of both servers, and for each a request that keeps the contract.
+
+The RPCs are those of the access tables, to which the servers are held. A request is filled field by field from
+``VALUES``, by name, or with the plainest value of the field's type; a test says which request lacks a value here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
-from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]  # it has none
 
 from gateway.api.audit.v1 import audit_pb2
-from gateway.api.consent.v1 import consent_pb2
+from gateway.api.consent.v1 import consent_pb2, resident_pb2
 from gateway.api.operator.v1 import operator_pb2
 from gateway.api.peer.v1 import peer_pb2
 from gateway.consentlog import merkle
+from gateway.transport.access import ADAPTER_ACCESS, GATEWAY_ACCESS
 from tests.fuzz import world
-from tests.fuzz.targets_log import entries, leaves, signed_checkpoint, subtree
+from tests.fuzz.log_world import entries, leaves, signed_checkpoint, subtree
 
-SERVICES: tuple[ServiceDescriptor, ...] = (
-    *audit_pb2.DESCRIPTOR.services_by_name.values(),
-    *consent_pb2.DESCRIPTOR.services_by_name.values(),
-    *operator_pb2.DESCRIPTOR.services_by_name.values(),
-    *peer_pb2.DESCRIPTOR.services_by_name.values(),
-    health_pb2.DESCRIPTOR.services_by_name["Health"],
-)
-METHODS: tuple[MethodDescriptor, ...] = tuple(method for service in SERVICES for method in service.methods)
+_FILES = (audit_pb2, consent_pb2, resident_pb2, operator_pb2, peer_pb2, health_pb2)
+_KNOWN: Mapping[str, MethodDescriptor] = {
+    f"/{service.full_name}/{method.name}": method
+    for file in _FILES
+    for service in file.DESCRIPTOR.services_by_name.values()
+    for method in service.methods
+}
+METHODS: tuple[MethodDescriptor, ...] = tuple(_KNOWN[name] for name in sorted({*GATEWAY_ACCESS, *ADAPTER_ACCESS}))
 TOKEN = "A" * 64
+VALUES: Mapping[str, Any] = {
+    "attestation_id": "A" * 22,
+    "bundle_digest": world.BUNDLE,
+    "case_id": "k" * 22,
+    "consent_id": "c" * 22,
+    "digest": world.BUNDLE,
+    "end": 1,
+    "events": TOKEN,
+    "first": 1,
+    "lifetime_s": 3600,
+    "notice_digest": "ab" * 32,
+    "operator": world.OPERATOR,
+    "proof": TOKEN,
+    "request_id": "r" * 22,
+    "resident_ref": "synthetic-1",
+    "scenario": world.SCENARIO,
+    "size": 1,
+    "step": 2,
+    "token": TOKEN,
+}
+_ABSENT = {"handle", "asked_of"}  # of a oneof the other one; and what may be left out
 
 
 def use_reports() -> peer_pb2.ReportUsesRequest:
@@ -45,37 +72,27 @@ def use_reports() -> peer_pb2.ReportUsesRequest:
     )
 
 
+def _filled(message: Message) -> Message:
+    for field in message.DESCRIPTOR.fields:
+        if field.name in _ABSENT:
+            continue
+        held = getattr(message, field.name)
+        if field.type == FieldDescriptor.TYPE_MESSAGE:
+            _filled(held.add() if field.is_repeated else held).SetInParent()
+        elif field.is_repeated:
+            held.append(_value(field))
+        else:
+            setattr(message, field.name, _value(field))
+    return message
+
+
+def _value(field: Any) -> Any:
+    if field.name in VALUES:
+        return VALUES[field.name]
+    return 1 if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM else field.default_value
+
+
 @cache
-def _requests() -> Mapping[str, Message]:
-    token = operator_pb2.TokenPresentation(token=TOKEN, proof=TOKEN)
-    check = operator_pb2.CheckEligibilityRequest(
-        request_id="r" * 22, scenario=world.SCENARIO, presentation=operator_pb2.Presentation(token=token)
-    )
-    attest = peer_pb2.AttestTierRequest(
-        request_id="r" * 22, operator=world.OPERATOR, scenario=world.SCENARIO, bundle_digest=world.BUNDLE, token=TOKEN
-    )
-    terms = consent_pb2.ConsentTerms(
-        operator=world.OPERATOR, scenario=world.SCENARIO, lifetime_s=3600, uses=1, binding=consent_pb2.BINDING_NONE
-    )
-    person = "synthetic-1"
-    return {
-        "CheckEligibility": check,
-        "BatchCheckEligibility": operator_pb2.BatchCheckEligibilityRequest(items=[check, check]),
-        "AttestTier": attest,
-        "BatchAttestTier": peer_pb2.BatchAttestTierRequest(items=[attest]),
-        "ReportUses": use_reports(),
-        "PushConsentEvents": peer_pb2.PushConsentEventsRequest(events=[TOKEN]),
-        "PreviewConsent": consent_pb2.PreviewConsentRequest(terms=terms),
-        "GrantConsent": consent_pb2.GrantConsentRequest(resident_ref=person, terms=terms, notice_digest="ab" * 32),
-        "WithdrawConsent": consent_pb2.WithdrawConsentRequest(resident_ref=person, consent_id="c" * 22),
-        "ListConsents": consent_pb2.ListConsentsRequest(resident_ref=person, limit=10),
-        "ListEntries": audit_pb2.ListEntriesRequest(start=0, end=1),
-        "GetConsistencyProof": audit_pb2.GetConsistencyProofRequest(first=1, second=2),
-        "GetInclusionProof": audit_pb2.GetInclusionProofRequest(index=0, size=1),
-        "GetBundle": audit_pb2.GetBundleRequest(digest=world.BUNDLE),
-    }
-
-
 def sound(method: MethodDescriptor) -> Message:
-    """A request of a method; an empty one where the contract asks for nothing."""
-    return _requests().get(method.name) or GetMessageClass(method.input_type)()
+    """A request of a method."""
+    return use_reports() if method.name == "ReportUses" else _filled(GetMessageClass(method.input_type)())

@@ -30,6 +30,7 @@ EXEMPT: Mapping[str, str] = {
     "gateway.cli.audit.verify_receipt": _PARTS,
     "gateway.cli.certs.parse_identity": _PARTS,
     "gateway.cli.client.read_file": "returns the bytes of a file as they are",
+    "gateway.cli.consent.read_terms": "takes options that the command line has read",
     "gateway.cli.output.error_document": "writes, and reads nothing",
     "gateway.cli.output.facts": "writes, and reads nothing",
     "gateway.cli.policy.load": _PARTS,

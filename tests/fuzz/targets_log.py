@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import suppress
@@ -26,65 +25,16 @@ from gateway.consentlog.verify import verify_export
 from gateway.errors import TiergateError
 from tests.fuzz import world
 from tests.fuzz.harness import Harness, documented, file_of, framed, scratch, text_of
-
-TIME = world.NOW * 1000
-BUNDLE_BYTES = b"{}"
-BUNDLE = hashlib.sha256(BUNDLE_BYTES).hexdigest()
-
-
-@cache
-def entries() -> tuple[bytes, ...]:
-    """A log with one entry of each type that leads to a decision."""
-    members: tuple[dict[str, entry.Value], ...] = (
-        {"type": "genesis", "origin": world.ORIGIN, "deployment": world.DEPLOYMENT},
-        {"type": "policy_published", "bundle": BUNDLE, "version": 1},
-        {
-            "type": "consent_registered", "city": world.CITY, "operator": world.OPERATOR, "token": "01" * 32,
-            "bound": "none", "expires": TIME + 1,
-        },
-        {
-            "type": "decision", "id": "02" * 16, "city": world.CITY, "operator": world.OPERATOR,
-            "scenario": world.SCENARIO, "bundle": BUNDLE, "consent": 2, "token": "01" * 32,
-            "attestation": "03" * 32, "outcome": "entitled", "rung": 1, "valid_until": TIME + 1,
-        },
-        {"type": "consent_withdrawn", "city": world.CITY, "consent": 2, "event": "04" * 32},
-        {"type": "refusal", "operator": world.OPERATOR, "scenario": world.SCENARIO, "code": "SCENARIO_NOT_OPEN"},
-        {"type": "correction", "city": world.CITY, "event": "05" * 32},
-    )  # fmt: skip
-    return tuple(entry.encode({"v": 1, "time": TIME, **item}) for item in members)
-
-
-@cache
-def leaves() -> tuple[bytes, ...]:
-    """The leaf hashes of :func:`entries`."""
-    return tuple(map(merkle.leaf_hash, entries()))
-
-
-def subtree(level: int, index: int) -> bytes:
-    return merkle.root_of(leaves()[index << level : (index + 1) << level])
-
-
-@cache
-def signed_checkpoint() -> bytes:
-    """The head of that log, signed and cosigned."""
-    head = checkpoint.Checkpoint(world.ORIGIN, len(leaves()), merkle.root_of(leaves()))
-    witness = note.SignerKey("witness", world.key("witness"), note.COSIGNATURE_V1)
-    return note.sign_note(head.body(), [world.LOG, witness], world.NOW)
-
-
-@cache
-def log_proof() -> bytes:
-    """The receipt of the decision."""
-    hashes = merkle.inclusion_proof(3, len(leaves()), subtree)
-    return proof.LogProof(3, tuple(hashes), signed_checkpoint(), b"context").to_bytes()
-
-
-@cache
-def trust_file() -> bytes:
-    """A trust file that the checkpoint satisfies."""
-    witness = note.SignerKey("witness", world.key("witness"), note.COSIGNATURE_V1).verifier
-    lines = (f"log {world.LOG.verifier}", f"witness w {witness} https://witness.example.invalid/", "group g any w")
-    return "\n".join((*lines, "quorum g", "")).encode()
+from tests.fuzz.log_world import (
+    BUNDLE,
+    BUNDLE_BYTES,
+    entries,
+    leaves,
+    log_proof,
+    signed_checkpoint,
+    subtree,
+    trust_file,
+)
 
 
 def _note(data: bytes) -> bool:
@@ -208,7 +158,9 @@ def _texts(data: bytes) -> bool:
     return True
 
 
-EXPORTED = ("checkpoint", "trust", "tile/0/000.p/7", "tile/entries/000.p/7", export.policy_path(BUNDLE), "stranger")
+TILE = tiles.tile_path(tiles.Tile(0, 0, len(entries())))
+ENTRY_BUNDLE = tiles.bundle_path(tiles.Bundle(0, len(entries())))
+EXPORTED = ("checkpoint", "trust", TILE, ENTRY_BUNDLE, export.policy_path(BUNDLE), "stranger")
 
 
 @cache
@@ -224,8 +176,8 @@ def _export() -> dict[str, bytes]:
     return {
         "checkpoint": signed_checkpoint(),
         "trust": trust_file(),
-        "tile/0/000.p/7": b"".join(leaves()),
-        "tile/entries/000.p/7": tiles.encode_bundle(entries()),
+        TILE: b"".join(leaves()),
+        ENTRY_BUNDLE: tiles.encode_bundle(entries()),
         export.policy_path(BUNDLE): BUNDLE_BYTES,
     }
 
@@ -282,7 +234,11 @@ HARNESSES = (
     Harness("log-entry", (entry.decode,), _entry, entries),
     Harness("log", (audit.EntryAuditor.add,), _entries, lambda: (b"\n".join(entries()),), 16_384),
     Harness(
-        "entry-bundle", (tiles.parse_bundle,), _bundle, lambda: (bytes([7]) + tiles.encode_bundle(entries()),), 16_384
+        "entry-bundle",
+        (tiles.parse_bundle,),
+        _bundle,
+        lambda: (bytes([len(entries())]) + tiles.encode_bundle(entries()),),
+        16_384,
     ),
     Harness("frontier", (merkle.Frontier.from_bytes,), _frontier, lambda: ((7).to_bytes(8, "big") + bytes(96),), 2100),
     Harness("merkle", (merkle.verify_inclusion, merkle.verify_consistency), _merkle, _merkle_seeds, 2100),

@@ -8,6 +8,7 @@ from functools import partial
 
 from gateway.crypto import attestation, consent, event, jws, keys, proof
 from gateway.crypto.keys import b64url
+from gateway.domain.consent import STEPS, Contested, EventKind
 from gateway.domain.directory import KeyPurpose
 from gateway.errors import Reason
 from tests.fuzz import world
@@ -128,9 +129,15 @@ def _seeds_of_claims(kind: int) -> Iterator[bytes]:
     if kind == 0:
         yield json.dumps(world.consent(bound=True).claims()).encode()
     if kind == 3:
-        correction = event.SecurityEvent(b64url(bytes(16)), world.CITY, world.DEPLOYMENT, "correction", None, world.NOW)
-        text = event.issue_event(world.key("event"), world.kid("event"), correction)
-        yield jws.decode_segment(text.split(".")[1].encode())
+        others: tuple[tuple[EventKind, str | Contested | None], ...] = (
+            ("correction", None),
+            ("pause", b64url(bytes(16))),
+            ("contest", Contested(3, STEPS[0])),
+        )
+        for what, subject in others:
+            known = event.SecurityEvent(b64url(bytes(16)), world.CITY, world.DEPLOYMENT, what, subject, world.NOW)
+            text = event.issue_event(world.key("event"), world.kid("event"), known)
+            yield jws.decode_segment(text.split(".")[1].encode())
 
 
 def _seeds_of_objects() -> Iterator[bytes]:

@@ -33,8 +33,8 @@ from gateway.transport.errors import DETAILS_KEY, error_from_rpc, request_id_of,
 from gateway.transport.identity import Callers
 from tests.fuzz import world
 from tests.fuzz.harness import Harness, framed, text_of
+from tests.fuzz.log_world import entries
 from tests.fuzz.requests import METHODS, TOKEN, sound, use_reports
-from tests.fuzz.targets_log import entries
 from tests.fuzz.targets_signed import DOMAIN, bundle_bytes, directory_bytes
 
 GATEWAY = f"spiffe://{DOMAIN}/gateway"

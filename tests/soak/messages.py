@@ -98,6 +98,8 @@ class Messages:
             "index": (0, 1, 2**40),
             "limit": (0, 1, 100),
             "size": (0, 1, 2**40),
+            "case_id": ("k" * 22, MARK + "x"),
+            "step": (2, 3, 4, 5),
             "entry": (MARK.encode(), b"{}", f'{{"type":"decision","{MARK}":1}}'.encode()),
             "inclusion": (bytes(32),),
             "checkpoint": (f"{MARK}\n1\n{base64.b64encode(bytes(32)).decode()}\n\n— {MARK} AAAAAAAA\n",),

@@ -169,7 +169,7 @@ def doors(alg: Algorithm) -> Iterator[Door]:
             "aud": DEPLOYMENT,
             "iat": NOW,
             "jti": b64url(b"\x04" * 16),
-            "events": {event.WITHDRAWN: {"consent": b64url(b"\x02" * 16)}},
+            "events": {event.URNS["withdrawal"]: {"consent": b64url(b"\x02" * 16)}},
         },
         _all(Reason.EVENT_INVALID, key=Reason.EVENT_DEFERRED),  # a new key may be used a moment before it is known
         partial(EventVerifier(_rings(keys, "event"), DEPLOYMENT).verify, sender=FUZHOU, now_s=NOW),

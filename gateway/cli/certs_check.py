@@ -47,7 +47,7 @@ def usages_of(certificate: x509.Certificate) -> list[str]:
     """Extended key usages by name."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError, TypeError):
         return []
     return [_USAGES.get(item, item.dotted_string) for item in found]
 
@@ -59,7 +59,7 @@ def certificate_document(certificate: x509.Certificate) -> dict[str, Any]:
         # parts are parsed when they are asked for
         public = certificate.public_key()
         subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise TiergateError(Reason.CERTIFICATE_INVALID, "malformed names, or for no key that we know") from error
     return {
         "subject": subject,

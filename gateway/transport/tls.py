@@ -111,7 +111,7 @@ def facts_of(certificate: x509.Certificate) -> CertificateFacts:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         names = x509.SubjectAlternativeName([])
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
         raise TiergateError(Reason.CERTIFICATE_INVALID, "malformed certificate extensions") from error
     return CertificateFacts(
         tuple(names.get_values_for_type(x509.UniformResourceIdentifier)),

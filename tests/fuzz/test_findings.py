@@ -164,12 +164,13 @@ def test_settings_nested_too_deeply_name_no_city(tmp_path: Path) -> None:
     refused(lambda: of_config(file), Reason.CONFIG_INVALID)
 
 
-def test_a_certificate_of_a_malformed_name_cannot_be_shown(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["05", "03"], ids=["null", "bits"])  # the library: ValueError, TypeError
+def test_a_certificate_of_a_malformed_name_cannot_be_shown(kind: str, tmp_path: Path) -> None:
     files = FakeCa(tmp_path).sound(identity("gateway"))
     der = x509.load_pem_x509_certificate(files.cert.read_bytes()).public_bytes(Encoding.DER)
     name = bytes.fromhex("06035504030c")
     assert name in der
-    broken = x509.load_der_x509_certificate(der.replace(name, bytes.fromhex("060355040305")))
+    broken = x509.load_der_x509_certificate(der.replace(name, bytes.fromhex(f"0603550403{kind}")))
     refused(lambda: certificate_document(broken), Reason.CERTIFICATE_INVALID)
 
 

@@ -25,6 +25,7 @@ AlarmKind = Literal[
     "case_late",
     "case_lapsed",
     "signing_key_unlisted",
+    "handles_guessed",
 ]
 ALARM_KINDS: tuple[AlarmKind, ...] = get_args(AlarmKind)
 LOG_INTERVAL_S = 60.0

@@ -20,6 +20,7 @@ from adapters.consult import Platform
 from adapters.custody import Custody
 from adapters.desk import ResidentDesk
 from adapters.events import EventPusher
+from adapters.handles import HandleDesk, Presentations
 from adapters.keys import KeyFollower
 from adapters.punctual import Punctual
 from adapters.receipts import ConsentReceipts
@@ -232,6 +233,9 @@ class Adapter:
         receipts = ConsentReceipts(
             keys=self._keys, reference=lambda: self._reference, store=self._store, clock=self._clock
         )
+        secret = self._keys.pairwise
+        presentations = Presentations(attester, secret, self._store, self._clock, self._alarms, self._metrics)
+        counter = HandleDesk(secret, lambda: self._reference, self._store, authority, self._clock)
         services = {
             **peer_pb2.DESCRIPTOR.services_by_name,
             **consent_pb2.DESCRIPTOR.services_by_name,
@@ -241,9 +245,9 @@ class Adapter:
         callers = Callers(lambda: self._reference.directory, self._reference.city.identity)
         return build_server(
             [
-                ServiceBinding(services["AttestationService"], AttestationServicer(attester)),
+                ServiceBinding(services["AttestationService"], AttestationServicer(presentations)),
                 ServiceBinding(services["UseReportService"], UseReportServicer(reports)),
-                ServiceBinding(services["ConsentService"], ConsentServicer(authority, receipts, self._city)),
+                ServiceBinding(services["ConsentService"], ConsentServicer(authority, receipts, counter, self._city)),
                 ServiceBinding(services["ResidentService"], ResidentServicer(desk, self._city)),
                 ServiceBinding(services["StatusService"], StatusServicer(lambda: self._reference, self._keys.signing)),
             ],

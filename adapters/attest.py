@@ -1,7 +1,8 @@
 """The heart of an adapter: one attestation, or one typed error.
 
 1  The caller's role is settled by the transport. 2 The bundle is the one loaded. 3 The token is verified from scratch,
-   the scenario and the proof too. 4 A request seen before is answered as before, its proof need not be fresh.
+   the scenario and the proof too. 4 A request seen before is answered as before, its proof need not be fresh;
+   for a new one a device's proof must not have been taken before.
 5  The consent is looked up by id and token hash; unless it is active, a decoy's record takes the person's place.
 6  Questions per hour and uses are counted, whatever the consent's state. 7 The platform is read, 8 the level capped to
    the scenario's rungs.
@@ -24,7 +25,7 @@ from adapters.consult import Platform
 from adapters.custody import CitySigner
 from adapters.question import Examined, Question, coarse, examine
 from adapters.reference import Reference
-from adapters.store.attestations import Asked, Attest, Read, require_same, require_uses
+from adapters.store.attestations import Asked, Attest, Read, require_same, require_unused, require_uses
 from adapters.store.city_store import CityStore
 from gateway.crypto.attestation import MAX_LIFETIME_S, Attestation, request_binding
 from gateway.errors import Reason, TiergateError
@@ -41,6 +42,12 @@ class AnswerSettings:
 
     lifetime_s: int = MAX_LIFETIME_S
     grid_s: float = 0.005
+
+
+def require_batch(questions: Sequence[object]) -> None:
+    """Return unless there are more questions than are answered at once. Raises BATCH_TOO_LARGE."""
+    if len(questions) > MAX_BATCH:
+        raise TiergateError(Reason.BATCH_TOO_LARGE)
 
 
 class Attester:
@@ -79,16 +86,15 @@ class Attester:
         """
         started = self._clock.monotonic()
         attestation = await self._counted(question)
-        await self._keep_grid(started)
+        await self.keep_grid(started)
         return attestation
 
     async def answer_many(self, questions: Sequence[Question]) -> list[str | TiergateError]:
         """Several questions at once, in order, each answered or refused alone. Raises BATCH_TOO_LARGE."""
-        if len(questions) > MAX_BATCH:
-            raise TiergateError(Reason.BATCH_TOO_LARGE)
+        require_batch(questions)
         started = self._clock.monotonic()
         answers = await asyncio.gather(*(self._or_error(question) for question in questions))
-        await self._keep_grid(started)
+        await self.keep_grid(started)
         return answers
 
     async def _or_error(self, question: Question) -> str | TiergateError:
@@ -106,7 +112,8 @@ class Attester:
         self._metrics.attested.inc()
         return attestation
 
-    async def _keep_grid(self, started: float) -> None:
+    async def keep_grid(self, started: float) -> None:
+        """Wait for the next time at which an answer may leave; ``started`` is the monotonic time of its beginning."""
         grid = self._settings.grid_s
         if grid > 0:
             elapsed = self._clock.monotonic() - started
@@ -124,6 +131,7 @@ class Attester:
             raise examined.stale
         stands = found.known is not None and found.known.stands(question.bundle, now_s)
         with nullcontext() if stands else self._rates.counting(token.hash, self._clock.monotonic()):
+            require_unused(found.known, used=examined.proof is not None and self._store.proof_used(examined.proof))
             require_uses(found.known, token.uses, found.spent)  # before the read: no record is opened for nothing
             operation = self._operation(question, examined, reference, int(now_s))
             for _ in range(MAX_READS):
@@ -166,4 +174,5 @@ class Attester:
             journal_at=journal_at,
             keep_until=keep_until,
             sign=self._keys.sign_attestation,
+            proof=examined.proof,
         )

@@ -93,10 +93,10 @@ class ConsentAuthority:
         """Record a consent and sign its token.
 
         Raises what ``preview`` raises of the terms; CONSENT_STATE if the notice that she saw is not the one in force
-        now.
+        now; DEVICE_KEY_REUSED for a device's key that was made for another operator, or for somebody else (I6).
         """
-        new, granted = self._sign(resident, terms, notice_digest)
-        await self._store.submit(new)
+        record, granted = self.prepare(resident, terms, notice_digest)
+        await self._store.submit(record)
         return granted
 
     async def replace(
@@ -108,8 +108,8 @@ class ConsentAuthority:
         Raises what ``grant`` raises; CONSENT_UNKNOWN; CONSENT_STATE where the act has no place; CONSENT_LIMITS where
         the new terms do not fit the old ones.
         """
-        new, granted = self._sign(resident, terms, notice_digest)
-        row = new.row
+        record, granted = self.prepare(resident, terms, notice_digest)
+        row = record.row
 
         def fits(old: ConsentRow, life: Life) -> None:
             if (old.operator, old.scenario) != (row.operator, row.scenario):
@@ -117,7 +117,7 @@ class ConsentAuthority:
             if act == "narrow":
                 require_narrower(row, old, life)
 
-        return granted, await self._change(resident, consent_id, act, new, fits)
+        return granted, await self._change(resident, consent_id, act, record, fits)
 
     async def change(self, resident: ResidentRef, consent_id: str, act: Act) -> Announced:
         """Pause, resume or withdraw a consent. From the commit on, a consent that is not active attests rung 0.
@@ -139,7 +139,11 @@ class ConsentAuthority:
         change = ChangeConsent(resident, consent_id, act, self._clock.now_ms, event, successor, fits)
         return await self._announcer.settled(await self._store.submit(change))
 
-    def _sign(self, resident: ResidentRef, terms: ConsentTerms, notice_digest: str) -> tuple[RecordConsent, Granted]:
+    def prepare(self, resident: ResidentRef, terms: ConsentTerms, notice_digest: str) -> tuple[RecordConsent, Granted]:
+        """The write that records a consent, and its token, which is good for nothing until that is committed.
+
+        Raises what ``grant`` raises, but DEVICE_KEY_REUSED, which is the write's.
+        """
         reference = self._reference()
         now_s = self._clock.now_ms() / 1000
         agreed = offer(terms, reference, now_s)
@@ -160,6 +164,7 @@ class ConsentAuthority:
             uses=terms.uses or None,
             notice=notice_digest,
             key_thumbprint=agreed.key_thumbprint,
+            of_device=terms.device_key is not None,
         )
         text, digest = self._keys.sign_consent(token)
         row = ConsentRow(
@@ -169,13 +174,14 @@ class ConsentAuthority:
             scenario=terms.scenario,
             purpose=agreed.scenario.purpose,
             token_hash=digest,
-            bound=terms.bound,
+            bound=token.bound,
             uses=token.uses,
             notice=notice_digest,
             granted_at=held.start,
             expires_at=held.end,
         )
-        return RecordConsent(row, record_text(token, agreed, reference)), Granted(token.id, text, held.end)
+        record = RecordConsent(row, record_text(token, agreed, reference), self._keys.device_key(token))
+        return record, Granted(token.id, text, held.end)
 
     def list(self, resident: ResidentRef, limit: int) -> list[ConsentView]:
         """Her consents, newest first; ``limit`` 0 means 50, and no more than 200 are given."""

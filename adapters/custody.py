@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol, get_args
 
 from adapters.pairwise import PairwiseSecret
+from adapters.store.consents import DeviceKey
 from gateway.consentlog.consent_receipt import ReceiptContent, issue_receipt
 from gateway.crypto.attestation import Attestation, issue_attestation
 from gateway.crypto.consent import ConsentToken, issue_consent
@@ -58,6 +59,13 @@ class CityKeys:
         """Sign a consent token; the token and its hash."""
         return issue_consent(self.consent.key, self.consent.kid, token)
 
+    def device_key(self, token: ConsentToken) -> DeviceKey | None:
+        """The device's key of a token and whose it is, as the city remembers them; None for any other token."""
+        if not token.of_device or token.key_thumbprint is None:
+            return None
+        mark, owner = token.key_thumbprint, f"{token.key_thumbprint}\0{token.subject}"
+        return DeviceKey(self.pairwise.mark("device key", mark), self.pairwise.mark("device key's owner", owner))
+
     def sign_attestation(self, attestation: Attestation) -> str:
         """Sign an attestation."""
         return issue_attestation(self.attestation.key, self.attestation.kid, attestation)
@@ -107,6 +115,10 @@ class CitySigner(Protocol):
 
     def sign_receipt(self, content: ReceiptContent) -> str:
         """Sign a receipt of a consent. May raise SIGNING_KEY_UNLISTED."""
+        ...
+
+    def device_key(self, token: ConsentToken) -> DeviceKey | None:
+        """Marks of the device's key that a token is bound to; None for another token."""
         ...
 
     def current_event(self, text: str) -> str:
@@ -172,6 +184,10 @@ class Custody:
         """
         used = self._signing.get("event")
         return draft_event(event) if used is None else issue_event(used.key, used.kid, event)
+
+    def device_key(self, token: ConsentToken) -> DeviceKey | None:
+        """See :class:`CityKeys`."""
+        return self._held.device_key(token)
 
     def sign_receipt(self, content: ReceiptContent) -> str:
         """Sign a receipt of a consent. Raises SIGNING_KEY_UNLISTED."""

@@ -36,6 +36,13 @@ class PairwiseSecret:
         message = f"{operator}\0{resident}".encode()
         return b64url(hmac.new(self._key, message, hashlib.sha256).digest())
 
+    def mark(self, purpose: str, text: str) -> bytes:
+        """What the city keeps in place of ``text``: HMAC-SHA256, 32 bytes, apart from every other purpose.
+
+        It begins with NUL where a subject's message has an operator, so that no mark is a subject.
+        """
+        return hmac.digest(self._key, f"\0{purpose}\0{text}".encode(), "sha256")
+
     @classmethod
     def load(cls, path: Path) -> PairwiseSecret:
         """Read the 32 bytes. Raises ProblemsError (CONFIG_INVALID): absent, of another length, readable by others."""

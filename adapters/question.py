@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from adapters.clock import DAY_S, utc_day
 from adapters.reference import Reference
+from adapters.store.handles import body_of
 from gateway.crypto.consent import ConsentToken, require_covered
 from gateway.domain.ids import BundleDigest, OperatorId, RequestId, ScenarioId
 from gateway.domain.scenario import Scenario, TimeGrain
@@ -15,7 +16,10 @@ from gateway.errors import Reason, TiergateError
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Question:
-    """One question as the gateway put it; token and proof exactly as presented. It has no ``repr``."""
+    """One question as the gateway put it; token and proof exactly as presented. It has no ``repr``.
+
+    ``handle``: a one-time code in place of the token, which is empty until the code has been redeemed.
+    """
 
     request_id: RequestId
     operator: OperatorId
@@ -23,6 +27,7 @@ class Question:
     bundle: BundleDigest
     token: str
     proof: str
+    handle: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -30,7 +35,8 @@ class Examined:
     """A question whose token is this city's and covers it.
 
     ``request`` and ``body`` are SHA-256 digests: of (operator, request id), and of token and scenario. ``stale`` is the
-    error to raise unless the request is a known one, whose proof need not be fresh.
+    error to raise unless the request is a known one, whose proof need not be fresh. ``proof`` is the mark of a proof
+    that is good once.
     """
 
     token: ConsentToken
@@ -38,6 +44,7 @@ class Examined:
     request: bytes
     body: bytes
     stale: TiergateError | None
+    proof: bytes | None = None
 
 
 def examine(question: Question, reference: Reference, now_s: float) -> Examined:
@@ -51,8 +58,9 @@ def examine(question: Question, reference: Reference, now_s: float) -> Examined:
     scenario = reference.bundle.scenario_for(question.scenario, question.operator, utc_day(now_s))
     require_covered(token, scenario)
     stale: TiergateError | None = None
+    proof: bytes | None = None
     try:
-        reference.proofs.verify(question.proof, token, scenario=scenario.id, now_s=now_s)
+        proof = reference.proofs.verify(question.proof, token, scenario=scenario.id, now_s=now_s)
     except TiergateError as error:
         if error.reason is not Reason.PROOF_STALE:
             raise
@@ -61,8 +69,9 @@ def examine(question: Question, reference: Reference, now_s: float) -> Examined:
         token=token,
         scenario=scenario,
         request=hashlib.sha256(f"{question.operator}\0{question.request_id}".encode()).digest(),
-        body=hashlib.sha256(token.hash + scenario.id.encode()).digest(),
+        body=body_of(token.hash, scenario.id),
         stale=stale,
+        proof=proof,
     )
 
 

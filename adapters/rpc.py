@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import grpc
 import grpc.aio
 
-from adapters.attest import Attester
 from adapters.events import Ack
+from adapters.handles import Attested, Presentations
 from adapters.question import Question
 from adapters.reference import Reference
 from adapters.reports import Report, UseReports
@@ -28,38 +28,32 @@ _OUTCOMES = {peer.USE_OUTCOME_ENTITLED: Outcome.ENTITLED, peer.USE_OUTCOME_ORDIN
 
 
 class AttestationServicer:
-    """Answers the gateway. This city has issued no handles, so that none can be redeemed here."""
+    """Answers the gateway."""
 
-    def __init__(self, attester: Attester) -> None:
-        self._attester = attester
+    def __init__(self, presentations: Presentations) -> None:
+        self._presentations = presentations
 
     async def AttestTier(  # noqa: N802  # the RPC's name
         self, request: peer.AttestTierRequest, _caller: Caller
     ) -> peer.AttestTierResponse:
         """One attestation, or the error."""
-        return peer.AttestTierResponse(attestation=await self._attester.answer(_question(request)))
+        return _attested(await self._presentations.answer(_question(request)))
 
     async def BatchAttestTier(  # noqa: N802  # the RPC's name
         self, request: peer.BatchAttestTierRequest, _caller: Caller
     ) -> peer.BatchAttestTierResponse:
         """As many results as items, in order."""
-        questions = [_question_or_error(item) for item in request.items]
-        asked = [item for item in questions if isinstance(item, Question)]
-        answers = iter(await self._attester.answer_many(asked))
         response = peer.BatchAttestTierResponse()
-        for item in questions:
-            result = next(answers) if isinstance(item, Question) else item
+        for result in await self._presentations.answer_many([_question(item) for item in request.items]):
             if isinstance(result, TiergateError):
                 retry_ms = round(1000 * (result.retry_after_s or 0))
                 response.results.add(error=peer.PeerError(reason=result.reason.value, retry_after_ms=retry_ms))
             else:
-                response.results.add(attested=peer.AttestTierResponse(attestation=result))
+                response.results.add(attested=_attested(result))
         return response
 
 
 def _question(request: peer.AttestTierRequest) -> Question:
-    if request.WhichOneof("presentation") != "token":
-        raise TiergateError(Reason.HANDLE_INVALID, "this city has issued no handles")
     return Question(
         request_id=RequestId(request.request_id),
         operator=OperatorId(request.operator),
@@ -67,14 +61,12 @@ def _question(request: peer.AttestTierRequest) -> Question:
         bundle=BundleDigest(request.bundle_digest),
         token=request.token,
         proof=request.proof,
+        handle=request.handle,
     )
 
 
-def _question_or_error(request: peer.AttestTierRequest) -> Question | TiergateError:
-    try:
-        return _question(request)
-    except TiergateError as error:
-        return error
+def _attested(result: Attested) -> peer.AttestTierResponse:
+    return peer.AttestTierResponse(attestation=result.attestation, redeemed_token=result.redeemed_token)
 
 
 class StatusServicer:

@@ -6,13 +6,22 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from adapters.announce import Announced
 from adapters.authority import ConsentAuthority, ConsentView, Granted
+from adapters.handles import HandleDesk
 from adapters.receipts import ConsentReceipts
 from adapters.terms import ConsentTerms, Offer
 from gateway.api.consent.v1 import consent_pb2 as consent
+from gateway.crypto.keys import b64url
+from gateway.domain.handle import HandleForm
 from gateway.domain.ids import CityId, OperatorId, ResidentRef, ScenarioId
 from gateway.errors import Reason, TiergateError
 from gateway.transport.identity import Caller
 
+_BINDINGS = {
+    "none": consent.BINDING_NONE,
+    "operator": consent.BINDING_OPERATOR,
+    "device": consent.BINDING_DEVICE,
+}
+_FORMS: dict[int, HandleForm] = {consent.HANDLE_FORM_TYPED: "typed", consent.HANDLE_FORM_QR: "qr"}
 _STATES = {
     "active": consent.CONSENT_STATE_ACTIVE,
     "withdrawn": consent.CONSENT_STATE_WITHDRAWN,
@@ -26,9 +35,12 @@ _STATES = {
 class ConsentServicer:
     """Serves this city's own app; the city is compared here once more, for this API names residents."""
 
-    def __init__(self, authority: ConsentAuthority, receipts: ConsentReceipts, city: CityId) -> None:
+    def __init__(
+        self, authority: ConsentAuthority, receipts: ConsentReceipts, counter: HandleDesk, city: CityId
+    ) -> None:
         self._authority = authority
         self._receipts = receipts
+        self._counter = counter
         self._city = city
 
     def _admit(self, caller: Caller) -> None:
@@ -139,6 +151,21 @@ class ConsentServicer:
         receipt = self._receipts.issue(ResidentRef(request.resident_ref), request.consent_id)
         return consent.GetConsentReceiptResponse(receipt=receipt)
 
+    async def IssueHandle(  # noqa: N802  # the RPC's name
+        self, request: consent.IssueHandleRequest, caller: Caller
+    ) -> consent.IssueHandleResponse:
+        """The code, this once."""
+        self._admit(caller)
+        issued = await self._counter.issue(
+            ResidentRef(request.resident_ref), _terms(request.terms), request.notice_digest, _FORMS[request.form]
+        )
+        return consent.IssueHandleResponse(
+            consent_id=issued.consent_id,
+            handle=issued.handle.text,
+            handle_expires_at=moment(issued.handle_expires_at),
+            expires_at=moment(issued.expires_at),
+        )
+
 
 def change_of(found: Announced) -> consent.Change:
     """A change on the wire."""
@@ -158,13 +185,23 @@ def _granted(granted: Granted) -> consent.GrantConsentResponse:
 
 
 def _terms(terms: consent.ConsentTerms) -> ConsentTerms:
+    if terms.HasField("device_key") != (terms.binding == consent.BINDING_DEVICE):
+        raise TiergateError(Reason.DEVICE_KEY_INVALID, "a device's key goes with BINDING_DEVICE, and with that alone")
     return ConsentTerms(
         operator=OperatorId(terms.operator),
         scenario=ScenarioId(terms.scenario),
         lifetime_s=terms.lifetime_s,
         uses=terms.uses,
         bound=terms.binding == consent.BINDING_OPERATOR,
+        device_key=_jwk(terms.device_key) if terms.HasField("device_key") else None,
     )
+
+
+def _jwk(key: consent.DeviceKey) -> dict[str, str]:
+    members = {"x": b64url(key.x)} | ({"y": b64url(key.y)} if key.y else {})
+    if key.type == consent.KEY_TYPE_P256:
+        return {"kty": "EC", "crv": "P-256", **members}
+    return {"kty": "OKP", "crv": "Ed25519", **members}
 
 
 def _preview(offer: Offer) -> consent.PreviewConsentResponse:
@@ -195,7 +232,7 @@ def _record(view: ConsentView) -> consent.ConsentRecord:
         uses=row.uses or 0,
         uses_spent=view.listed.life.spent,
         reported_uses=view.listed.reported,
-        binding=consent.BINDING_OPERATOR if row.bound else consent.BINDING_NONE,
+        binding=_BINDINGS[row.bound],
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from adapters.clock import DAY_S, utc_day
 from adapters.reference import Reference
 from adapters.store.consents import ConsentRow
+from gateway.crypto.keys import parse_jwk, thumbprint
 from gateway.domain.consent import Life
 from gateway.domain.ids import OperatorId, ScenarioId
 from gateway.domain.notice import RenderedNotice, render_notice
@@ -18,20 +20,24 @@ MIN_LIFETIME_S = 60
 
 @dataclass(frozen=True, slots=True)
 class ConsentTerms:
-    """What a resident is asked to consent to. ``uses`` 0: not counted; ``bound``: to the operator's key."""
+    """What a resident is asked to consent to.
+
+    ``uses`` 0: not counted. ``bound``: to the operator's key; ``device_key``: to this key of her device (public JWK).
+    """
 
     operator: OperatorId
     scenario: ScenarioId
     lifetime_s: int
     uses: int
     bound: bool
+    device_key: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
     """Terms that may be consented to, with the notice that belongs to them.
 
-    ``key_thumbprint``: the operator's key that the token will be bound to; None for a counted token.
+    ``key_thumbprint``: the operator's or the device's key that the token will be bound to; None if to none.
     """
 
     terms: ConsentTerms
@@ -50,14 +56,18 @@ class Span:
 
 
 def offer(terms: ConsentTerms, reference: Reference, now_s: float) -> Offer:
-    """Check the terms and render their notice. Raises SCENARIO_UNKNOWN, SCENARIO_NOT_OPEN or CONSENT_LIMITS."""
+    """Check the terms and render their notice.
+
+    Raises SCENARIO_UNKNOWN, SCENARIO_NOT_OPEN, CONSENT_LIMITS or DEVICE_KEY_INVALID.
+    """
     bundle = reference.bundle
     scenario = bundle.scenario_for(terms.scenario, terms.operator, utc_day(now_s))
     limits = scenario.consent
     if not MIN_LIFETIME_S <= terms.lifetime_s <= limits.max_lifetime_s:
         raise TiergateError(Reason.CONSENT_LIMITS, "lifetime")
-    if terms.bound != (terms.uses == 0):
-        raise TiergateError(Reason.CONSENT_LIMITS, "a counted token is unbound, and one without a count is bound")
+    if terms.bound != (terms.uses == 0 and terms.device_key is None):
+        detail = "a token is bound to a device, or without a count to the operator, or counted and unbound"
+        raise TiergateError(Reason.CONSENT_LIMITS, detail)
     if not 0 <= terms.uses <= limits.max_uses or (terms.uses == 0 and not limits.unlimited):
         raise TiergateError(Reason.CONSENT_LIMITS, "number of uses")
     concordance = bundle.concordances.get(reference.city.id)
@@ -73,7 +83,7 @@ def offer(terms: ConsentTerms, reference: Reference, now_s: float) -> Offer:
             valid_days=-(-terms.lifetime_s // DAY_S),
             uses=terms.uses or None,
         ),
-        key_thumbprint=_proof_key(reference, terms.operator) if terms.bound else None,
+        key_thumbprint=_key_thumbprint(terms, reference),
         illustrative=scenario.illustrative or concordance is None or concordance.illustrative,
     )
 
@@ -87,12 +97,24 @@ def require_narrower(new: ConsentRow, old: ConsentRow, life: Life) -> None:
     wider = (
         new.expires_at > old.expires_at
         or (left is not None and (new.uses is None or new.uses > left))
-        or (old.bound and not new.bound)
+        or old.bound not in {"none", new.bound}  # another holder is somebody else, not less
     )
     if wider:
         raise TiergateError(Reason.CONSENT_LIMITS, "wider than the consent that it is to narrow")
     if (new.expires_at, new.uses, new.bound) == (old.expires_at, left, old.bound):
         raise TiergateError(Reason.CONSENT_LIMITS, "as wide as the consent that it is to narrow")
+
+
+def _key_thumbprint(terms: ConsentTerms, reference: Reference) -> str | None:
+    if terms.bound:
+        return _proof_key(reference, terms.operator)
+    if terms.device_key is None:
+        return None
+    try:
+        parse_jwk(terms.device_key)
+    except TiergateError as error:
+        raise TiergateError(Reason.DEVICE_KEY_INVALID, error.detail) from error
+    return thumbprint(terms.device_key)
 
 
 def _proof_key(reference: Reference, operator: OperatorId) -> str:

@@ -66,6 +66,8 @@ class Reason(StrEnum):
     CONSENT_UNKNOWN = "CONSENT_UNKNOWN"
     CONSENT_STATE = "CONSENT_STATE"
     CONSENT_LIMITS = "CONSENT_LIMITS"
+    DEVICE_KEY_INVALID = "DEVICE_KEY_INVALID"
+    DEVICE_KEY_REUSED = "DEVICE_KEY_REUSED"
     CONSENT_DECLINED = "CONSENT_DECLINED"
     DECISION_UNKNOWN = "DECISION_UNKNOWN"
     CASE_UNKNOWN = "CASE_UNKNOWN"
@@ -157,6 +159,10 @@ CATALOGUE: dict[Reason, CatalogueEntry] = {
     Reason.DECISION_UNKNOWN: CatalogueEntry("NOT_FOUND", "No such decision about this resident has been reported."),
     Reason.CASE_UNKNOWN: CatalogueEntry("NOT_FOUND", "No such case."),
     Reason.CASE_STATE: CatalogueEntry("FAILED_PRECONDITION", "The case's state does not allow this."),
+    Reason.DEVICE_KEY_INVALID: CatalogueEntry("INVALID_ARGUMENT", "The device key is not a usable public key."),
+    Reason.DEVICE_KEY_REUSED: CatalogueEntry(
+        "FAILED_PRECONDITION", "The device key has been used elsewhere; make one for this operator alone."
+    ),
     Reason.NOT_FOUND: CatalogueEntry("NOT_FOUND", "No such entry."),
     Reason.RANGE_INVALID: CatalogueEntry("OUT_OF_RANGE", "The range asked for is not in the log."),
     Reason.LOG_CORRUPT: CatalogueEntry("DATA_LOSS", "The log's stored parts do not agree with each other."),

@@ -8,14 +8,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 from gateway.domain.consent import Contested, EventKind
 from gateway.domain.decision import Decision
-from gateway.domain.ids import BundleDigest, CityId, OperatorId, RequestId, ScenarioId
+from gateway.domain.ids import Bound, BundleDigest, CityId, OperatorId, RequestId, ScenarioId
 from gateway.errors import TiergateError
-
-Bound = Literal["none", "operator", "device"]
 
 
 class Clock(Protocol):
@@ -62,7 +60,8 @@ class DecisionDraft:
     when the consent has been withdrawn by the time of the commit. ``asked_at_size`` is the log's size before the city
     was asked for the attestation: a correction of that city at this index or later has made it void. ``grain_ms`` is
     the scenario's time grain: times are rounded to it in the entry (down, and ``valid_until`` up), so that the log
-    holds no movement profile; the stored decision keeps its exact times for as long as its request is known.
+    holds no movement profile; the stored decision keeps its exact times for as long as its request is known. ``proof``
+    is the mark of a proof that is good once (32 bytes), if the token asks for one and the request is not a known one.
     """
 
     request: bytes
@@ -81,6 +80,7 @@ class DecisionDraft:
     attestation: AttestationRecord
     asked_at_size: int
     grain_ms: int = 1
+    proof: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +158,8 @@ class DecisionStore(Protocol):
           ``decided_at_ms``: MUST return the stored decision and write nothing. With the same body but no longer
           valid, it is evaluated again: a new entry.
         - A known request with another body: REQUEST_CONFLICT, nothing written.
+        - A request not known whose proof's mark has been committed before: PROOF_REPLAYED, nothing written. MUST keep
+          the mark in the same transaction, and for 80 seconds: of several with one mark, exactly one is decided.
         - Log cannot be written: raises LOG_UNAVAILABLE; nothing is half stored; overload raises BUSY.
         """
         ...
@@ -169,6 +171,10 @@ class DecisionStore(Protocol):
 
         Raises REQUEST_CONFLICT when it was made with another body. A hint: ``record_many`` has the last word.
         """
+        ...
+
+    def proof_used(self, proof: bytes) -> bool:
+        """Whether a proof's mark is kept, read from committed state: a hint, which saves asking a city."""
         ...
 
     async def record_event(self, event: ConsentEvent) -> int:
@@ -245,7 +251,7 @@ class ReportCursor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AttestQuestion:
-    """One question to a home city, with the exact token (or handle) and proof that were presented."""
+    """One question to a home city, with the exact token and proof that were presented, or the handle."""
 
     request_id: RequestId
     operator: OperatorId
@@ -253,6 +259,15 @@ class AttestQuestion:
     bundle: BundleDigest
     token: str
     proof: str
+    handle: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Redeemed:
+    """A city's answer about a handle: the token that it stands for, and the attestation. Neither is verified yet."""
+
+    token: str
+    attestation: str
 
 
 class HomeCity(Protocol):
@@ -263,6 +278,13 @@ class HomeCity(Protocol):
 
         Raises HOME_CITY_UNAVAILABLE (with a retry time) for every platform-wide fault, a missed deadline included; the
         city's caller errors (USES_EXHAUSTED, REQUEST_CONFLICT, PROOF_*, TOKEN_*, BUNDLE_MISMATCH) as they are.
+        """
+        ...
+
+    async def redeem(self, question: AttestQuestion) -> Redeemed:
+        """Have the city redeem a handle for this operator, scenario and request.
+
+        Raises what ``attest`` raises; HANDLE_INVALID for whatever cannot be redeemed; RATE_LIMITED with a retry time.
         """
         ...
 

@@ -15,8 +15,10 @@ from typing import NamedTuple
 from adapters.clock import DAY_S
 from gateway.crypto.attestation import Attestation
 from gateway.crypto.consent import new_id
+from gateway.crypto.proof import PROOF_KEPT_S
 from gateway.domain.ids import BundleDigest, ResidentRef
 from gateway.errors import Reason, TiergateError
+from gateway.sqlite.rows import RowInsert
 
 # JSON has no bytes: digests, 32 bytes each, are cut out of one long value by the number of their row.
 _STANDING = """
@@ -46,6 +48,8 @@ _WRITE_JOURNAL = """
     SELECT substr(?2, 64 * key + 1, 32), value ->> 0, value ->> 1, value ->> 5, value ->> 6, value ->> 7, value ->> 8,
         value ->> 9, value ->> 10
     FROM json_each(?1)"""
+_PROOFS = RowInsert("INSERT OR IGNORE INTO proofs (mark, until)", 2)
+_MARKS = 256  # looked up by one statement
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -102,6 +106,16 @@ def standings(connection: sqlite3.Connection, asked: Sequence[Asked]) -> list[St
     ]
 
 
+def used_proofs(connection: sqlite3.Connection, marks: Sequence[bytes]) -> set[bytes]:
+    """Those of the marks that are kept: of proofs that were taken before."""
+    found: set[bytes] = set()
+    for start in range(0, len(marks), _MARKS):
+        some = marks[start : start + _MARKS]
+        places = ",".join("?" * len(some))
+        found.update(row[0] for row in connection.execute(f"SELECT mark FROM proofs WHERE mark IN ({places})", some))  # noqa: S608 - question marks alone
+    return found
+
+
 def require_same(known: KnownRequest | None, body: bytes) -> None:
     """Return unless the request id was used for another token or scenario (REQUEST_CONFLICT)."""
     if known is not None and known.body != body:
@@ -112,6 +126,12 @@ def require_uses(known: KnownRequest | None, uses: int | None, spent: int) -> No
     """Return if a use is left or none is needed: a known request never spends another. Raises USES_EXHAUSTED."""
     if known is None and uses is not None and spent >= uses:
         raise TiergateError(Reason.USES_EXHAUSTED)
+
+
+def require_unused(known: KnownRequest | None, *, used: bool) -> None:
+    """Return unless a new request comes with a proof that was taken before (PROOF_REPLAYED)."""
+    if known is None and used:
+        raise TiergateError(Reason.PROOF_REPLAYED)
 
 
 class Read(NamedTuple):
@@ -129,6 +149,7 @@ class Attest:
     ``draft`` is complete but for id and rung. ``read``: what the person's own record gives, or a decoy's in its place;
     None when nothing was read because a stored attestation seemed to stand. ``uses``: the token's count.
     ``journal_at``: Unix seconds as coarse as the scenario asks. ``keep_until``: when the request may be forgotten.
+    ``proof``: the mark of a proof that is good once (32 bytes).
     """
 
     request: bytes
@@ -140,6 +161,7 @@ class Attest:
     journal_at: int
     keep_until: int
     sign: Callable[[Attestation], str]
+    proof: bytes | None = None
 
     def run(self, connection: sqlite3.Connection) -> str | None:
         """The attestation, stored or new. None: the platform must be read after all, nothing was written.
@@ -156,7 +178,8 @@ class Attest:
 def attest_all(connection: sqlite3.Connection, operations: Sequence[Attest]) -> list[str | TiergateError | None]:
     """What ``run`` of each gives or raises, in order: each sees what those before it did."""
     found = standings(connection, [Asked(item.request, item.consent_id, item.draft.token_hash) for item in operations])
-    group = _Group()
+    proofs = [item.proof for item in operations if item.proof is not None]
+    group = _Group(used_proofs(connection, proofs))
     results: list[str | TiergateError | None] = []
     for operation, state in zip(operations, found, strict=True):
         try:
@@ -170,7 +193,9 @@ def attest_all(connection: sqlite3.Connection, operations: Sequence[Attest]) -> 
 class _Group:
     """What a group has decided so far, to be written at its end; every error is raised before anything is noted."""
 
-    def __init__(self) -> None:
+    def __init__(self, used_proofs: set[bytes]) -> None:
+        self._used_proofs = used_proofs
+        self._proofs: list[tuple[bytes, int]] = []
         self._known: dict[bytes, KnownRequest] = {}
         self._spent: dict[bytes, int] = {}
         self._rows: list[tuple[str | int, ...]] = []
@@ -182,6 +207,7 @@ class _Group:
         known = self._known.get(asked.request, before.known)
         spent = self._spent.get(draft.token_hash, before.spent)
         require_same(known, asked.body)
+        require_unused(known, used=asked.proof in self._used_proofs)
         require_uses(known, asked.uses, spent)
         active = before.resident is not None
         stands = known is not None and known.stands(draft.bundle, draft.issued_at)
@@ -194,6 +220,9 @@ class _Group:
             rung, reason = asked.read.rung, asked.read.reason
         attestation = replace(draft, id=new_id(), rung=rung)
         signed = asked.sign(attestation)
+        if asked.proof is not None:
+            self._used_proofs.add(asked.proof)
+            self._proofs.append((asked.proof, draft.issued_at + PROOF_KEPT_S))
         if known is None and asked.uses is not None:
             self._spent[draft.token_hash] = spent + 1
         self._known[asked.request] = KnownRequest(asked.body, draft.bundle, rung, signed, draft.expires_at)
@@ -214,11 +243,12 @@ class _Group:
             rows = (json.dumps(self._rows), b"".join(self._digests))
             connection.execute(_WRITE_REQUESTS, rows)
             connection.execute(_WRITE_JOURNAL, rows)
+        _PROOFS.run(connection, self._proofs)
 
 
 @dataclass(frozen=True, slots=True)
 class Tidy:
-    """Forget what has served: attestations that ended, requests past their day.
+    """Forget what has served: attestations that ended, requests past their day, proofs and codes past their time.
 
     ``limit`` rows of each kind per run, so that no transaction is long.
     """
@@ -241,4 +271,14 @@ class Tidy:
             " ORDER BY keep_until LIMIT ?)",
             (self.now_s, self.limit),
         )
+        connection.execute(
+            "DELETE FROM proofs WHERE mark IN (SELECT mark FROM proofs WHERE until < ? ORDER BY until LIMIT ?)",
+            (self.now_s, self.limit),
+        )
+        connection.execute(
+            "DELETE FROM handles WHERE rowid IN (SELECT rowid FROM handles WHERE keep_until <= ?"
+            " ORDER BY keep_until LIMIT ?)",
+            (self.now_s, self.limit),
+        )
+        connection.execute("DELETE FROM misses WHERE until_ms <= ?", (self.now_s * 1000,))  # a few: one per operator
         return connection.total_changes - before

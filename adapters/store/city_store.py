@@ -89,6 +89,10 @@ class CityStore:
         """What is known of one question now; the transaction has the last word."""
         return self._read(attestations.standings, [asked])[0]
 
+    def proof_used(self, mark: bytes) -> bool:
+        """Whether a proof has been taken; the transaction has the last word."""
+        return bool(self._read(attestations.used_proofs, [mark]))
+
     def consents_of(self, resident: ResidentRef, limit: int) -> list[consents.ListedConsent]:
         """A resident's consents, newest first."""
         return self._read(consents.consents_of, resident, limit)

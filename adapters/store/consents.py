@@ -5,12 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from adapters.store.outbox import NewEvent, put_event
 from gateway.domain.consent import Act, End, Life, State, after
-from gateway.domain.ids import OperatorId, ResidentRef, ScenarioId
+from gateway.domain.ids import Bound, OperatorId, ResidentRef, ScenarioId
 from gateway.errors import Reason, TiergateError
+
+BOUND: Final[tuple[Bound, ...]] = ("none", "operator", "device")
+"""By the number that stands in ``consents.bound``."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -23,7 +26,7 @@ class ConsentRow:
     scenario: ScenarioId
     purpose: str
     token_hash: bytes
-    bound: bool
+    bound: Bound
     uses: int | None
     notice: str
     granted_at: int
@@ -49,16 +52,32 @@ class Changed:
     log_index: int | None
 
 
+class DeviceKey(NamedTuple):
+    """Keyed marks of a device's key, and of key and pairwise identifier together (32 bytes each).
+
+    They name nobody, and outlast the consent: a key must not turn up with another operator after it was forgotten.
+    """
+
+    mark: bytes
+    owner: bytes
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class RecordConsent:
-    """Store a new consent. ``record``: what its receipt says of the grant (JSON)."""
+    """Store a new consent, and whose the device's key is that it is bound to.
+
+    ``record``: what its receipt says of the grant (JSON).
+    """
 
     row: ConsentRow
     record: str | None = None
+    device_key: DeviceKey | None = None
 
     def run(self, connection: sqlite3.Connection) -> None:
-        """Insert it; its id is random, so a clash is a fault that fails the group."""
+        """Insert it; its id is random, so a clash is a fault that fails the group. Raises DEVICE_KEY_REUSED."""
         row = self.row
+        if self.device_key is not None:
+            _keep_device_key(connection, self.device_key)
         connection.execute(
             "INSERT INTO consents (id, resident, operator, scenario, purpose, token_hash, bound, uses, notice,"
             " granted_at, expires_at, record) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -69,7 +88,7 @@ class RecordConsent:
                 row.scenario,
                 row.purpose,
                 row.token_hash,
-                int(row.bound),
+                BOUND.index(row.bound),
                 row.uses,
                 row.notice,
                 row.granted_at,
@@ -83,6 +102,14 @@ class RecordConsent:
             (row.resident, row.operator, row.scenario),
         )
         note_act(connection, row.granted_at * 1000, row.resident, "grant", row.id)
+
+
+def _keep_device_key(connection: sqlite3.Connection, key: DeviceKey) -> None:
+    known = connection.execute("SELECT owner FROM device_keys WHERE mark = ?", (key.mark,)).fetchone()
+    if known is None:
+        connection.execute("INSERT INTO device_keys (mark, owner) VALUES (?,?)", key)
+    elif known[0] != key.owner:
+        raise TiergateError(Reason.DEVICE_KEY_REUSED)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -218,7 +245,7 @@ def _row(found: tuple[Any, ...]) -> ConsentRow:
         scenario=ScenarioId(found[3]),
         purpose=found[4],
         token_hash=found[5],
-        bound=bool(found[6]),
+        bound=BOUND[found[6]],
         uses=found[7],
         notice=found[8],
         granted_at=found[9],

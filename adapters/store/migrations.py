@@ -6,7 +6,10 @@ erased consent's token is counted out like any other (I3). ``requests`` makes a 
 that of what residents and the city's officials did. ``attestations.reason`` is for explanations (PIPL 24) and never
 leaves the city. ``events.entry`` and ``events.proof`` are the log's receipt of an event, ``registrations`` the log's of
 a consent with the opening of its commitment, ``consents.record`` what a receipt says of the grant: all go when a
-consent is erased.
+consent is erased. ``proofs`` holds the marks of devices' proofs until no proof of their age is fresh (Unix seconds),
+``device_keys`` keyed marks of devices' keys and of whose they are. ``handles`` are one-time codes by keyed hash, with
+their sealed tokens; ``misses`` tells by operator from when on nothing is held against it (Unix milliseconds).
+``consents.bound`` is 0 none, 1 the operator's key, 2 a device's.
 """
 
 from __future__ import annotations
@@ -196,6 +199,38 @@ CREATE TABLE registrations (
     inclusion BLOB NOT NULL,
     opening BLOB NOT NULL,
     checkpoint INTEGER NOT NULL REFERENCES checkpoints (id)
+) STRICT, WITHOUT ROWID
+""",
+    ),
+    Migration(
+        5,
+        "devices and one-time codes",
+        """
+CREATE TABLE proofs (
+    mark BLOB NOT NULL PRIMARY KEY,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX proofs_to_forget ON proofs (until);
+
+CREATE TABLE device_keys (
+    mark BLOB NOT NULL PRIMARY KEY,
+    owner BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE handles (
+    key BLOB NOT NULL PRIMARY KEY,
+    operator TEXT NOT NULL,
+    scenario TEXT NOT NULL,
+    token_hash BLOB NOT NULL,
+    sealed BLOB NOT NULL,
+    expires_at INTEGER NOT NULL,
+    keep_until INTEGER NOT NULL
+) STRICT;
+CREATE INDEX handles_to_forget ON handles (keep_until);
+
+CREATE TABLE misses (
+    operator TEXT NOT NULL PRIMARY KEY,
+    until_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID
 """,
     ),

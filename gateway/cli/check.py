@@ -19,18 +19,24 @@ from gateway.cli.output import (
     show,
     table,
 )
-from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+from gateway.errors import Reason, TiergateError
 
 if TYPE_CHECKING:
+    from gateway.api.operator.v1.operator_pb2 import Presentation
     from gateway.cli.profile import Profile
-
-_MAX_TOKEN_BYTES = 4096
 
 
 async def check(
     *,
     scenario: Annotated[str, Parameter(name="--scenario", help="Which scenario, such as xiamen-library.")],
-    token_file: Annotated[Path, Parameter(name="--token-file", help="File with the resident's consent token.")],
+    token_file: Annotated[
+        Path | None, Parameter(name="--token-file", help="File with the resident's consent token.")
+    ] = None,
+    code: Annotated[
+        str | None,
+        Parameter(name="--code", help="A one-time code as typed, or the content of a QR code as a scanner types it."),
+    ] = None,
+    qr: Annotated[Path | None, Parameter(name="--qr", help="A PNG of the QR code that she shows.")] = None,
     request_id: Annotated[
         str | None,
         Parameter(
@@ -51,21 +57,22 @@ async def check(
     profile: ProfileFile = None,
     json: Json = False,
 ) -> int:
-    """Ask which terms to apply to the holder of a consent token.
+    """Ask which terms to apply to the holder of a consent token or of a one-time code.
 
     Both outcomes, entitled and ordinary, are answers (exit code 0), and both come with the terms to apply. When no
     answer can be had (exit code 3), apply the base offer, which is printed, and retry with the same request id.
     """
     import secrets
 
+    from gateway.cli.presented import presentation
     from gateway.cli.profile import read_profile
 
     client = read_profile(profile, {"operator"})
-    token = _read_token(token_file)
+    shown = presentation(client, scenario, token_file=token_file, code=code, qr=qr)
     request = request_id or secrets.token_urlsafe(24)
     wanted = receipt or receipt_out is not None
     try:
-        document = await _ask(client, scenario, token, request, want_receipt=wanted)
+        document = await _ask(client, scenario, shown, request, want_receipt=wanted)
     except TiergateError as error:
         if exit_code_of(error) != EXIT_UNAVAILABLE:
             raise
@@ -79,19 +86,20 @@ async def check(
     return EXIT_OK
 
 
-async def _ask(client: Profile, scenario: str, token: str, request_id: str, *, want_receipt: bool) -> dict[str, Any]:
+async def _ask(
+    client: Profile, scenario: str, shown: Presentation, request_id: str, *, want_receipt: bool
+) -> dict[str, Any]:
     from gateway.api.operator.v1 import operator_pb2 as pb
     from gateway.api.operator.v1.operator_pb2_grpc import EligibilityServiceStub
     from gateway.cli.client import CALL_S, session
     from gateway.cli.messages import decision_document
 
-    shown = pb.TokenPresentation(token=token, proof=_proof(client, scenario, token))
     async with session(client) as opened:
         answer = await EligibilityServiceStub(opened.channel).CheckEligibility(
             pb.CheckEligibilityRequest(
                 request_id=request_id,
                 scenario=scenario,
-                presentation=pb.Presentation(token=shown),
+                presentation=shown,
                 want_receipt=want_receipt,
             ),
             timeout=CALL_S,
@@ -103,43 +111,6 @@ async def _ask(client: Profile, scenario: str, token: str, request_id: str, *, w
     entry = decision.receipt.entry.decode("ascii", "backslashreplace") if held else ""
     document["receipt"] = {"entry": entry, "proof": decision.receipt.proof} if held else None
     return document
-
-
-def _read_token(path: Path) -> str:
-    from gateway.cli.client import read_file
-
-    text = read_file(path, _MAX_TOKEN_BYTES, "name the file that `consent grant --out` wrote").decode(
-        "ascii", "replace"
-    )
-    return text.strip()
-
-
-def _proof(client: Profile, scenario: str, token: str) -> str:
-    """A proof of possession if the token is bound to a key, else nothing. Raises TOKEN_* for what is no token."""
-    import time
-
-    from gateway.cli.key_files import KeySlot, proof_key
-    from gateway.crypto import jws
-    from gateway.crypto.consent import TYP, new_id, token_hash
-    from gateway.crypto.proof import issue_proof
-
-    # the claims decide only whether a proof is sent along; the gateway and the city verify the token
-    unverified = jws.parse(token, TYP)
-    if "cnf" not in unverified.claims:
-        return ""
-    if client.proof_key is None:
-        problem = Problem("profile", "proof_key", "the token is bound to the operator's key", "add proof_key")
-        raise ProblemsError(Reason.CONFIG_INVALID, [problem])
-    held = proof_key(KeySlot(client.proof_key, client.proof_kid), str(unverified.claims["cnf"].get("jkt")))
-    return issue_proof(
-        held.key,
-        held.kid,
-        token_hash=token_hash(token),
-        operator=client.name,
-        scenario=scenario,
-        issued_at=int(time.time()),
-        proof_id=new_id(),
-    )
 
 
 def _write_receipt(base: Path, receipt: dict[str, str] | None) -> tuple[Path, Path]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
+from gateway.cli.consent_device import read_device_key
 from gateway.cli.handover import (
     Out,
     PrintToken,
+    Qr,
     Yes,
     hand_over,
     preview_document,
@@ -33,6 +36,8 @@ for _name, _line in (
 ):
     app.command(f"gateway.cli.consent_life:{_name}", name=_name, help=_line)
 app.command("gateway.cli.receipt:receipt", name="receipt", help="Get a consent's receipt, or verify a kept one.")
+app.command("gateway.cli.consent_code:app", name="code", help="A city's counter: one-time codes.")
+app.command("gateway.cli.consent_device:present", name="present", help="What her device does: a QR code to be checked.")
 
 _DAY_S, _MINUTE_S = 86_400, 60
 
@@ -44,20 +49,32 @@ Resident = Annotated[
 Days = Annotated[int | None, Parameter(name="--days", help="Lifetime in days. Default: 1.")]
 Minutes = Annotated[int | None, Parameter(name="--minutes", help="Lifetime in minutes, in place of --days.")]
 Uses = Annotated[
-    int | None, Parameter(name="--uses", help="How many checks it is good for. Without: any number, operator-bound.")
+    int | None, Parameter(name="--uses", help="How many checks it is good for. Without: any number, bound to a key.")
 ]
 Binding = Annotated[
-    Literal["none", "operator"] | None,
+    Literal["none", "operator", "device"] | None,
     Parameter(
         name="--binding",
-        help="none: whoever holds the token can use up its count. operator: only with the operator's key. "
-        "Default: none with --uses, else operator.",
+        help="none: whoever holds the token can use up its count. operator: only with the operator's key. device: only "
+        "with the resident's device. Default: device with --device-key, none with --uses, else operator.",
+    ),
+]
+DeviceKeyFile = Annotated[
+    Path | None,
+    Parameter(
+        name="--device-key", help="File with the public key (JWK) that her device has made for this operator alone."
     ),
 ]
 
 
 def read_terms(
-    operator: str, scenario: str, days: int | None, minutes: int | None, uses: int | None, binding: str | None
+    operator: str,
+    scenario: str,
+    days: int | None,
+    minutes: int | None,
+    uses: int | None,
+    binding: str | None,
+    device_key: Path | None = None,
 ) -> dict[str, Any]:
     """The fields of ``ConsentTerms``. Raises :class:`UsageError`."""
     if days is not None and minutes is not None:
@@ -67,15 +84,19 @@ def read_terms(
         raise UsageError("the lifetime must be positive and at most 400 days")
     if uses is not None and not 1 <= uses <= 1000:
         raise UsageError("--uses must be 1 to 1000", "leave it out for a consent without a count")
-    bound = binding or ("operator" if uses is None else "none")
+    bound = binding or ("device" if device_key else "operator" if uses is None else "none")
     if uses is None and bound == "none":
-        raise UsageError("a consent without a count must be bound", "give --uses N or --binding operator")
+        raise UsageError("a consent without a count must be bound", "give --uses N, --binding operator or --device-key")
+    if (bound == "device") != (device_key is not None):
+        raise UsageError("a device's key and binding to a device go together", "give --device-key for such a consent")
+    of_device = {} if device_key is None else {"device_key": read_device_key(device_key)}
     return {
         "operator": operator,
         "scenario": scenario,
         "lifetime_s": lifetime,
         "uses": uses or 0,
         "binding": f"BINDING_{bound.upper()}",
+        **of_device,
     }
 
 
@@ -88,11 +109,12 @@ async def preview(
     minutes: Minutes = None,
     uses: Uses = None,
     binding: Binding = None,
+    device_key: DeviceKeyFile = None,
     profile: ProfileFile = None,
     json: Json = False,
 ) -> None:
     """Show what a resident is shown before she decides. Changes nothing."""
-    terms = read_terms(operator, scenario, days, minutes, uses, binding)
+    terms = read_terms(operator, scenario, days, minutes, uses, binding, device_key)
     from gateway.api.consent.v1 import consent_pb2 as pb
     from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
     from gateway.cli.client import CALL_S, session
@@ -115,7 +137,9 @@ async def grant(
     minutes: Minutes = None,
     uses: Uses = None,
     binding: Binding = None,
+    device_key: DeviceKeyFile = None,
     out: Out = None,
+    qr: Qr = None,
     print_token: PrintToken = False,
     yes: Yes = False,
     profile: ProfileFile = None,
@@ -125,8 +149,8 @@ async def grant(
 
     One consent names one operator and one scenario. Nothing is granted before the notice was confirmed (or --yes).
     """
-    terms = read_terms(operator, scenario, days, minutes, uses, binding)
-    require_place(out, json=json, print_token=print_token)
+    terms = read_terms(operator, scenario, days, minutes, uses, binding, device_key)
+    require_place(out, qr, json=json, print_token=print_token)
     from gateway.api.consent.v1 import consent_pb2 as pb
     from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
     from gateway.cli.client import CALL_S, session
@@ -141,8 +165,8 @@ async def grant(
             granted: pb.GrantConsentResponse = await stub.GrantConsent(request, timeout=CALL_S)
             return granted
 
-        granted = await hand_over(stub, asked, give, out=out, yes=yes)
-    show_granted(granted, {}, out=out, print_token=print_token, json=json)
+        granted = await hand_over(stub, asked, give, out=out, qr=qr, yes=yes)
+    show_granted(granted, {}, out=out, qr=qr, print_token=print_token, json=json)
 
 
 @app.command

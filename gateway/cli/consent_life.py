@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from gateway.cli.consent import Days, Minutes, Operator, Resident, Scenario, Uses, read_terms
-from gateway.cli.handover import Out, PrintToken, Yes, hand_over, require_place, show_granted
+from gateway.cli.consent import Days, DeviceKeyFile, Minutes, Operator, Resident, Scenario, Uses, read_terms
+from gateway.cli.handover import Out, PrintToken, Qr, Yes, hand_over, require_place, show_granted
 from gateway.cli.options import Json, ProfileFile
 from gateway.cli.output import UsageError, facts, show
 from gateway.errors import Reason, TiergateError
@@ -57,7 +57,9 @@ async def narrow(
     days: Days = None,
     minutes: Minutes = None,
     uses: Uses = None,
+    device_key: DeviceKeyFile = None,
     out: Out = None,
+    qr: Qr = None,
     print_token: PrintToken = False,
     yes: Yes = False,
     profile: ProfileFile = None,
@@ -67,7 +69,7 @@ async def narrow(
 
     The old token ends at once; the new one is handed over like that of a grant.
     """
-    require_place(out, json=json, print_token=print_token)
+    require_place(out, qr, json=json, print_token=print_token)
     if days is None and minutes is None and uses is None:
         raise UsageError("narrower in what?", "give --days, --minutes or --uses")
     from gateway.api.consent.v1 import consent_pb2 as pb
@@ -83,7 +85,8 @@ async def narrow(
             minutes = (old.expires_at.seconds - int(time.time())) // 60  # rounded down: no longer than before
         left = old.uses - old.uses_spent or None
         binding = pb.Binding.Name(old.binding).removeprefix("BINDING_").lower()
-        asked = pb.ConsentTerms(**read_terms(old.operator, old.scenario, days, minutes, uses or left, binding))
+        terms = read_terms(old.operator, old.scenario, days, minutes, uses or left, binding, device_key)
+        asked = pb.ConsentTerms(**terms)
 
         async def give(digest: str) -> pb.GrantConsentResponse:
             request = pb.NarrowConsentRequest(
@@ -93,10 +96,10 @@ async def narrow(
             return narrowed[0].granted
 
         narrowed: list[pb.NarrowConsentResponse] = []
-        granted = await hand_over(stub, asked, give, out=out, yes=yes)
+        granted = await hand_over(stub, asked, give, out=out, qr=qr, yes=yes)
     ended = change_document(narrowed[0].replaced)
     more = {"replaced": {"consent_id": consent, **ended, "gateway": told(ended)}}
-    show_granted(granted, more, out=out, print_token=print_token, json=json)
+    show_granted(granted, more, out=out, qr=qr, print_token=print_token, json=json)
 
 
 async def renew(
@@ -106,7 +109,9 @@ async def renew(
     days: Days = None,
     minutes: Minutes = None,
     uses: Uses = None,
+    device_key: DeviceKeyFile = None,
     out: Out = None,
+    qr: Qr = None,
     print_token: PrintToken = False,
     yes: Yes = False,
     profile: ProfileFile = None,
@@ -116,7 +121,7 @@ async def renew(
 
     The old token ends at once; the new one is handed over like that of a grant.
     """
-    require_place(out, json=json, print_token=print_token)
+    require_place(out, qr, json=json, print_token=print_token)
     from gateway.api.consent.v1 import consent_pb2 as pb
     from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
     from gateway.cli.changes import change_document, told
@@ -126,7 +131,9 @@ async def renew(
     async with session(read_profile(profile, {"city-app"})) as opened:
         stub = ConsentServiceStub(opened.channel)
         old = await _record(stub, resident, consent)
-        asked = pb.ConsentTerms(**read_terms(old.operator, old.scenario, days, minutes, uses or old.uses or None, None))
+        binding = "device" if old.binding == pb.BINDING_DEVICE else None  # what was bound to a device stays so
+        count = uses or old.uses or None
+        asked = pb.ConsentTerms(**read_terms(old.operator, old.scenario, days, minutes, count, binding, device_key))
 
         async def give(digest: str) -> pb.GrantConsentResponse:
             request = pb.RenewConsentRequest(
@@ -136,10 +143,10 @@ async def renew(
             return renewed[0].granted
 
         renewed: list[pb.RenewConsentResponse] = []
-        granted = await hand_over(stub, asked, give, out=out, yes=yes)
+        granted = await hand_over(stub, asked, give, out=out, qr=qr, yes=yes)
     ended = change_document(renewed[0].replaced)
     more = {"replaced": {"consent_id": consent, **ended, "gateway": told(ended)}}
-    show_granted(granted, more, out=out, print_token=print_token, json=json)
+    show_granted(granted, more, out=out, qr=qr, print_token=print_token, json=json)
 
 
 async def decline(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ if TYPE_CHECKING:  # the wire's modules are loaded by the command that needs the
 Out = Annotated[
     Path | None, Parameter(name="--out", help="Write the token to this new file, readable by its owner alone.")
 ]
+Qr = Annotated[Path | None, Parameter(name="--qr", help="Write the token as a QR code to this new PNG, likewise.")]
 PrintToken = Annotated[
     bool, Parameter(name="--print-token", negative="", help="Print the token. It is a secret of its holder.")
 ]
@@ -48,24 +48,14 @@ def preview_lines(document: dict[str, Any]) -> list[str]:
     return [*lines, f"示意数据 / {ILLUSTRATIVE}"] if document["illustrative"] else lines
 
 
-def require_place(out: Path | None, *, json: bool, print_token: bool) -> None:
+def require_place(out: Path | None, qr: Path | None, *, json: bool, print_token: bool) -> None:
     """Return if the token has somewhere to go. Raises UsageError."""
-    if out is None and not json and not print_token:
-        raise UsageError("where is the token to go?", "give --out FILE, --print-token or --json")
+    if out is None and qr is None and not json and not print_token:
+        raise UsageError("where is the token to go?", "give --out FILE, --qr FILE, --print-token or --json")
 
 
-async def hand_over(
-    stub: ConsentServiceStub,
-    asked: ConsentTerms,
-    give: Callable[[str], Awaitable[GrantConsentResponse]],
-    *,
-    out: Path | None,
-    yes: bool,
-) -> GrantConsentResponse:
-    """Show the notice, have it confirmed (or ``yes``), then ``give`` with its digest; the token goes to ``out``.
-
-    The file is made before anything is given, and removed when that fails: a token must not get lost.
-    """
+async def agree(stub: ConsentServiceStub, asked: ConsentTerms, *, yes: bool) -> str:
+    """Show the notice and have it confirmed (or ``yes``); its digest. Raises UsageError for everything but a yes."""
     from gateway.api.consent.v1 import consent_pb2 as pb
     from gateway.cli.client import CALL_S
 
@@ -74,22 +64,44 @@ async def hand_over(
         progress(line)
     if not yes:
         _confirm()
-    file = None if out is None else _new_secret_file(out)
-    try:
-        granted = await give(notice.notice_digest)
-    except BaseException:
-        if file is not None and out is not None:
-            os.close(file)
-            _remove(out)
-        raise
-    if file is not None:
-        with os.fdopen(file, "w", encoding="ascii") as token_file:
-            token_file.write(f"{granted.token}\n")
+    return notice.notice_digest
+
+
+async def hand_over(
+    stub: ConsentServiceStub,
+    asked: ConsentTerms,
+    give: Callable[[str], Awaitable[GrantConsentResponse]],
+    *,
+    out: Path | None,
+    qr: Path | None,
+    yes: bool,
+) -> GrantConsentResponse:
+    """Show the notice, have it confirmed (or ``yes``), then ``give`` with its digest; ``out``, ``qr``: where to.
+
+    The files are made before anything is given, and removed when that fails: a token must not get lost.
+    """
+    from gateway.cli.qr import draw_qr
+    from gateway.cli.secret_file import secret_files
+    from gateway.crypto.shown import Shown, encode_shown
+
+    digest = await agree(stub, asked, yes=yes)
+    with secret_files(out, qr) as files:
+        granted = await give(digest)
+        if out is not None:
+            files.write(out, f"{granted.token}\n".encode("ascii"))
+        if qr is not None:
+            files.write(qr, draw_qr(encode_shown(Shown(granted.token, ""))))
     return granted
 
 
 def show_granted(
-    granted: GrantConsentResponse, more: dict[str, Any], *, out: Path | None, print_token: bool, json: bool
+    granted: GrantConsentResponse,
+    more: dict[str, Any],
+    *,
+    out: Path | None,
+    qr: Path | None,
+    print_token: bool,
+    json: bool,
 ) -> None:
     """Print a new consent, and ``more`` about it."""
     from gateway.cli.messages import time_of
@@ -99,26 +111,17 @@ def show_granted(
         "expires_at": time_of(granted.expires_at),
         "token": granted.token if json or print_token else None,
         "token_file": None if out is None else str(out),
+        "qr_file": None if qr is None else str(qr),
         **more,
     }
     named = {"consent": granted.consent_id, "expires": document["expires_at"]}
     named |= {"token file": str(out)} if out else {}
+    named |= {"QR code": str(qr)} if qr else {}
     named |= {name: item["gateway"] for name, item in more.items()}
     show(document, lambda: [facts("", named), *([granted.token] if print_token else [])], as_json=json)
-
-
-def _remove(path: Path) -> None:
-    path.unlink()
 
 
 def _confirm() -> None:
     progress("Does the resident agree? [y/N] ")
     if sys.stdin.readline().strip().lower() not in {"y", "yes", "是", "同意"}:
         raise UsageError("not confirmed; nothing was granted", "answer y, or give --yes")
-
-
-def _new_secret_file(path: Path) -> int:
-    try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise UsageError(f"{path} exists; a token file is never overwritten", "name another file") from error

@@ -1,8 +1,10 @@
 """Consent tokens: ``typ: consent+jwt``, issued by the home city, verified by gateway and city alike.
 
 Claims: ``iss`` city, ``aud`` deployment, ``sub`` pairwise identifier, ``azp`` operator, ``authorization_details``
-(RFC 9396), ``iat nbf exp`` on whole minutes, ``jti``, ``uses``, ``notice``, ``cnf.jkt`` (RFC 7800, RFC 9449).
-A token is immutable: any change is a new consent.
+(RFC 9396), ``iat nbf exp`` on whole minutes, ``jti``, ``uses``, ``notice``, ``cnf.jkt`` (RFC 7800, RFC 9449) with
+``cnf.holder``: ``device`` for a key of the resident's device, absent for the operator's key of the directory. Without
+it a key that the directory has removed could go on proving as if it were a device's. A token is immutable: any change
+is a new consent.
 """
 
 from __future__ import annotations
@@ -16,11 +18,12 @@ from typing import Any
 
 from gateway.crypto import jws
 from gateway.crypto.keys import KeyRing, PrivateKey, b64url
-from gateway.domain.ids import SLUG, CityId, OperatorId, ScenarioId
+from gateway.domain.ids import SLUG, Bound, CityId, OperatorId, ScenarioId
 from gateway.domain.scenario import Scenario
 from gateway.errors import Reason, TiergateError
 
 TYP = "consent+jwt"
+DEVICE = "device"
 DETAIL_TYPE = "incentive_check"
 MAX_CLOCK_AHEAD_S = 10
 MAX_USES = 1000
@@ -41,7 +44,10 @@ def token_hash(token: str) -> bytes:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ConsentToken:
-    """Verified claims of one consent token. Times are Unix seconds. It has no ``repr``: a token is a secret."""
+    """Verified claims of one consent token. Times are Unix seconds. It has no ``repr``: a token is a secret.
+
+    ``key_thumbprint`` is of the key that it is bound to: the operator's, or with ``of_device`` the resident's device's.
+    """
 
     hash: bytes
     issuer: CityId
@@ -56,6 +62,14 @@ class ConsentToken:
     uses: int | None
     notice: str
     key_thumbprint: str | None
+    of_device: bool = False
+
+    @property
+    def bound(self) -> Bound:
+        """Whose key it is bound to."""
+        if self.key_thumbprint is None:
+            return "none"
+        return "device" if self.of_device else "operator"
 
     def claims(self) -> dict[str, Any]:
         """The claims as they are signed."""
@@ -77,7 +91,7 @@ class ConsentToken:
         if self.uses is not None:
             members["uses"] = self.uses
         if self.key_thumbprint is not None:
-            members["cnf"] = {"jkt": self.key_thumbprint}
+            members["cnf"] = {"jkt": self.key_thumbprint} | ({"holder": DEVICE} if self.of_device else {})
         return members
 
 
@@ -108,15 +122,16 @@ def _details(value: Any) -> dict[ScenarioId, str]:
 def _shape(members: Mapping[str, Any], digest: bytes) -> ConsentToken:
     claims = jws.Claims(members, Reason.TOKEN_MALFORMED)
     jkt: str | None = None
+    holder: str | None = None
     if "cnf" in members:
         value = claims.take("cnf")
         if not isinstance(value, dict):
             raise TiergateError(Reason.TOKEN_MALFORMED, "cnf")
         confirmation = jws.Claims(value, Reason.TOKEN_MALFORMED)
-        jkt = confirmation.text("jkt")
+        jkt, holder = confirmation.text("jkt"), confirmation.optional_text("holder")
         confirmation.done()
-        if not _HASH.match(jkt):
-            raise TiergateError(Reason.TOKEN_MALFORMED, "cnf.jkt")
+        if not _HASH.match(jkt) or holder not in {None, DEVICE}:
+            raise TiergateError(Reason.TOKEN_MALFORMED, "cnf.jkt or cnf.holder")
     token = ConsentToken(
         hash=digest,
         issuer=CityId(_slug(claims.text("iss"))),
@@ -131,6 +146,7 @@ def _shape(members: Mapping[str, Any], digest: bytes) -> ConsentToken:
         uses=claims.optional_integer("uses", 1, MAX_USES),
         notice=claims.text("notice"),
         key_thumbprint=jkt,
+        of_device=holder is not None,
     )
     claims.done()
     if not (_ID.match(token.id) and _HASH.match(token.subject) and _HEX64.match(token.notice)):

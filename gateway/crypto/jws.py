@@ -2,7 +2,8 @@
 
 Far narrower than a general JOSE library on purpose (RFC 8725): the header has exactly ``alg``, ``kid`` and ``typ``; the
 algorithm is the key's; the payload is one JSON object without doubled members, floats or constants; base64url is
-canonical. What is verified is the exact received bytes.
+canonical. What is verified is the exact received bytes. A proof by a device has its public key, ``jwk``, in place of
+``kid``: no directory knows that key.
 """
 
 from __future__ import annotations
@@ -14,7 +15,19 @@ from typing import Any, NamedTuple, NoReturn
 
 from cryptography.exceptions import InvalidSignature
 
-from gateway.crypto.keys import Algorithm, KeyRing, PrivateKey, algorithm_of, b64url, sign
+from gateway.crypto.keys import (
+    Algorithm,
+    KeyRing,
+    PrivateKey,
+    PublicKey,
+    Verify,
+    algorithm_of,
+    b64url,
+    parse_jwk,
+    public_jwk,
+    sign,
+    verifier,
+)
 from gateway.errors import Reason, TiergateError
 
 MAX_TOKEN_CHARS = 4096
@@ -25,6 +38,7 @@ _FROM_URLSAFE = bytes.maketrans(b"-_+/=", b"+/!!!")
 # the last characters that leave no bits over, by length modulo 4 (RFC 4648, section 3.5)
 _LAST = {2: b"AQgw", 3: b"AEIMQUYcgkosw048"}
 _HEADER_MEMBERS = {"alg", "kid", "typ"}
+_KEYED_HEADER_MEMBERS = {"alg", "jwk", "typ"}
 
 
 class Unverified(NamedTuple):
@@ -106,10 +120,44 @@ def _parse_header(segment: bytes, typ: str, reason: Reason) -> tuple[str, str]:
     return result
 
 
+def _parse_keyed_header(segment: bytes, typ: str) -> tuple[str, PublicKey]:
+    """Algorithm and key out of a header with a ``jwk``; ValueError for any other header. Nothing is remembered."""
+    header = strict_object(decode_segment(segment))
+    alg, jwk = header.get("alg"), header.get("jwk")
+    if set(header) != _KEYED_HEADER_MEMBERS or header["typ"] != typ or not isinstance(alg, str):
+        raise ValueError("header members")
+    if not isinstance(jwk, dict) or not all(isinstance(value, str) for value in jwk.values()):
+        raise ValueError("jwk")  # a private key has more members, which parse_jwk refuses
+    try:
+        return alg, parse_jwk(jwk)
+    except TiergateError as error:
+        raise ValueError(error.detail) from error
+
+
 def parse(
     token: str, typ: str, *, malformed: Reason = Reason.TOKEN_MALFORMED, limit: int = MAX_TOKEN_CHARS
 ) -> Unverified:
     """Parse without verifying; ``limit`` in characters. Raises ``malformed``, MESSAGE_TOO_LARGE, TOKEN_TYPE_WRONG."""
+    header, payload, signature, signing_input = _segments(token, malformed, limit)
+    alg, kid = _parse_header(header, typ, malformed)
+    return Unverified(alg, kid, *_contents(payload, signature, signing_input, malformed))
+
+
+def parse_keyed(token: str, typ: str, *, malformed: Reason) -> tuple[Unverified, PublicKey]:
+    """Parse a JWS that carries its own key, without verifying; ``kid`` is empty. Raises ``malformed``.
+
+    Such a signature says only that somebody holds the key: the caller compares the key's thumbprint.
+    """
+    header, payload, signature, signing_input = _segments(token, malformed, MAX_TOKEN_CHARS)
+    try:
+        alg, key = _parse_keyed_header(header, typ)
+    except ValueError as error:
+        raise _malformed("header", malformed) from error
+    return Unverified(alg, "", *_contents(payload, signature, signing_input, malformed)), key
+
+
+def _segments(token: str, malformed: Reason, limit: int) -> tuple[bytes, bytes, bytes, bytes]:
+    """Header, payload, signature, and what is signed. Raises ``malformed`` or MESSAGE_TOO_LARGE."""
     if len(token) > limit:
         raise TiergateError(Reason.MESSAGE_TOO_LARGE, "token")
     try:
@@ -119,13 +167,19 @@ def parse(
     header, dot, payload = signing_input.partition(b".")
     if not dot or b"." in payload:
         raise _malformed("not three segments", malformed)
-    alg, kid = _parse_header(header, typ, malformed)
+    return header, payload, signature, signing_input
+
+
+def _contents(
+    payload: bytes, signature: bytes, signing_input: bytes, malformed: Reason
+) -> tuple[dict[str, Any], bytes, bytes]:
+    """Claims, what is signed, and the signature."""
     try:
         claims = strict_object(decode_segment(payload))
         raw_signature = decode_segment(signature)
     except ValueError as error:
         raise _malformed("payload or signature", malformed) from error
-    return Unverified(alg, kid, claims, signing_input, raw_signature)
+    return claims, signing_input, raw_signature
 
 
 def verify(parsed: Unverified, ring: KeyRing, *, invalid: Reason = Reason.TOKEN_SIGNATURE_INVALID) -> dict[str, Any]:
@@ -134,6 +188,15 @@ def verify(parsed: Unverified, ring: KeyRing, *, invalid: Reason = Reason.TOKEN_
     Raises TOKEN_KEY_UNKNOWN, TOKEN_ALGORITHM_WRONG or ``invalid``.
     """
     alg, check = ring.get(parsed.kid)
+    return _verify(parsed, alg, check, invalid)
+
+
+def verify_keyed(parsed: Unverified, key: PublicKey, *, invalid: Reason) -> dict[str, Any]:
+    """The same under one key, as for :func:`parse_keyed`."""
+    return _verify(parsed, algorithm_of(key), verifier(key), invalid)
+
+
+def _verify(parsed: Unverified, alg: Algorithm, check: Verify, invalid: Reason) -> dict[str, Any]:
     if parsed.alg != alg:
         raise TiergateError(Reason.TOKEN_ALGORITHM_WRONG, "header and key differ")
     try:
@@ -155,13 +218,23 @@ def payload_segment(claims: Mapping[str, Any]) -> str:
 
 def sign_payload(key: PrivateKey, kid: str, typ: str, payload: str) -> str:
     """A token over a payload segment."""
-    signing_input = f"{header_segment(algorithm_of(key), kid, typ)}.{payload}"
-    return f"{signing_input}.{b64url(sign(key, signing_input.encode()))}"
+    return _signed(key, header_segment(algorithm_of(key), kid, typ), payload)
 
 
 def issue(key: PrivateKey, kid: str, typ: str, claims: Mapping[str, Any]) -> str:
     """Sign claims. ``claims`` holds JSON values without floats."""
     return sign_payload(key, kid, typ, payload_segment(claims))
+
+
+def issue_keyed(key: PrivateKey, typ: str, claims: Mapping[str, Any]) -> str:
+    """The same with the public key in the header."""
+    head = {"alg": algorithm_of(key), "jwk": public_jwk(key), "typ": typ}
+    return _signed(key, b64url(json.dumps(head, separators=(",", ":")).encode()), payload_segment(claims))
+
+
+def _signed(key: PrivateKey, header: str, payload: str) -> str:
+    signing_input = f"{header}.{payload}"
+    return f"{signing_input}.{b64url(sign(key, signing_input.encode()))}"
 
 
 class Claims:

@@ -1,66 +1,116 @@
 """Proofs of possession: ``typ: consent-proof+jwt`` (after RFC 9449, for consents instead of access tokens).
 
-Claims: ``ath`` (hash of the token), ``operator``, ``scenario``, ``iat``, ``jti``. An operator-bound proof is signed
-with the operator's key from the directory, named by its RFC 7638 thumbprint as ``kid``, and may be reused for
-``OPERATOR_PROOF_WINDOW_S``.
+Claims: ``ath`` (hash of the token), ``operator``, ``scenario``, ``iat``, ``jti``. Whose key, says the token:
+
+- An operator-bound proof is signed with the operator's key from the directory, named by its RFC 7638 thumbprint as
+  ``kid``, and may be reused for ``OPERATOR_PROOF_WINDOW_S``.
+- A device-bound one carries the device's public key as ``jwk`` in its header (RFC 9449, section 4.2), is fresh for
+  ``DEVICE_PROOF_WINDOW_S``, and good once: whoever takes it keeps its mark for ``PROOF_KEPT_S``.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from gateway.crypto import jws
 from gateway.crypto.consent import MAX_CLOCK_AHEAD_S, ConsentToken
-from gateway.crypto.keys import KeyRing, PrivateKey, b64url
+from gateway.crypto.keys import KeyRing, PrivateKey, b64url, public_jwk, thumbprint
 from gateway.domain.ids import OperatorId, ScenarioId
 from gateway.errors import Reason, TiergateError
 
 TYP = "consent-proof+jwt"
 OPERATOR_PROOF_WINDOW_S = 300
+DEVICE_PROOF_WINDOW_S = 60
+PROOF_KEPT_S = 80
+"""Longer than a device's proof can be fresh: its window, what a clock may be ahead, and something to spare."""
 _ID = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
+
+
+def _members(token_hash: bytes, operator: str, scenario: str, issued_at: int, proof_id: str) -> dict[str, Any]:
+    return {"ath": b64url(token_hash), "operator": operator, "scenario": scenario, "iat": issued_at, "jti": proof_id}
 
 
 def issue_proof(
     key: PrivateKey, kid: str, *, token_hash: bytes, operator: str, scenario: str, issued_at: int, proof_id: str
 ) -> str:
-    """Sign a proof. ``issued_at`` in Unix seconds."""
-    return jws.issue(
+    """Sign an operator's proof. ``issued_at`` in Unix seconds."""
+    return jws.issue(key, kid, TYP, _members(token_hash, operator, scenario, issued_at, proof_id))
+
+
+def issue_device_proof(
+    key: PrivateKey, *, token_hash: bytes, operator: str, scenario: str, issued_at: int, proof_id: str
+) -> str:
+    """Sign a device's proof; what an app does for the resident. ``proof_id`` is never used again."""
+    return jws.issue_keyed(key, TYP, _members(token_hash, operator, scenario, issued_at, proof_id))
+
+
+class _Proof(NamedTuple):
+    """A proof whose signature has verified under the key of that thumbprint."""
+
+    key: str
+    operator: str
+    ath: str
+    scenario: str
+    issued_at: int
+    id: str
+
+
+def _read(key: str, members: Mapping[str, Any]) -> _Proof:
+    claims = jws.Claims(members, Reason.PROOF_MALFORMED)
+    proof = _Proof(
         key,
-        kid,
-        TYP,
-        {
-            "ath": b64url(token_hash),
-            "operator": operator,
-            "scenario": scenario,
-            "iat": issued_at,
-            "jti": proof_id,
-        },
+        claims.text("operator"),
+        claims.text("ath"),
+        claims.text("scenario"),
+        claims.integer("iat"),
+        claims.text("jti"),
     )
+    claims.done()
+    if not _ID.match(proof.id):
+        raise TiergateError(Reason.PROOF_MALFORMED, "jti")
+    return proof
 
 
 class ProofVerifier:
-    """Verifies operator-bound proofs under one version of the directory.
+    """Verifies proofs under one version of the directory.
 
-    ``remember`` > 0 keeps that many proofs whose signature has verified (about 1 KiB each); everything but the
-    signature is checked on every call.
+    ``remember`` > 0 keeps that many operators' proofs whose signature has verified (about 1 KiB each); everything but
+    the signature is checked on every call. A device's proof is good once, so there is nothing to remember of it.
     """
 
     def __init__(self, rings: Mapping[OperatorId, KeyRing], *, remember: int = 0) -> None:
         self._rings = rings
         self._remember = remember
-        self._seen: dict[str, tuple[str, str, str, str, int]] = {}
+        self._seen: dict[str, _Proof] = {}
 
-    def _verified(self, text: str, operator: OperatorId) -> tuple[str, str, str, str, int]:
+    def _by_operator(self, text: str, operator: OperatorId) -> _Proof:
         known = self._seen.get(text)
         if known is not None:
             return known
+        parsed = jws.parse(text, TYP, malformed=Reason.PROOF_MALFORMED)
+        ring = self._rings.get(operator)
+        if ring is None:
+            raise TiergateError(Reason.PROOF_INVALID, "operator has no proof key")
+        proof = _read(parsed.kid, jws.verify(parsed, ring, invalid=Reason.PROOF_INVALID))
+        if proof.operator != operator:  # what is remembered was verified with the keys of the operator that it names
+            raise TiergateError(Reason.PROOF_INVALID, "other operator")
+        if self._remember:
+            if len(self._seen) >= self._remember:
+                del self._seen[next(iter(self._seen))]
+            self._seen[text] = proof
+        return proof
+
+    @staticmethod
+    def _by_device(text: str) -> _Proof:
+        parsed, key = jws.parse_keyed(text, TYP, malformed=Reason.PROOF_MALFORMED)
+        return _read(thumbprint(public_jwk(key)), jws.verify_keyed(parsed, key, invalid=Reason.PROOF_INVALID))
+
+    def _verified(self, text: str, token: ConsentToken) -> _Proof:
         try:
-            parsed = jws.parse(text, TYP, malformed=Reason.PROOF_MALFORMED)
-            ring = self._rings.get(operator)
-            if ring is None:
-                raise TiergateError(Reason.PROOF_INVALID, "operator has no proof key")
-            members = jws.verify(parsed, ring, invalid=Reason.PROOF_INVALID)
+            return self._by_device(text) if token.of_device else self._by_operator(text, token.operator)
         except TiergateError as error:
             # token reasons here would point the operator at the wrong one of the two things it sent
             match error.reason:
@@ -69,41 +119,26 @@ class ProofVerifier:
                 case Reason.TOKEN_KEY_UNKNOWN | Reason.TOKEN_ALGORITHM_WRONG:
                     raise TiergateError(Reason.PROOF_INVALID, error.detail) from error
             raise
-        claims = jws.Claims(members, Reason.PROOF_MALFORMED)
-        result = (
-            parsed.kid,
-            claims.text("operator"),
-            claims.text("ath"),
-            claims.text("scenario"),
-            claims.integer("iat"),
-        )
-        proof_id = claims.text("jti")
-        claims.done()
-        if not _ID.match(proof_id):
-            raise TiergateError(Reason.PROOF_MALFORMED, "jti")
-        if result[1] != operator:  # what is remembered was verified with the keys of the operator that it names
-            raise TiergateError(Reason.PROOF_INVALID, "other operator")
-        if self._remember:
-            if len(self._seen) >= self._remember:
-                del self._seen[next(iter(self._seen))]
-            self._seen[text] = result
-        return result
 
-    def verify(self, text: str, token: ConsentToken, *, scenario: ScenarioId, now_s: float) -> None:
+    def verify(self, text: str, token: ConsentToken, *, scenario: ScenarioId, now_s: float) -> bytes | None:
         """Return if ``text`` proves possession of the key that ``token`` is bound to, for its operator and scenario.
 
+        The result is the mark of a proof that is good once: 32 bytes, SHA-256 over (token, jti), to be kept for
+        ``PROOF_KEPT_S`` and refused when it comes again (PROOF_REPLAYED); None for one that may be reused, or none.
         Raises PROOF_REQUIRED, PROOF_NOT_EXPECTED, MESSAGE_TOO_LARGE, PROOF_MALFORMED, PROOF_INVALID, PROOF_STALE.
         """
         if token.key_thumbprint is None:
             if text:
                 raise TiergateError(Reason.PROOF_NOT_EXPECTED)
-            return
+            return None
         if not text:
             raise TiergateError(Reason.PROOF_REQUIRED)
-        kid, operator, ath, proved, issued_at = self._verified(text, token.operator)
-        if kid != token.key_thumbprint or ath != b64url(token.hash):
+        proof = self._verified(text, token)
+        if proof.key != token.key_thumbprint or proof.ath != b64url(token.hash):
             raise TiergateError(Reason.PROOF_INVALID, "other key or other token")
-        if operator != token.operator or proved != scenario:
+        if proof.operator != token.operator or proof.scenario != scenario:
             raise TiergateError(Reason.PROOF_INVALID, "other operator or scenario")
-        if not now_s - OPERATOR_PROOF_WINDOW_S <= issued_at <= now_s + MAX_CLOCK_AHEAD_S:
+        window_s = DEVICE_PROOF_WINDOW_S if token.of_device else OPERATOR_PROOF_WINDOW_S
+        if not now_s - window_s <= proof.issued_at <= now_s + MAX_CLOCK_AHEAD_S:
             raise TiergateError(Reason.PROOF_STALE)
+        return hashlib.sha256(token.hash + proof.id.encode("ascii")).digest() if token.of_device else None

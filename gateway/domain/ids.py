@@ -22,6 +22,9 @@ RequestId = NewType("RequestId", str)
 ResidentRef = NewType("ResidentRef", str)
 """A city's own account identifier of a resident. It never leaves the city's trust domain (I6)."""
 
+Bound = Literal["none", "operator", "device"]
+"""Whose key a consent token is bound to."""
+
 SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?\Z")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")

@@ -13,7 +13,7 @@ import grpc
 from gateway.api.peer.v1 import peer_pb2 as pb
 from gateway.api.peer.v1.peer_pb2_grpc import AttestationServiceStub
 from gateway.errors import Reason, TiergateError
-from gateway.ports import AttestQuestion
+from gateway.ports import AttestQuestion, Redeemed
 from gateway.rpc.gather import Gather
 from gateway.services.report_uses import ProvedUse
 from gateway.transport.breaker import Breaker
@@ -76,23 +76,32 @@ class CityPeerClient:
         )
         self._deadline_s = deadline_s
         self._free = in_flight
-        self._gather: Gather[AttestQuestion, str] = Gather(self._ask_group, max_group=GROUP)
+        self._gather: Gather[AttestQuestion, pb.AttestTierResponse] = Gather(self._ask_group, max_group=GROUP)
         self._breaker = Breaker(BREAK_AFTER, BREAK_S, monotonic)
 
     async def attest(self, question: AttestQuestion) -> str:
         """See ``HomeCity``."""
         with self._room():
-            return await self._gather.ask(question)
+            return (await self._gather.ask(question)).attestation
+
+    async def redeem(self, question: AttestQuestion) -> Redeemed:
+        """See ``HomeCity``."""
+        with self._room():
+            answer = await self._gather.ask(question)
+        if not answer.redeemed_token:
+            raise _told(TiergateError(Reason.ATTESTATION_INVALID, "a handle was redeemed for no token"))
+        return Redeemed(answer.redeemed_token, answer.attestation)
 
     async def attest_many(self, questions: Sequence[AttestQuestion]) -> list[str | TiergateError]:
         """See ``HomeCity``."""
         with self._room():
             try:
-                return await self._ask_many(questions)
+                answers = await self._ask_many(questions)
             except TiergateError as error:
                 raise _told(error) from error
+        return [item if isinstance(item, TiergateError) else item.attestation for item in answers]
 
-    async def _ask_group(self, questions: Sequence[AttestQuestion]) -> Sequence[str | TiergateError]:
+    async def _ask_group(self, questions: Sequence[AttestQuestion]) -> Sequence[pb.AttestTierResponse | TiergateError]:
         """Questions of several callers."""
         if len(questions) > 1:
             try:
@@ -103,22 +112,21 @@ class CityPeerClient:
         # alone, or one of them has spoilt the call, and must not take the others along
         return await asyncio.gather(*(self._ask_one(question) for question in questions))
 
-    async def _ask_one(self, question: AttestQuestion) -> str | TiergateError:
+    async def _ask_one(self, question: AttestQuestion) -> pb.AttestTierResponse | TiergateError:
         try:
-            answer = await self._ask(self._attestations.AttestTier, _request(question))
+            return await self._ask(self._attestations.AttestTier, _request(question))
         except TiergateError as error:
             return _told(error)
-        return answer.attestation
 
-    async def _ask_many(self, questions: Sequence[AttestQuestion]) -> list[str | TiergateError]:
+    async def _ask_many(self, questions: Sequence[AttestQuestion]) -> list[pb.AttestTierResponse | TiergateError]:
         request = pb.BatchAttestTierRequest(items=[_request(question) for question in questions])
         answer = await self._ask(self._attestations.BatchAttestTier, request)
         if len(answer.results) != len(questions):
             raise TiergateError(Reason.ATTESTATION_INVALID, "another number of answers")
-        results: list[str | TiergateError] = []
+        results: list[pb.AttestTierResponse | TiergateError] = []
         for item in answer.results:
             if item.WhichOneof("result") == "attested":
-                results.append(item.attested.attestation)
+                results.append(item.attested)
             else:
                 reason = _REASONS.get(item.error.reason, Reason.HOME_CITY_UNAVAILABLE)
                 retry_after_s = item.error.retry_after_ms / 1000 or None
@@ -197,6 +205,6 @@ def _request(question: AttestQuestion) -> pb.AttestTierRequest:
         operator=question.operator,
         scenario=question.scenario,
         bundle_digest=question.bundle,
-        token=question.token,
         proof=question.proof,
+        **({"handle": question.handle} if question.handle else {"token": question.token}),
     )

@@ -63,17 +63,7 @@ class EligibilityServicer:
         items = request.items
         if len(items) > MAX_BATCH:
             raise TiergateError(Reason.BATCH_TOO_LARGE)
-        answers: list[CheckAnswer | TiergateError | None] = [None] * len(items)
-        questions: list[CheckQuestion] = []
-        places: list[int] = []
-        for place, item in enumerate(items):
-            try:
-                questions.append(_question(item, operator))
-                places.append(place)
-            except TiergateError as error:
-                answers[place] = error
-        for place, answer in zip(places, await self._checks.check_many(questions), strict=True):
-            answers[place] = answer
+        answers = await self._checks.check_many([_question(item, operator) for item in items])
         response = pb.BatchCheckEligibilityResponse()
         for item, result in zip(items, answers, strict=True):
             if isinstance(result, CheckAnswer):
@@ -82,7 +72,7 @@ class EligibilityServicer:
                     await self._attach_receipt(decision, operator)
                 response.results.add(request_id=item.request_id, decision=decision)
                 continue
-            failure = result or TiergateError(Reason.INTERNAL, "item without a result")
+            failure = result
             try:
                 await self._refusals.log(operator, item.scenario, failure.reason)
             except TiergateError as unlogged:
@@ -122,10 +112,7 @@ class EligibilityServicer:
 
 
 def _question(request: pb.CheckEligibilityRequest, operator: OperatorId) -> CheckQuestion:
-    presentation = request.presentation
-    if presentation.WhichOneof("kind") == "handle":
-        # No city of this deployment issues handles, so every handle is an unknown one.
-        raise TiergateError(Reason.HANDLE_INVALID)
+    shown = request.presentation  # of the two kinds one is set, and the other's fields are empty
     return CheckQuestion(
-        operator, RequestId(request.request_id), request.scenario, presentation.token.token, presentation.token.proof
+        operator, RequestId(request.request_id), request.scenario, shown.token.token, shown.token.proof, shown.handle
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,22 +11,28 @@ from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.bundle import Bundle
 from gateway.domain.decision import Decision
 from gateway.domain.ids import OperatorId, RequestId
-from gateway.domain.scenario import Scenario, Terms
+from gateway.domain.scenario import Scenario, Terms, TimeGrain
 from gateway.errors import Reason, TiergateError
+from gateway.ports import DecisionDraft, consent_key
 from gateway.services.attestation_cache import Key, LiveAttestation
 
 RETRY_AFTER_S = 5.0
+GRAINS_MS: Mapping[TimeGrain, int] = {"minute": 60_000, "day": 86_400_000}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class CheckQuestion:
-    """One question of an operator; the strings are as received. It has no ``repr``: it holds a token."""
+    """One question of an operator; the strings are as received. It has no ``repr``: it holds a token.
+
+    ``handle``: a one-time code in place of token and proof, which are empty until its city has redeemed it.
+    """
 
     operator: OperatorId
     request_id: RequestId
     scenario: str
     token: str
     proof: str
+    handle: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,10 @@ class CheckAnswer:
 
 @dataclass(slots=True)
 class Check:
-    """One question on its way: what has been established so far. ``keys``: those that it was last verified under."""
+    """One question on its way: what has been established so far.
+
+    ``keys``: those that it was last verified under. ``proof``: the mark of a proof that is good once.
+    """
 
     question: CheckQuestion
     bundle: Bundle
@@ -49,10 +59,42 @@ class Check:
     request: bytes
     key: Key
     keys: TrustedKeys
+    proof: bytes | None = None
     live: LiveAttestation | None = None
     known: Decision | None = None
     counted_at_ms: int | None = None
     """When it was counted for its consent's rate; None for a retry."""
+
+    def draft(self, now_ms: int, monotonic: float) -> DecisionDraft:
+        """What is to be logged at ``now_ms`` (Unix milliseconds; ``monotonic`` is the same moment in seconds).
+
+        Raises HOME_CITY_UNAVAILABLE when the attestation has ended meanwhile.
+        """
+        live, token = self.live, self.token
+        if live is None:
+            raise TiergateError(Reason.INTERNAL, "no attestation to decide on")
+        valid_until_ms = min(live.attestation.expires_at * 1000, now_ms + int((live.deadline - monotonic) * 1000))
+        if valid_until_ms <= now_ms:  # it ended while the answer was on its way
+            raise TiergateError(Reason.HOME_CITY_UNAVAILABLE, "attestation ended", retry_after_s=RETRY_AFTER_S)
+        return DecisionDraft(
+            request=self.request,
+            body=self.body,
+            operator=self.question.operator,
+            city=token.issuer,
+            scenario=self.scenario.id,
+            bundle=self.bundle.digest,
+            rung=live.attestation.rung,
+            decided_at_ms=now_ms,
+            valid_until_ms=valid_until_ms,
+            consent=consent_key(token.issuer, token.id),
+            token_hash=token.hash,
+            bound=token.bound,
+            consent_expires_s=token.expires_at,
+            attestation=live.record,
+            asked_at_size=live.asked_at_size,
+            grain_ms=GRAINS_MS[self.scenario.time_grain],
+            proof=self.proof,
+        )
 
 
 class Asked(NamedTuple):

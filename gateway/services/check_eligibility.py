@@ -1,10 +1,11 @@
 """The main use case: whether an operator gives a benefit (DESIGN: one check, step by step).
 
 1  The caller's identity is settled by the transport; 2 so are shapes and sizes.
+   A handle goes to its city first, which redeems it for a token; the steps then run on that.
 3  A request seen before is answered as before, decided in the log's transaction; a known request only skips the
    freshness of its proof, never signature, caller or withdrawal.
 4  Token: signature, audience, operator, times; scenario open to the operator, named in the token, within its limits.
-5  Proof of possession, for a token that is bound to a key.
+5  Proof of possession, for a token that is bound to a key; a device's is good once, which the log's transaction holds.
 6  The consent's rate; the caller's is the transport's. Uses are the home city's.
 7  Attestation: a live one for an unlimited token, else the home city is asked under a deadline.
 8  The attestation is verified against exactly this question.
@@ -17,32 +18,31 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from gateway.crypto.consent import require_covered
 from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.bundle import Bundle
 from gateway.domain.decision import Decision
+from gateway.domain.handle import parse_handle
 from gateway.domain.ids import CityId
-from gateway.domain.scenario import TimeGrain
 from gateway.errors import Reason, TiergateError
 from gateway.ports import (
-    AttestationRecord,
     AttestQuestion,
     Clock,
     DecisionDraft,
     DecisionStore,
     HomeCity,
-    consent_key,
     request_key,
 )
-from gateway.services.attestation_cache import AttestationCache, LiveAttestation
+from gateway.services.accept_answer import accept, city_at_fault
+from gateway.services.attestation_cache import AttestationCache
 from gateway.services.check import RETRY_AFTER_S, Asked, Check, CheckAnswer, CheckQuestion, is_void, public
 from gateway.services.limit_checks import LimitChecks
-from gateway.services.trust import accepted_attestation, require_trusted
+from gateway.services.trust import require_trusted
 
 OUT_OF_FORCE_RETRY_S = 60.0
-GRAINS_MS: Mapping[TimeGrain, int] = {"minute": 60_000, "day": 86_400_000}
 
 
 class CheckEligibility:
@@ -73,7 +73,7 @@ class CheckEligibility:
 
     async def check(self, question: CheckQuestion) -> CheckAnswer:
         """One check. Raises the reasons of steps 3 to 5, HOME_CITY_UNAVAILABLE, LOG_UNAVAILABLE or BUSY."""
-        check = self._examine(question, self._clock.now_ms())
+        check = self._examine(question, self._clock.now_ms()) if not question.handle else await self._redeem(question)
         try:
             return await self._decide(check)
         except TiergateError:
@@ -95,10 +95,15 @@ class CheckEligibility:
 
     async def _record(self, check: Check) -> Decision | TiergateError:
         try:
-            draft = self._draft(check, self._clock.now_ms())
+            draft = self._draft(check)
         except TiergateError as error:
             return error
         return (await self._store.record_many([draft]))[0]
+
+    def _draft(self, check: Check) -> DecisionDraft:
+        now_ms = self._clock.now_ms()
+        require_trusted(self._keys(), check, now_ms / 1000)
+        return check.draft(now_ms, self._clock.monotonic())
 
     async def _attest(self, check: Check) -> None:
         asked = self._before_asking(check.token.issuer)
@@ -109,11 +114,21 @@ class CheckEligibility:
         now_ms = self._clock.now_ms()
         results: list[CheckAnswer | TiergateError | None] = [None] * len(questions)
         checks: dict[int, Check] = {}
+        handles: list[int] = []
         for position, question in enumerate(questions):
+            if question.handle:
+                handles.append(position)
+                continue
             try:
                 checks[position] = self._examine(question, now_ms)
             except TiergateError as error:
                 results[position] = error
+        redeemed = await asyncio.gather(*(self._redeem_or_error(questions[position]) for position in handles))
+        for position, check in zip(handles, redeemed, strict=True):
+            if isinstance(check, Check):
+                checks[position] = check
+            else:
+                results[position] = check
         void = await self._settle(checks, results)
         if void:
             for position in void:
@@ -129,7 +144,6 @@ class CheckEligibility:
     ) -> list[int]:
         """Attest, log and answer; the positions whose attestation a correction has made void meanwhile."""
         await self._attest_missing(checks, results)
-        now_ms = self._clock.now_ms()
         drafts: list[DecisionDraft] = []
         positions: list[int] = []
         for position, check in checks.items():
@@ -137,10 +151,10 @@ class CheckEligibility:
                 continue
             try:
                 if check.known is not None:
-                    require_trusted(self._keys(), check, now_ms / 1000)
+                    require_trusted(self._keys(), check, self._clock.now_ms() / 1000)
                     results[position] = self._answer(check, check.known)
                     continue
-                drafts.append(self._draft(check, now_ms))
+                drafts.append(self._draft(check))
                 positions.append(position)
             except TiergateError as error:
                 results[position] = error
@@ -189,11 +203,7 @@ class CheckEligibility:
     def _examine(self, question: CheckQuestion, now_ms: int) -> Check:
         """Steps 3 to 7 as far as they need nobody else."""
         now_s = now_ms / 1000
-        bundle, keys = self._bundle(), self._keys()
-        day = self._today(now_ms)
-        if day > bundle.expires or now_s >= keys.directory.expires:
-            # what has run out must not go on deciding: a rule may have been dropped, a key removed
-            raise TiergateError(Reason.RULES_OUT_OF_FORCE, retry_after_s=OUT_OF_FORCE_RETRY_S)
+        bundle, keys, day = self._in_force(now_ms)
         token = keys.consents.verify(question.token, operator=question.operator, now_s=now_s)
         scenario = bundle.scenario_for(question.scenario, question.operator, day)
         require_covered(token, scenario)
@@ -209,7 +219,7 @@ class CheckEligibility:
         )
         stale: TiergateError | None = None
         try:
-            keys.proofs.verify(question.proof, token, scenario=scenario.id, now_s=now_s)
+            check.proof = keys.proofs.verify(question.proof, token, scenario=scenario.id, now_s=now_s)
         except TiergateError as error:
             if error.reason is not Reason.PROOF_STALE:
                 raise
@@ -218,6 +228,48 @@ class CheckEligibility:
             check.live = self._cache.get(check.key, self._clock.monotonic(), now_s)
         self._limits.admit(check, stale, now_ms)
         return check
+
+    async def _redeem(self, question: CheckQuestion) -> Check:
+        """The check of the token that a handle stands for, attested: what the city says is examined like any token.
+
+        Raises HANDLE_INVALID, RATE_LIMITED, or what ``_examine`` raises of rules and scenario.
+        """
+        now_ms = self._clock.now_ms()
+        bundle, _, day = self._in_force(now_ms)
+        scenario = bundle.scenario_for(question.scenario, question.operator, day)
+        city = parse_handle(question.handle).city
+        peer = self._cities.get(city)
+        if peer is None:  # which cities there are is public: nothing is told by not asking one
+            raise TiergateError(Reason.HANDLE_INVALID, "no such city")
+        asked = self._before_asking(city)
+        redeemed = await peer.redeem(
+            AttestQuestion(
+                question.request_id, question.operator, scenario.id, bundle.digest, "", "", handle=question.handle
+            )
+        )
+        try:
+            check = self._examine(replace(question, token=redeemed.token, handle=""), self._clock.now_ms())
+        except TiergateError as error:
+            if error.reason.name.startswith(("TOKEN_", "PROOF_")):
+                raise city_at_fault(f"{error.reason}: {error.detail}") from error
+            raise
+        if check.token.issuer != city:  # it is counted: one without a count is bound, and has no proof here
+            raise city_at_fault("a handle's token is another city's")
+        self._accept(check, redeemed.attestation, asked)
+        return check
+
+    async def _redeem_or_error(self, question: CheckQuestion) -> Check | TiergateError:
+        try:
+            return await self._redeem(question)
+        except TiergateError as error:
+            return error
+
+    def _in_force(self, now_ms: int) -> tuple[Bundle, TrustedKeys, date]:
+        """Bundle, keys and today's date. Raises RULES_OUT_OF_FORCE: a rule may have been dropped, a key removed."""
+        bundle, keys, day = self._bundle(), self._keys(), self._today(now_ms)
+        if day > bundle.expires or now_ms / 1000 >= keys.directory.expires:
+            raise TiergateError(Reason.RULES_OUT_OF_FORCE, retry_after_s=OUT_OF_FORCE_RETRY_S)
+        return bundle, keys, day
 
     def _today(self, now_ms: int) -> date:
         day = now_ms // 86_400_000
@@ -242,45 +294,8 @@ class CheckEligibility:
         return Asked(self._clock.monotonic(), self._cache.epoch(city), self._store.size())
 
     def _accept(self, check: Check, answer: str, asked: Asked) -> None:
-        """Step 8. The lifetime counts from before the question was sent: longer it can never be."""
-        token = check.token
-        attestation = accepted_attestation(self._keys(), check, answer, self._clock.now_ms() / 1000)
-        check.live = LiveAttestation(
-            attestation,
-            AttestationRecord(attestation.id, answer),
-            asked.monotonic + (attestation.expires_at - attestation.issued_at),
-            asked.size,
-        )
-        if token.uses is None:
-            self._cache.put(check.key, check.live, asked.epoch)
-
-    def _draft(self, check: Check, now_ms: int) -> DecisionDraft:
-        live, token = check.live, check.token
-        if live is None:
-            raise TiergateError(Reason.INTERNAL, "no attestation to decide on")
-        require_trusted(self._keys(), check, now_ms / 1000)
-        left_ms = int((live.deadline - self._clock.monotonic()) * 1000)
-        valid_until_ms = min(live.attestation.expires_at * 1000, now_ms + left_ms)
-        if valid_until_ms <= now_ms:  # it ended while the answer was on its way
-            raise TiergateError(Reason.HOME_CITY_UNAVAILABLE, "attestation ended", retry_after_s=RETRY_AFTER_S)
-        return DecisionDraft(
-            request=check.request,
-            body=check.body,
-            operator=check.question.operator,
-            city=token.issuer,
-            scenario=check.scenario.id,
-            bundle=check.bundle.digest,
-            rung=live.attestation.rung,
-            decided_at_ms=now_ms,
-            valid_until_ms=valid_until_ms,
-            consent=consent_key(token.issuer, token.id),
-            token_hash=token.hash,
-            bound="none" if token.key_thumbprint is None else "operator",
-            consent_expires_s=token.expires_at,
-            attestation=live.record,
-            asked_at_size=live.asked_at_size,
-            grain_ms=GRAINS_MS[check.scenario.time_grain],
-        )
+        """Step 8."""
+        accept(check, answer, asked, keys=self._keys(), cache=self._cache, now_s=self._clock.now_ms() / 1000)
 
     def _answer(self, check: Check, decision: Decision) -> CheckAnswer:
         """Step 9: the terms follow from scenario and rung alone."""

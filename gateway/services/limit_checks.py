@@ -10,7 +10,7 @@ anew, which shows as much as a new one, and counts. What ends without a decision
 from __future__ import annotations
 
 from gateway.domain.decision import Decision
-from gateway.errors import TiergateError
+from gateway.errors import Reason, TiergateError
 from gateway.ports import Clock, DecisionStore, consent_key
 from gateway.rates import KeyRates
 from gateway.services.check import Check
@@ -29,7 +29,8 @@ class LimitChecks:
         """Settle whether the request is known, and count it if it is new.
 
         The look-up is made only where something depends on it: where it can save a question to the city, where the
-        proof is ``stale``, and where the rate is used up. Raises ``stale``, REQUEST_CONFLICT, RATE_LIMITED.
+        proof is ``stale``, and where the rate is used up.
+        Raises ``stale``, PROOF_REPLAYED, REQUEST_CONFLICT, RATE_LIMITED.
         """
         key, monotonic = check.token.hash, self._clock.monotonic()
         if check.live is not None and stale is None and not self._rates.take(key, monotonic):
@@ -39,6 +40,8 @@ class LimitChecks:
         known = self._store.known_request(check.request, check.body, consent, check.bundle.digest, now_ms)
         if known is None and stale is not None:
             raise stale
+        if known is None and check.proof is not None and self._store.proof_used(check.proof):
+            raise TiergateError(Reason.PROOF_REPLAYED)  # the log's transaction decides; this spares the city
         if known is None or not known.running:
             self._rates.require(key, monotonic)
             check.counted_at_ms = now_ms

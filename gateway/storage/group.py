@@ -35,6 +35,7 @@ from gateway.storage.operations import (
     Result,
     See,
 )
+from gateway.storage.proofs import PROOFS, keep_proof, used_proofs
 from gateway.storage.rows import commitment, short, stored_decision
 from gateway.storage.statements import ATTESTATIONS, CONSENTS, ENTRIES, REQUESTS, SELECT_CONSENTS, SELECT_REQUESTS
 from gateway.storage.tree import Head, TreeWriter
@@ -59,6 +60,7 @@ class GroupTransaction:
         self._rows = GroupRows()
         self._consents: dict[str, ConsentState] = {}
         self._requests: dict[str, tuple[str, Decision]] = {}
+        self._proofs: set[bytes] = set()
         self._known_attestations: dict[str, None] = {}
 
     @property
@@ -98,6 +100,7 @@ class GroupTransaction:
             (found,) = connection.execute(SELECT_REQUESTS, (json.dumps(requests),)).fetchone()
             for key, body, index, leaf, at, until in json.loads(found):
                 self._requests[key] = (body, stored_decision(leaf, index, at, until))
+        self._proofs = used_proofs(connection, operations)
 
     def _one(self, connection: sqlite3.Connection, operation: Operation) -> Result | Exception:
         match operation:
@@ -130,8 +133,9 @@ class GroupTransaction:
                     (what, version),
                 )
                 return version
-            case ForgetRequests(before_ms):
-                return connection.execute("DELETE FROM request WHERE at < ?", (before_ms,)).rowcount
+            case ForgetRequests(now_ms, kept_ms):
+                connection.execute("DELETE FROM proof WHERE until < ?", (now_ms,))
+                return connection.execute("DELETE FROM request WHERE at < ?", (now_ms - kept_ms,)).rowcount
 
     # -- decisions -----------------------------------------------------------------------------------------------
 
@@ -148,6 +152,8 @@ class GroupTransaction:
             stored = seen[1]
             if stored.valid_until_ms > draft.decided_at_ms and stored.bundle == draft.bundle and stored.rung == rung:
                 return stored
+        if seen is None and draft.proof in self._proofs:
+            return TiergateError(Reason.PROOF_REPLAYED)
         corrected = self._correcting.get(draft.city, self._corrected.get(draft.city, -1))
         if draft.asked_at_size <= corrected:
             return TiergateError(Reason.ATTESTATION_INVALID, "attested before a correction")
@@ -155,6 +161,7 @@ class GroupTransaction:
             return TiergateError(Reason.ATTESTATION_INVALID, "attested while the consent was paused")
         if consent is None or consent.index is None:
             consent = self._register(key, consent, draft)
+        keep_proof(draft, self._proofs, self._rows)
         decision = self._append_decision(draft, consent, rung)
         self._requests[request] = (body, decision)
         self._rows.requests[request] = (
@@ -279,6 +286,7 @@ class GroupTransaction:
         REQUESTS.run(connection, list(rows.requests.values()))
         CONSENTS.run(connection, list(rows.consents.values()))
         ATTESTATIONS.run(connection, list(rows.attestations.values()))
+        PROOFS.run(connection, rows.proofs)
 
     def _sign(self, connection: sqlite3.Connection) -> None:
         self._tree.store_tiles(connection)

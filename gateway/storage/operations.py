@@ -63,9 +63,10 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class ForgetRequests:
-    """Drop request rows made before ``before_ms``."""
+    """Drop what has served by ``now_ms``: requests of more than ``kept_ms`` ago, marks of proofs that ended."""
 
-    before_ms: int
+    now_ms: int
+    kept_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +119,4 @@ class GroupRows:
     requests: dict[str, tuple[str, str, int, int, int]] = field(default_factory=dict)
     consents: dict[str, ConsentColumns] = field(default_factory=dict)
     attestations: dict[str, tuple[str, str]] = field(default_factory=dict)
+    proofs: list[tuple[str, int]] = field(default_factory=list)

@@ -5,6 +5,7 @@
 | 1 | the log (entry, tile, head), consents, requests, attestations, events, report cursors, bundles, versions seen |
 | 2 | consents that are paused, and from which entry on they are resumed |
 | 3 | a consent by the index of its registration, for the report of its first decision |
+| 4 | marks of proofs that are good once, kept until no proof of their age is fresh (Unix milliseconds) |
 
 ``entry.salt`` and ``entry.attestation`` are the erasable part of an entry; the leaf itself is never changed.
 Keys are 32 hex digits (the first 128 bits of a SHA-256), which SQLite's JSON functions carry as they are.
@@ -93,6 +94,17 @@ MIGRATIONS: tuple[Migration, ...] = (
         "registrations by index",
         """
         CREATE UNIQUE INDEX consent_registered ON consent (idx) WHERE idx IS NOT NULL;
+        """,
+    ),
+    Migration(
+        4,
+        "proofs",
+        """
+        CREATE TABLE proof (
+            key TEXT PRIMARY KEY,
+            until INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        CREATE INDEX proof_until ON proof (until);
         """,
     ),
 )

@@ -145,6 +145,13 @@ class SqliteStore:
         usable = stands and running and stored.bundle == bundle
         return KnownRequest(stored if usable else None, running, row[6] or "")
 
+    def proof_used(self, proof: bytes) -> bool:
+        """See ``DecisionStore``."""
+        try:
+            return self._lookup.execute("SELECT 1 FROM proof WHERE key = ?", (short(proof),)).fetchone() is not None
+        except sqlite3.Error as error:
+            raise map_sqlite_error(error) from error
+
     async def record_event(self, event: ConsentEvent) -> int:
         """See ``DecisionStore``."""
         return await self._index(RecordEvent(event))
@@ -170,8 +177,8 @@ class SqliteStore:
         await self._index(See("bundle", bundle))
 
     async def forget_requests(self) -> int:
-        """Drop requests older than 24 hours; returns how many."""
-        return await self._index(ForgetRequests(self._clock.now_ms() - REQUEST_KEPT_MS))
+        """Drop requests older than 24 hours, and marks of proofs that ended; returns how many requests."""
+        return await self._index(ForgetRequests(self._clock.now_ms(), REQUEST_KEPT_MS))
 
     # -- LogReader -----------------------------------------------------------------------------------------------
 

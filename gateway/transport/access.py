@@ -59,6 +59,7 @@ ADAPTER_ACCESS: AccessTable = {
     "/gateway.api.consent.v1.ConsentService/NarrowConsent": _CITY_APP,
     "/gateway.api.consent.v1.ConsentService/RenewConsent": _CITY_APP,
     "/gateway.api.consent.v1.ConsentService/DeclineConsent": _CITY_APP,
+    "/gateway.api.consent.v1.ConsentService/IssueHandle": _CITY_APP,
     "/gateway.api.consent.v1.ResidentService/ListUses": _CITY_APP,
     "/gateway.api.consent.v1.ResidentService/ExplainDecision": _CITY_APP,
     "/gateway.api.consent.v1.ResidentService/ContestDecision": _CITY_APP,

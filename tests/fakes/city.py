@@ -18,6 +18,7 @@ from adapters.casework import Deadlines
 from adapters.consult import Platform
 from adapters.desk import ResidentDesk
 from adapters.events import Ack, EventPusher, EventSink
+from adapters.handles import HandleDesk, IssuedHandle, Presentations
 from adapters.question import Question
 from adapters.receipts import ConsentReceipts
 from adapters.reports import UseReports
@@ -29,9 +30,10 @@ from gateway.crypto.attestation import Attestation, request_binding
 from gateway.crypto.consent import new_id
 from gateway.crypto.event import SecurityEvent
 from gateway.domain.consent import Contested
+from gateway.domain.handle import HandleForm
 from gateway.domain.ids import CityId, RequestId, ResidentRef
 from gateway.errors import Reason, TiergateError
-from gateway.ports import AttestQuestion
+from gateway.ports import AttestQuestion, Redeemed
 from gateway.rates import KeyRates
 from tests.fakes.clock import FakeClock
 from tests.fakes.log import FakeLog
@@ -39,6 +41,13 @@ from tests.fakes.network import FUZHOU, LIBRARY_LOAN, XIAMEN_LIBRARY, Network
 
 DECOY = ResidentRef("decoy")
 RESIDENT = ResidentRef("synthetic-1")
+_TERMS: dict[str, Any] = {
+    "operator": XIAMEN_LIBRARY,
+    "scenario": LIBRARY_LOAN,
+    "lifetime_s": 86_400,
+    "uses": 3,
+    "bound": False,
+}
 
 
 class ScriptedSource:
@@ -198,6 +207,9 @@ class FakeCity:
             announcer=self.announcer,
             clock=self.clock,
         )
+        secret = self.keys.pairwise
+        self.counter = HandleDesk(secret, lambda: self.reference, self.store, self.authority, self.clock)
+        self.presentations = Presentations(self.attester, secret, self.store, self.clock, self.alarms, self.metrics)
         self.desk = ResidentDesk(
             reference=lambda: self.reference,
             store=self.store,
@@ -240,15 +252,15 @@ class FakeCity:
 
     async def grant(self, resident: ResidentRef = RESIDENT, **changes: Any) -> Granted:
         """A consent given in the city's app: three uses at the library unless ``changes`` of the terms differ."""
-        terms: dict[str, Any] = {
-            "operator": XIAMEN_LIBRARY,
-            "scenario": LIBRARY_LOAN,
-            "lifetime_s": 86_400,
-            "uses": 3,
-            "bound": False,
-        }
-        wanted = ConsentTerms(**{**terms, **changes})
+        wanted = ConsentTerms(**{**_TERMS, **changes})
         return await self.authority.grant(resident, wanted, self.authority.preview(wanted).notice.digest)
+
+    async def issue(
+        self, resident: ResidentRef = RESIDENT, *, form: HandleForm = "typed", **changes: Any
+    ) -> IssuedHandle:
+        """A code from the city's counter: for one loan, unless ``changes`` of the terms differ."""
+        wanted = ConsentTerms(**{**_TERMS, "uses": 1, "lifetime_s": 900, **changes})
+        return await self.counter.issue(resident, wanted, self.authority.preview(wanted).notice.digest, form)
 
     def question(self, token: str, **changes: Any) -> Question:
         """The library's question about a token, under a request id of its own."""
@@ -287,10 +299,17 @@ class FakeCity:
         """One answer."""
         return await self.attester.answer(_question(question))
 
+    async def redeem(self, question: AttestQuestion) -> Redeemed:
+        """One answer about a handle."""
+        result = await self.presentations.answer(_question(question))
+        return Redeemed(result.redeemed_token, result.attestation)
+
     async def attest_many(self, questions: Sequence[AttestQuestion]) -> list[str | TiergateError]:
         """Several answers, in order."""
         return await self.attester.answer_many([_question(item) for item in questions])
 
 
 def _question(asked: AttestQuestion) -> Question:
-    return Question(asked.request_id, asked.operator, asked.scenario, asked.bundle, asked.token, asked.proof)
+    return Question(
+        asked.request_id, asked.operator, asked.scenario, asked.bundle, asked.token, asked.proof, asked.handle
+    )

@@ -18,6 +18,7 @@ from gateway.domain.ids import BundleDigest, CityId, OperatorId, PeerIdentity, R
 from gateway.policy.bundle import build_bundle, read_bundle
 from gateway.policy.load import load_policies
 from gateway.policy.rotation import KeyOwner, with_first, with_key, without_key
+from tests.fakes.device import Device
 
 POLICIES = Path(__file__).parents[2] / "policies"
 TRUST_DOMAIN = "test.tiergate.invalid"
@@ -111,8 +112,9 @@ class World:
         lifetime_s: int = 86_400,
         audience: str = DEPLOYMENT,
         purpose: str | None = None,
+        device: Device | None = None,
     ) -> str:
-        """A consent token: counted when ``uses`` is given, else bound to the operator's key."""
+        """A consent token: bound to the device's key if there is one, else counted, else bound to the operator's."""
         issued = self.now_s - self.now_s % 60
         kid, key = self.keys[city, "consent"]
         token = ConsentToken(
@@ -128,9 +130,15 @@ class World:
             id=new_id(),
             uses=uses,
             notice="ab" * 32,
-            key_thumbprint=None if uses is not None else self.keys[operator, "proof"][0],
+            key_thumbprint=self._bound_to(operator, uses, device),
+            of_device=device is not None,
         )
         return issue_consent(key, kid, token)[0]
+
+    def _bound_to(self, operator: OperatorId, uses: int | None, device: Device | None) -> str | None:
+        if device is not None:
+            return device.thumbprint
+        return None if uses is not None else self.keys[operator, "proof"][0]
 
     def read(self, text: str, operator: OperatorId = LIBRARY) -> ConsentToken:
         """The verified claims of a token."""

@@ -48,6 +48,7 @@ def consents(draw: st.DrawFn) -> ConsentToken:
     start, end = sorted(draw(st.lists(st.integers(0, LAST_MINUTE), min_size=2, max_size=2, unique=True)))
     uses = draw(st.none() | st.integers(1, MAX_USES))
     mark = hashes.map(b64url)
+    bound_to = draw(mark if uses is None else st.none() | mark)
     return ConsentToken(
         hash=b"",
         issuer=CityId(draw(slugs)),
@@ -61,14 +62,15 @@ def consents(draw: st.DrawFn) -> ConsentToken:
         id=draw(token_ids),
         uses=uses,
         notice=draw(hex_digests),
-        key_thumbprint=draw(mark if uses is None else st.none() | mark),
+        key_thumbprint=bound_to,
+        of_device=bound_to is not None and draw(st.booleans()),
     )
 
 
 @st.composite
 def attestations(draw: st.DrawFn, token: ConsentToken) -> Attestation:
     """An attestation that answers a question about the token, within the token's life."""
-    lifetime = draw(st.integers(1, MAX_LIFETIME_S))
+    lifetime = draw(st.integers(1, min(MAX_LIFETIME_S, token.expires_at)))  # no earlier than the epoch
     return Attestation(
         id=draw(token_ids),
         issuer=token.issuer,

@@ -183,7 +183,7 @@ async def test_a_batch_keeps_its_order_and_its_errors_apart(city: Running) -> No
     assert said == [1, "HANDLE_INVALID", "SCENARIO_NOT_OPEN", 1, "USES_EXHAUSTED"]
 
 
-async def test_no_handle_can_be_redeemed(city: Running) -> None:
+async def test_an_unknown_handle_cannot_be_redeemed(city: Running) -> None:
     request = city.request("")
     request.handle = "fuzhou-abcdefghij"
     assert await _refused(city.attest(request)) is Reason.HANDLE_INVALID

@@ -12,7 +12,7 @@ import pytest
 from gateway.api.peer.v1 import peer_pb2 as pb
 from gateway.domain.ids import BundleDigest, OperatorId, RequestId, ScenarioId
 from gateway.errors import Reason, TiergateError
-from gateway.ports import AttestQuestion
+from gateway.ports import AttestQuestion, Redeemed
 from gateway.rpc.cities import BREAK_AFTER, BREAK_S, CityPeerClient
 from gateway.transport.errors import DETAILS_KEY, status_of
 
@@ -26,13 +26,15 @@ class Channel:
 
     def __init__(self) -> None:
         self.calls: list[asyncio.Future[pb.AttestTierResponse]] = []
+        self.requests: list[pb.AttestTierRequest] = []
         self.called = asyncio.Event()
 
     def unary_unary(self, *_args: Any, **_options: Any) -> Any:
         """As gRPC's."""
 
-        async def call(_request: object, *, timeout: float) -> pb.AttestTierResponse:  # noqa: ASYNC109 - gRPC's name
+        async def call(request: Any, *, timeout: float) -> pb.AttestTierResponse:  # noqa: ASYNC109 - gRPC's name
             assert timeout > 0
+            self.requests.append(request)
             self.calls.append(asyncio.get_running_loop().create_future())
             self.called.set()
             return await self.calls[-1]
@@ -172,3 +174,24 @@ async def test_a_city_that_cannot_answer_is_not_asked_again_question_by_question
     city = CityPeerClient(channel, deadline_s=2.0)  # type: ignore[arg-type]  # all that is used
     assert await ask_together(city, "a", "b") == [Reason.HOME_CITY_UNAVAILABLE] * 2
     assert channel.calls == ["BatchAttestTier"]
+
+
+async def redeeming(channel: Channel, answer: pb.AttestTierResponse) -> Redeemed:
+    city = client(channel, Watch())
+    task = asyncio.create_task(city.redeem(replace(QUESTION, token="", handle="fuzhou-code")))
+    await channel.called.wait()
+    channel.calls[-1].set_result(answer)
+    return await task
+
+
+async def test_a_redeemed_handle_comes_with_its_token(channel: Channel) -> None:
+    answer = await redeeming(channel, pb.AttestTierResponse(attestation="a", redeemed_token="t"))
+    assert (answer.token, answer.attestation) == ("t", "a")
+    (request,) = channel.requests
+    assert (request.handle, request.WhichOneof("presentation")) == ("fuzhou-code", "handle")
+
+
+async def test_a_city_that_redeems_a_handle_for_no_token_has_not_answered(channel: Channel) -> None:
+    with pytest.raises(TiergateError) as caught:
+        await redeeming(channel, pb.AttestTierResponse(attestation="a"))
+    assert caught.value.reason is Reason.HOME_CITY_UNAVAILABLE

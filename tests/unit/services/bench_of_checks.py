@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.ids import CityId, OperatorId, RequestId, ScenarioId
 from gateway.domain.scenario import Terms
 from gateway.errors import Reason, TiergateError
-from gateway.ports import AttestQuestion
+from gateway.ports import AttestQuestion, Redeemed
 from gateway.rates import KeyRates
 from gateway.services.attestation_cache import AttestationCache
 from gateway.services.check import CheckAnswer, CheckQuestion
@@ -39,6 +39,7 @@ class ScriptedCity:
     rung: int = 1
     lifetime_s: int = 300
     asked: list[AttestQuestion] = field(default_factory=list)
+    handles: dict[str, str] = field(default_factory=dict)
     fails: TiergateError | None = None
     forge: Callable[[str], str] = field(default=str)
     during: Callable[[], None] = field(default=lambda: None)
@@ -60,6 +61,14 @@ class ScriptedCity:
                 lifetime_s=self.lifetime_s,
             )
         )
+
+    async def redeem(self, question: AttestQuestion) -> Redeemed:
+        """See ``HomeCity``. ``handles`` are the tokens of those that can be redeemed."""
+        token = self.handles.get(question.handle)
+        if token is None:
+            self.asked.append(question)
+            raise TiergateError(Reason.HANDLE_INVALID)
+        return Redeemed(token, await self.attest(replace(question, token=token)))
 
     async def attest_many(self, questions: Sequence[AttestQuestion]) -> list[str | TiergateError]:
         """See ``HomeCity``."""

@@ -36,6 +36,8 @@ class _BindingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Binding.Value
     """Counted and unbound: whoever holds the token can use up its count."""
     BINDING_OPERATOR: _Binding.ValueType  # 2
     """Bound to the operator's key from the directory: for accounts, checked without the person present."""
+    BINDING_DEVICE: _Binding.ValueType  # 3
+    """Bound to a key in the resident's device: each use needs a fresh proof by it, good once."""
 
 class Binding(_Binding, metaclass=_BindingEnumTypeWrapper):
     """How a token is bound to a holder (I4)."""
@@ -46,6 +48,8 @@ BINDING_NONE: Binding.ValueType  # 1
 """Counted and unbound: whoever holds the token can use up its count."""
 BINDING_OPERATOR: Binding.ValueType  # 2
 """Bound to the operator's key from the directory: for accounts, checked without the person present."""
+BINDING_DEVICE: Binding.ValueType  # 3
+"""Bound to a key in the resident's device: each use needs a fresh proof by it, good once."""
 Global___Binding: _TypeAlias = Binding  # noqa: Y015
 
 class _ConsentState:
@@ -88,6 +92,54 @@ CONSENT_STATE_REPLACED: ConsentState.ValueType  # 6
 """Ended by a narrower or renewed one; for good."""
 Global___ConsentState: _TypeAlias = ConsentState  # noqa: Y015
 
+class _KeyType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _KeyTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_KeyType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    KEY_TYPE_UNSPECIFIED: _KeyType.ValueType  # 0
+    """Never sent."""
+    KEY_TYPE_P256: _KeyType.ValueType  # 1
+    """ECDSA on P-256; proofs have `alg` ES256."""
+    KEY_TYPE_ED25519: _KeyType.ValueType  # 2
+    """Ed25519; proofs have `alg` EdDSA."""
+
+class KeyType(_KeyType, metaclass=_KeyTypeEnumTypeWrapper):
+    """Kind of a device's key."""
+
+KEY_TYPE_UNSPECIFIED: KeyType.ValueType  # 0
+"""Never sent."""
+KEY_TYPE_P256: KeyType.ValueType  # 1
+"""ECDSA on P-256; proofs have `alg` ES256."""
+KEY_TYPE_ED25519: KeyType.ValueType  # 2
+"""Ed25519; proofs have `alg` EdDSA."""
+Global___KeyType: _TypeAlias = KeyType  # noqa: Y015
+
+class _HandleForm:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HandleFormEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HandleForm.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HANDLE_FORM_UNSPECIFIED: _HandleForm.ValueType  # 0
+    """Never sent."""
+    HANDLE_FORM_TYPED: _HandleForm.ValueType  # 1
+    """To be read out or typed: at least 50 random bits."""
+    HANDLE_FORM_QR: _HandleForm.ValueType  # 2
+    """To be shown as a QR code: at least 128 random bits."""
+
+class HandleForm(_HandleForm, metaclass=_HandleFormEnumTypeWrapper):
+    """How long a code is, by how it is handed over."""
+
+HANDLE_FORM_UNSPECIFIED: HandleForm.ValueType  # 0
+"""Never sent."""
+HANDLE_FORM_TYPED: HandleForm.ValueType  # 1
+"""To be read out or typed: at least 50 random bits."""
+HANDLE_FORM_QR: HandleForm.ValueType  # 2
+"""To be shown as a QR code: at least 128 random bits."""
+Global___HandleForm: _TypeAlias = HandleForm  # noqa: Y015
+
 @_typing.final
 class ConsentTerms(_message.Message):
     """What she is asked to consent to."""
@@ -99,6 +151,7 @@ class ConsentTerms(_message.Message):
     LIFETIME_S_FIELD_NUMBER: _builtins.int
     USES_FIELD_NUMBER: _builtins.int
     BINDING_FIELD_NUMBER: _builtins.int
+    DEVICE_KEY_FIELD_NUMBER: _builtins.int
     operator: _builtins.str
     """Receiving operator, a slug."""
     scenario: _builtins.str
@@ -106,9 +159,15 @@ class ConsentTerms(_message.Message):
     lifetime_s: _builtins.int
     """Lifetime in seconds; within the scenario's limit."""
     uses: _builtins.int
-    """Number of uses; 0 = not counted, which requires BINDING_OPERATOR."""
+    """Number of uses; 0 = not counted, which requires BINDING_OPERATOR or BINDING_DEVICE."""
     binding: Global___Binding.ValueType
     """How the token is bound."""
+    @_builtins.property
+    def device_key(self) -> Global___DeviceKey:
+        """With BINDING_DEVICE: the public key that the device made for this operator alone, else absent. A key that the city
+        knows from anywhere else is refused: it would let operators recognise the resident.
+        """
+
     def __init__(
         self,
         *,
@@ -117,14 +176,45 @@ class ConsentTerms(_message.Message):
         lifetime_s: _builtins.int = ...,
         uses: _builtins.int = ...,
         binding: Global___Binding.ValueType = ...,
+        device_key: Global___DeviceKey | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device_key", b"device_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "lifetime_s", b"lifetime_s", "operator", b"operator", "scenario", b"scenario", "uses", b"uses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "device_key", b"device_key", "lifetime_s", b"lifetime_s", "operator", b"operator", "scenario", b"scenario", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConsentTerms: _TypeAlias = ConsentTerms  # noqa: Y015
+
+@_typing.final
+class DeviceKey(_message.Message):
+    """A public key: the coordinates that its JWK (RFC 7518, section 6.2; RFC 8037) has in base64url."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPE_FIELD_NUMBER: _builtins.int
+    X_FIELD_NUMBER: _builtins.int
+    Y_FIELD_NUMBER: _builtins.int
+    type: Global___KeyType.ValueType
+    """What it is."""
+    x: _builtins.bytes
+    """32 bytes, big-endian; for Ed25519 the encoded point."""
+    y: _builtins.bytes
+    """32 bytes for P-256, empty for Ed25519."""
+    def __init__(
+        self,
+        *,
+        type: Global___KeyType.ValueType = ...,
+        x: _builtins.bytes = ...,
+        y: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["type", b"type", "x", b"x", "y", b"y"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceKey: _TypeAlias = DeviceKey  # noqa: Y015
 
 @_typing.final
 class PreviewConsentRequest(_message.Message):
@@ -836,3 +926,77 @@ class GetConsentReceiptResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetConsentReceiptResponse: _TypeAlias = GetConsentReceiptResponse  # noqa: Y015
+
+@_typing.final
+class IssueHandleRequest(_message.Message):
+    """Issue one code."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESIDENT_REF_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    NOTICE_DIGEST_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
+    resident_ref: _builtins.str
+    """The city's own account identifier of the resident; stays in the city."""
+    notice_digest: _builtins.str
+    """Digest of the notice that she was shown; a stale one is refused."""
+    form: Global___HandleForm.ValueType
+    """How it will be handed over."""
+    @_builtins.property
+    def terms(self) -> Global___ConsentTerms:
+        """As previewed; one use, BINDING_NONE. The code lives as long as the consent, but ten minutes at most."""
+
+    def __init__(
+        self,
+        *,
+        resident_ref: _builtins.str = ...,
+        terms: Global___ConsentTerms | None = ...,
+        notice_digest: _builtins.str = ...,
+        form: Global___HandleForm.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["terms", b"terms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["form", b"form", "notice_digest", b"notice_digest", "resident_ref", b"resident_ref", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueHandleRequest: _TypeAlias = IssueHandleRequest  # noqa: Y015
+
+@_typing.final
+class IssueHandleResponse(_message.Message):
+    """The code, this once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSENT_ID_FIELD_NUMBER: _builtins.int
+    HANDLE_FIELD_NUMBER: _builtins.int
+    HANDLE_EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    consent_id: _builtins.str
+    """The consent behind it: it can be withdrawn and is listed like any other."""
+    handle: _builtins.str
+    """`<city>-<code>`, as the operator presents it. A secret of its holder."""
+    @_builtins.property
+    def handle_expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When the code ends (UTC)."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When the consent ends (UTC)."""
+
+    def __init__(
+        self,
+        *,
+        consent_id: _builtins.str = ...,
+        handle: _builtins.str = ...,
+        handle_expires_at: _timestamp_pb2.Timestamp | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "handle_expires_at", b"handle_expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_id", b"consent_id", "expires_at", b"expires_at", "handle", b"handle", "handle_expires_at", b"handle_expires_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IssueHandleResponse: _TypeAlias = IssueHandleResponse  # noqa: Y015

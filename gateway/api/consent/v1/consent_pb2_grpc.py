@@ -85,6 +85,11 @@ class ConsentServiceStub:
                 request_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.GetConsentReceiptRequest.SerializeToString,
                 response_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.GetConsentReceiptResponse.FromString,
                 _registered_method=True)
+        self.IssueHandle = channel.unary_unary(
+                '/gateway.api.consent.v1.ConsentService/IssueHandle',
+                request_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.IssueHandleRequest.SerializeToString,
+                response_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.IssueHandleResponse.FromString,
+                _registered_method=True)
 
 
 class ConsentServiceServicer:
@@ -161,6 +166,14 @@ class ConsentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def IssueHandle(self, request, context):
+        """A one-time code for somebody without a phone, at the city's counter: a consent for one use, of which the operator
+        is shown the code alone. Good for ten minutes at most. Shown this once; the city keeps a keyed hash of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConsentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -213,6 +226,11 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     servicer.GetConsentReceipt,
                     request_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.GetConsentReceiptRequest.FromString,
                     response_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.GetConsentReceiptResponse.SerializeToString,
+            ),
+            'IssueHandle': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueHandle,
+                    request_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.IssueHandleRequest.FromString,
+                    response_serializer=gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.IssueHandleResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -486,6 +504,33 @@ class ConsentService:
             '/gateway.api.consent.v1.ConsentService/GetConsentReceipt',
             gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.GetConsentReceiptRequest.SerializeToString,
             gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.GetConsentReceiptResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueHandle(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.api.consent.v1.ConsentService/IssueHandle',
+            gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.IssueHandleRequest.SerializeToString,
+            gateway_dot_api_dot_consent_dot_v1_dot_consent__pb2.IssueHandleResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,6 +40,10 @@ class ConsentServiceStub:
     """Record that she refused, so that she is not asked for the same again for a while (PIPL 16)."""
     GetConsentReceipt: _aio.UnaryUnaryMultiCallable[_consent_pb2.GetConsentReceiptRequest, _consent_pb2.GetConsentReceiptResponse]
     """A receipt of one consent for her to keep: what was agreed, what became of it, and where the log says so."""
+    IssueHandle: _aio.UnaryUnaryMultiCallable[_consent_pb2.IssueHandleRequest, _consent_pb2.IssueHandleResponse]
+    """A one-time code for somebody without a phone, at the city's counter: a consent for one use, of which the operator
+    is shown the code alone. Good for ten minutes at most. Shown this once; the city keeps a keyed hash of it.
+    """
 
 class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
     """The consent authority: what a resident does about her consents."""
@@ -123,5 +127,15 @@ class ConsentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_consent_pb2.GetConsentReceiptRequest, _abc.Awaitable[_consent_pb2.GetConsentReceiptResponse]],
     ) -> _abc.Awaitable[_consent_pb2.GetConsentReceiptResponse]:
         """A receipt of one consent for her to keep: what was agreed, what became of it, and where the log says so."""
+
+    @_abc_1.abstractmethod
+    def IssueHandle(
+        self,
+        request: _consent_pb2.IssueHandleRequest,
+        context: _aio.ServicerContext[_consent_pb2.IssueHandleRequest, _abc.Awaitable[_consent_pb2.IssueHandleResponse]],
+    ) -> _abc.Awaitable[_consent_pb2.IssueHandleResponse]:
+        """A one-time code for somebody without a phone, at the city's counter: a consent for one use, of which the operator
+        is shown the code alone. Good for ten minutes at most. Shown this once; the city keeps a keyed hash of it.
+        """
 
 def add_ConsentServiceServicer_to_server(servicer: ConsentServiceServicer, server: _aio.Server) -> None: ...

@@ -57,7 +57,9 @@ class Presentation(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     HANDLE_FIELD_NUMBER: _builtins.int
     handle: _builtins.str
-    """A one-time code `<city>-<code>` that the home city redeems; lower-case ASCII."""
+    """A one-time code `<city>-<code>` that the home city redeems; lower-case ASCII. The code's last character is a
+    check character, so that a desk finds a typing mistake itself (see the contract's README).
+    """
     @_builtins.property
     def token(self) -> Global___TokenPresentation:
         """A consent token, with a proof when it is bound to a key."""

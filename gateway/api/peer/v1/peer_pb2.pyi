@@ -72,7 +72,9 @@ class AttestTierRequest(_message.Message):
     token: _builtins.str
     """The consent token, JWS compact serialisation."""
     handle: _builtins.str
-    """A one-time code for the city to redeem for this operator and scenario."""
+    """A one-time code for the city to redeem for this operator and scenario, together with the use. What cannot be
+    redeemed, for whatever reason, is HANDLE_INVALID; after too many of those by one operator, RATE_LIMITED.
+    """
     proof: _builtins.str
     """Proof of possession, for a token that is bound to a key; else empty."""
     def __init__(

@@ -15,9 +15,8 @@ from adapters.terms import Offer
 from gateway.consentlog.consent_receipt import MAX_CHARS, Change, LogEvidence, ReceiptContent
 from gateway.consentlog.merkle import HASH_SIZE
 from gateway.consentlog.proof import LogProof
-from gateway.crypto import jws
 from gateway.crypto.consent import ConsentToken, new_id
-from gateway.crypto.event import TYP
+from gateway.crypto.event import event_claims
 from gateway.domain.consent_record import REPLACED, STATES, Grant, record_of, with_change
 from gateway.domain.ids import ResidentRef
 from gateway.errors import Reason, TiergateError
@@ -64,7 +63,7 @@ class ConsentReceipts:
         record: dict[str, Any] = json.loads(kept.record)
         for change in kept.changes:
             state = REPLACED if change.kind == "withdrawal" and kept.replaced else STATES[change.kind][0]
-            record = with_change(record, state, jws.parse(change.event, TYP).claims["iat"])
+            record = with_change(record, state, event_claims(change.event)["iat"])
         content = ReceiptContent(
             city=self._reference().city.id,
             id=new_id(),

@@ -55,7 +55,7 @@ def told(document: dict[str, Any]) -> str:
     """What the gateway knows, in words."""
     if document["acknowledged"]:
         size = document["checkpoint_size"]
-        return f"in the log at index {document['log_index']}, proved in the signed checkpoint of size {size}"
+        return f"acknowledged: log index {document['log_index']}, proved in the signed checkpoint of size {size}"
     return f"on its way to the gateway; an earlier answer may stand until {document['exposed_until']}"
 
 

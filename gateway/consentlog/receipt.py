@@ -13,8 +13,7 @@ from typing import NamedTuple
 from gateway.consentlog.entry import Entry, decode
 from gateway.consentlog.proof import LogProof
 from gateway.consentlog.trust import TrustPolicy
-from gateway.crypto import jws
-from gateway.crypto.event import TYP, URNS, event_digest
+from gateway.crypto.event import URNS, event_claims, event_digest
 from gateway.domain.consent import EventKind
 from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
@@ -55,7 +54,7 @@ def prove_event(event: str, city: CityId, entry: bytes, proof: bytes, trust: Tru
     Raises PROOF_OF_LOG_INVALID, NOTE_INVALID or LOG_CORRUPT.
     """
     found = prove(entry, proof, trust)
-    kinds = jws.parse(event, TYP).claims.get("events")
+    kinds = event_claims(event).get("events")
     (kind,) = kinds if isinstance(kinds, dict) and len(kinds) == 1 else (None,)
     named = event_digest(event).hex()
     if found.entry.type != _ENTRY_OF_URN.get(str(kind)):

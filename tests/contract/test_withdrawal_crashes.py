@@ -5,7 +5,6 @@ Both sides are the real ones with their real stores; between them is what the wi
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,6 +19,7 @@ from gateway.api.peer.v1 import peer_pb2 as pb
 from gateway.consentlog.entry import decode
 from gateway.consentlog.merkle import leaf_hash, root_of
 from gateway.consentlog.receipt import prove_event
+from gateway.crypto.event import event_digest
 from gateway.domain.ids import PeerIdentity
 from gateway.errors import Reason, TiergateError
 from gateway.rpc.events import ConsentEventServicer
@@ -188,7 +188,7 @@ async def test_every_withdrawal_arrives_once_in_order_and_is_proved(both: Both, 
         pass
     entries = [decode(raw) for raw in both.store.entries(0, both.store.size())]
     assert [entry.type for entry in entries] == ["genesis", *["consent_withdrawn"] * COUNT]
-    digests = [hashlib.sha256(event.encode()).hexdigest() for event in sent]
+    digests = [event_digest(event).hex() for event in sent]
     assert [entry.text("event") for entry in entries[1:]] == digests
     check = both.city.store._reader.execute("SELECT event, entry, proof, log_index FROM events ORDER BY seq").fetchall()
     for event, entry, proof, index in check:

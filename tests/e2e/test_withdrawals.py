@@ -25,7 +25,9 @@ CITY = f"spiffe://{TRUST_DOMAIN}/city/fuzhou"
 @pytest.fixture(scope="module")
 async def parted(tmp_path_factory: pytest.TempPathFactory, in_checkout: Path) -> AsyncIterator[TestNetwork]:
     """A network whose attestations live for two seconds, with a relay before each server."""
-    options = Options(attestation_lifetime_s=LIFETIME_S)
+    # one consent is asked about more often than anybody may
+    limits: dict[str, int | float] = {"per_consent_per_h": 1e9, "consent_burst": 1_000_000}
+    options = Options(attestation_lifetime_s=LIFETIME_S, gateway_limits=dict(limits), adapter_limits=limits)
     async with running(tmp_path_factory.mktemp("withdrawals") / "network", options, relayed=True) as network:
         yield network
 

@@ -83,7 +83,7 @@ AT_THE_ADAPTER = {
     **rows(
         "gateway.api.consent.v1.ConsentService",
         "PreviewConsent GrantConsent WithdrawConsent ListConsents PauseConsent ResumeConsent NarrowConsent RenewConsent"
-        " DeclineConsent IssueHandle",
+        " DeclineConsent GetConsentReceipt IssueHandle",
         "city-app",
     ),
     **rows(

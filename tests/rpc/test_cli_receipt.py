@@ -19,7 +19,7 @@ async def _registered(network: Running, identifier: str) -> Ran:
 
 
 async def test_a_receipt_from_grant_to_withdrawal_and_on_another_machine(network: Running, tmp_path: Path) -> None:
-    identifier, token = await network.granted("receipt.jwt", "--uses", 3)
+    identifier, token = await network.granted("to-be-kept.jwt", "--uses", 3)
     before = await network.consent("receipt", identifier, "--resident", TOP, "--token-file", token, "--json")
     assert before.code == 0, before.err
     assert (before.document["registration"], before.document["token_checked"]) == (None, True)
@@ -59,14 +59,14 @@ async def test_a_receipt_from_grant_to_withdrawal_and_on_another_machine(network
         assert spoilt.code == 4
         assert json.loads(spoilt.out)["error"]["reason"] == "RECEIPT_INVALID"
     kept.write_bytes(data)
-    _, other = await network.granted("other.jwt", "--uses", 1)
+    _, other = await network.granted("another.jwt", "--uses", 1)
     wrong = await network.run("consent", "receipt", "--verify", kept, *public, "--token-file", other)
     assert wrong.code == 4
     assert "another token" in wrong.err
 
 
 async def test_what_makes_no_sense_is_refused(network: Running, tmp_path: Path) -> None:
-    identifier, _ = await network.granted("plain.jwt", "--uses", 1)
+    identifier, _ = await network.granted("never-used.jwt", "--uses", 1)
     assert (await network.consent("receipt", identifier, "--resident", LOW)).code == 1
     assert (await network.consent("receipt", identifier)).code == 2
     assert (await network.consent("receipt")).code == 2

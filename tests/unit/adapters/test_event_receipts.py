@@ -11,6 +11,8 @@ from adapters.events import Ack
 from gateway.consentlog.note import SignerKey
 from gateway.consentlog.proof import LogProof
 from gateway.consentlog.receipt import prove_event
+from gateway.crypto.event import reissue_event
+from gateway.crypto.keys import generate_signing_key
 from gateway.errors import Reason
 from tests.fakes.city import RESIDENT, FakeCity
 from tests.fakes.log import FakeLog
@@ -57,7 +59,7 @@ def _of_another_log(city: FakeCity, ack: Ack) -> Ack:
 
 def _of_another_entry(city: FakeCity, ack: Ack) -> Ack:
     log = city.gateway.log
-    entry, proof = log.receipt(log.take_event("another event"))
+    entry, proof = log.receipt(log.take_event("e.another-event.e"))
     return ack._replace(entry=entry, proof=proof)
 
 
@@ -128,3 +130,15 @@ async def test_a_bad_receipt_holds_up_no_other_event(city: FakeCity) -> None:
         await city.pusher.push_once()
     assert _kept(city, bad)[1] is None
     assert _kept(city, good)[1] is not None
+
+
+async def test_an_event_that_is_signed_again_is_still_the_one_that_the_log_has(city: FakeCity) -> None:
+    """Its key was retired before the acknowledgement came: what the log names is what the event says."""
+    consent = await _withdrawn(city)
+    await city.pusher.push_once()
+    event, index, entry, proof = _kept(city, consent)
+    assert entry is not None
+    assert proof is not None
+    again = reissue_event(generate_signing_key("ES256"), "a-newer-key", event)
+    assert again != event
+    assert prove_event(again, city.id, entry, proof, city.reference.log).log_index == index

@@ -96,7 +96,7 @@ async def test_an_event_is_acknowledged_with_its_index_each_time(room: Room) -> 
     trust = TrustPolicy.parse(f"log {room.world.log_key.verifier}\nquorum none\n".encode())
     entry = LogProof.parse(receipt_text(first.receipt).encode())
     entry.verify(first.receipt.entry, trust)
-    assert decode(first.receipt.entry).text("event") == hashlib.sha256(text.encode()).hexdigest()
+    assert decode(first.receipt.entry).text("event") == event_digest(text).hex()
 
 
 async def test_an_event_of_another_city_is_refused(room: Room) -> None:

@@ -30,7 +30,7 @@ def record_text(token: ConsentToken, agreed: Offer, reference: Reference) -> str
         scenario=agreed.scenario,
         operator=reference.bundle.operators[token.operator],
         uses=token.uses,
-        bound=token.key_thumbprint is not None,
+        bound=token.bound,
         granted_at=token.issued_at,
         expires_at=token.expires_at,
         template=reference.bundle.notice,

@@ -38,14 +38,17 @@ _RIGHTS = "PIPL 44-50: explanation, access, copy, correction, deletion, contest;
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Grant:
-    """One consent as it was given. Times in Unix seconds; ``uses`` None: not counted. ``notice``: digest, hex."""
+    """One consent as it was given. Times in Unix seconds; ``uses`` None: not counted. ``notice``: digest, hex.
+
+    ``bound``: to whose key the token is bound: ``none``, ``operator`` or ``device``.
+    """
 
     id: str
     subject: str
     scenario: Scenario
     operator: Operator
     uses: int | None
-    bound: bool
+    bound: str
     granted_at: int
     expires_at: int
     template: NoticeTemplate
@@ -61,7 +64,7 @@ def record_of(grant: Grant, city: CityPeer, deployment: str) -> dict[str, Any]:
     """The record of a grant, its one event being that it was given; JSON values without floats."""
     controller, processor, recipient = f"city/{city.id}", f"gateway/{deployment}", f"operator/{grant.operator.id}"
     scenario = grant.scenario
-    terms: dict[str, Any] = {"bound": "operator" if grant.bound else "none"}
+    terms: dict[str, Any] = {"bound": grant.bound}
     if grant.uses is not None:
         terms["uses"] = grant.uses
     return {

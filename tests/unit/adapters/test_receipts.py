@@ -19,7 +19,7 @@ from gateway.consentlog.receipt import ProvedEntry
 from gateway.consentlog.trust import TrustPolicy
 from gateway.crypto import jws
 from gateway.crypto.consent import token_hash
-from gateway.crypto.keys import b64url
+from gateway.crypto.keys import b64url, generate_signing_key, public_jwk
 from gateway.domain.consent import Act
 from gateway.domain.consent_record import GIVEN, PAUSED, REPLACED, RESUMED, WITHDRAWN
 from gateway.domain.ids import ResidentRef
@@ -142,6 +142,24 @@ async def test_a_first_use_after_the_withdrawal_is_no_contradiction(life: Life) 
     (entry,) = _entries(receipt)
     assert entry is not None
     assert receipt.registration.log_index > entry.log_index
+
+
+@pytest.mark.parametrize("bound", ["operator", "device"])
+async def test_a_receipt_says_to_whose_key_the_token_is_bound(city: FakeCity, bound: str) -> None:
+    changes: dict[str, Any] = {"uses": 0, "bound": True}
+    if bound == "device":
+        changes = {"bound": False, "device_key": public_jwk(generate_signing_key("ES256"))}
+    granted = await city.grant(**changes)
+    claims = jws.parse(granted.token, "consent+jwt").claims
+    log = city.gateway.log
+    index = log.register(token_hash(granted.token), bytes(32), bound=bound, expires=claims["exp"])
+    entry, proof = log.receipt(index)
+    life = Life(city, granted.id, granted.token)
+    assert life.receipt().record["events"][0]["terms"]["bound"] == bound
+    registration = {"entry": entry.decode(), "proof": proof.decode(), "opening": b64url(bytes(32))}
+    found = life.verified(life.forged({**life.claims(life.text()), "registration": registration}))
+    assert found.registration is not None
+    assert found.registration.log_index == index
 
 
 async def test_pauses_and_resumptions_are_proved_in_their_order(life: Life) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from gateway.consentlog.entry import decode
 from gateway.consentlog.proof import LogProof
 from gateway.consentlog.trust import TrustPolicy
+from gateway.crypto.event import event_digest
 from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.ids import OperatorId
 from gateway.errors import Reason, TiergateError

@@ -23,6 +23,7 @@ from tests.e2e.harness import LIBRARY, PATIENCE_S, TOP, TestNetwork, until
 
 CITY = "fuzhou"
 USES = 20
+"""Checks of one consent, before the next; below what one consent may be asked about at once."""
 _WAITING = re.compile(r"^tiergate: waiting for ([a-z, -]+):")
 
 
@@ -48,7 +49,7 @@ class Caller:
         """Check until stopped."""
         while not self.stopped:
             try:
-                if self.consent is None or (self.counted and self.left == 0):
+                if self.consent is None or self.left == 0:
                     await self.renew()
                 assert self.consent is not None
                 consent = self.consent

@@ -45,7 +45,6 @@ from gateway.transport.server import Server, ServerLimits, ServiceBinding, build
 from gateway.transport.tls import CertificateFiles, WatchedCertificate
 
 TIDY_INTERVAL_S = 60.0
-CHECK_INTERVAL_S = 300.0
 
 _log = structlog.get_logger(__name__)
 
@@ -185,7 +184,7 @@ class Adapter:
             stack.callback(MetricsEndpoint(settings.metrics_listen, self._registry).close)
         stack.push_async_callback(self._end_tasks)
         self._spawn(self._tidy())
-        self._spawn(self._check_platform())
+        self._spawn(self._platform.keep_checking(lambda: self._reference))
         return server
 
     def _build_server(self, pusher: EventPusher, punctual: Punctual) -> Server:
@@ -286,17 +285,6 @@ class Adapter:
             except TiergateError as error:
                 _log.warning("tidying_failed", reason=error.reason.value, detail=error.detail)
             await asyncio.sleep(TIDY_INTERVAL_S)
-
-    async def _check_platform(self) -> None:
-        """Say early what the first question would otherwise find: platform away, decoy unusable, rules out of force."""
-        while True:
-            now_s = self._clock.now_ms() / 1000
-            try:
-                await self._platform.ping()
-                await self._platform.check_decoy(self._reference.concordance(now_s), now_s)
-            except TiergateError as error:
-                _log.warning("platform_check_failed", reason=error.reason.value, detail=error.detail)
-            await asyncio.sleep(CHECK_INTERVAL_S)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+import structlog
+
 from adapters.alarms import AlarmKind, Alarms, Metrics
 from adapters.clock import Clock
+from adapters.reference import Reference
 from adapters.score import Gap
 from adapters.sources.port import ScoreSource
 from gateway.domain.ids import ResidentRef
@@ -16,6 +20,9 @@ from gateway.errors import Reason, TiergateError
 
 MAX_AHEAD = timedelta(days=1)
 RETRY_AFTER_S = 5.0
+CHECK_INTERVAL_S = 300.0
+
+_log = structlog.get_logger(__name__)
 
 
 class Reading(NamedTuple):
@@ -92,6 +99,20 @@ class Platform:
         level, fault = await self._read(self._decoy, concordance, now_s)
         if fault is not None or level is None:
             self._alarms.alarm("decoy_unusable")
+
+    async def keep_checking(self, reference: Callable[[], Reference]) -> None:
+        """Say early what the first question would otherwise find: platform away, decoy unusable, rules out of force.
+
+        ``reference`` gives the files in force now. Ends when it is cancelled.
+        """
+        while True:
+            now_s = self._clock.now_ms() / 1000
+            try:
+                await self.ping()
+                await self.check_decoy(reference().concordance(now_s), now_s)
+            except TiergateError as error:
+                _log.warning("platform_check_failed", reason=error.reason.value, detail=error.detail)
+            await asyncio.sleep(CHECK_INTERVAL_S)
 
     async def ping(self) -> None:
         """Raises PLATFORM_UNAVAILABLE unless the platform can answer."""

@@ -134,9 +134,7 @@ class CheckEligibility:
             for position in void:
                 checks[position].live = results[position] = None
             await self._settle({position: checks[position] for position in void}, results)
-        for position, check in checks.items():
-            if isinstance(results[position], TiergateError):
-                self._limits.give_back(check)
+        self._limits.give_back_unanswered(checks, results)
         return [public(item) if isinstance(item, TiergateError) else item for item in results if item is not None]
 
     async def _settle(
@@ -172,9 +170,8 @@ class CheckEligibility:
         for position, check in checks.items():
             if check.live is None and check.known is None:
                 by_city.setdefault(check.token.issuer, []).append(position)
-        await asyncio.gather(
-            *(self._attest_city(city, positions, checks, results) for city, positions in by_city.items())
-        )
+        asking = (self._attest_city(city, positions, checks, results) for city, positions in by_city.items())
+        await asyncio.gather(*asking)
 
     async def _attest_city(
         self,
@@ -234,19 +231,15 @@ class CheckEligibility:
 
         Raises HANDLE_INVALID, RATE_LIMITED, or what ``_examine`` raises of rules and scenario.
         """
-        now_ms = self._clock.now_ms()
-        bundle, _, day = self._in_force(now_ms)
+        bundle, _, day = self._in_force(self._clock.now_ms())
         scenario = bundle.scenario_for(question.scenario, question.operator, day)
         city = parse_handle(question.handle).city
         peer = self._cities.get(city)
         if peer is None:  # which cities there are is public: nothing is told by not asking one
             raise TiergateError(Reason.HANDLE_INVALID, "no such city")
         asked = self._before_asking(city)
-        redeemed = await peer.redeem(
-            AttestQuestion(
-                question.request_id, question.operator, scenario.id, bundle.digest, "", "", handle=question.handle
-            )
-        )
+        who = question.request_id, question.operator
+        redeemed = await peer.redeem(AttestQuestion(*who, scenario.id, bundle.digest, "", "", handle=question.handle))
         try:
             check = self._examine(replace(question, token=redeemed.token, handle=""), self._clock.now_ms())
         except TiergateError as error:

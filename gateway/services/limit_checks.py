@@ -9,11 +9,13 @@ anew, which shows as much as a new one, and counts. What ends without a decision
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from gateway.domain.decision import Decision
 from gateway.errors import Reason, TiergateError
 from gateway.ports import Clock, DecisionStore, consent_key
 from gateway.rates import KeyRates
-from gateway.services.check import Check
+from gateway.services.check import Check, CheckAnswer
 from gateway.services.trust import standing_decision
 
 
@@ -60,3 +62,11 @@ class LimitChecks:
         if check.counted_at_ms is not None:
             self._rates.give_back(check.token.hash)
             check.counted_at_ms = None
+
+    def give_back_unanswered(
+        self, checks: Mapping[int, Check], results: Sequence[CheckAnswer | TiergateError | None]
+    ) -> None:
+        """``give_back`` for those of a batch that got none; both by position."""
+        for position, check in checks.items():
+            if isinstance(results[position], TiergateError):
+                self.give_back(check)

@@ -86,9 +86,9 @@ async def test_of_many_at_once_with_one_proof_exactly_one_is_answered(
         await bench.check(token, 1000, proof=device.proof(token, now_s=_now(bench)))
     proof = device.proof(token, now_s=_now(bench))
     results = await asyncio.gather(
-        *(bench.check(token, number, proof=proof) for number in range(30)), return_exceptions=True
+        *(bench.check(token, number, proof=proof) for number in range(20)), return_exceptions=True
     )
-    assert _reasons(results) == {"answered": 1, Reason.PROOF_REPLAYED: 29}
+    assert _reasons(results) == {"answered": 1, Reason.PROOF_REPLAYED: 19}
 
 
 async def test_in_one_batch_too(bench: Bench) -> None:

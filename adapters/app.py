@@ -148,11 +148,7 @@ class Adapter:
         self._keys = Custody(keys, self._reference.city, str(settings.directory))
         await self._see(self._reference)
         self._follower = KeyFollower(
-            self._keys,
-            read=lambda: load_keys(self._reread().keys),
-            store=self._store,
-            alarms=self._alarms,
-            clock=self._clock,
+            self._keys, lambda: load_keys(self._reread().keys), self._store, self._alarms, self._clock
         )
         await self._follower.remember(self._reference.city)
         source = open_source(settings.source)

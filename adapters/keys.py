@@ -27,7 +27,7 @@ class KeyFollower:
     """Keeps ``custody`` with the directory. ``read`` loads the key files as they are now, and may raise KEY_INVALID."""
 
     def __init__(
-        self, custody: Custody, *, read: Callable[[], CityKeys], store: CityStore, alarms: Alarms, clock: Clock
+        self, custody: Custody, read: Callable[[], CityKeys], store: CityStore, alarms: Alarms, clock: Clock
     ) -> None:
         self._custody = custody
         self._read = read

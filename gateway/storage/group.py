@@ -37,14 +37,17 @@ from gateway.storage.operations import (
 )
 from gateway.storage.proofs import PROOFS, keep_proof, used_proofs
 from gateway.storage.rows import commitment, short, stored_decision
-from gateway.storage.statements import ATTESTATIONS, CONSENTS, ENTRIES, REQUESTS, SELECT_CONSENTS, SELECT_REQUESTS
+from gateway.storage.statements import (
+    ATTESTATIONS,
+    CHANGES,
+    CONSENTS,
+    ENTRIES,
+    REQUESTS,
+    SELECT_CONSENTS,
+    SELECT_REQUESTS,
+    require_decision,
+)
 from gateway.storage.tree import Head, TreeWriter
-
-_CHANGES: Mapping[EventKind, str] = {
-    "withdrawal": "consent_withdrawn",
-    "pause": "consent_paused",
-    "resumption": "consent_resumed",
-}
 
 
 class GroupTransaction:
@@ -227,7 +230,7 @@ class GroupTransaction:
             index = self._change_consent(event.kind, event.consent, at_ms, common)
         elif event.contested is not None:
             decision, step = event.contested
-            self._require_decision(connection, decision, event.city)
+            require_decision(connection, decision, event.city)
             index = self._append(at_ms, "contest", decision=decision, step=step, **common)
         else:
             index = self._append(at_ms, "correction", **common)
@@ -243,24 +246,11 @@ class GroupTransaction:
         key = short(consent)
         state = self._consents.get(key) or ConsentState(None, os.urandom(32), None)
         link: dict[str, Value] = {} if state.index is None else {"consent": state.index}
-        index = self._append(at_ms, _CHANGES[kind], **common, **link)
-        match kind:
-            case "withdrawal":
-                state.withdrawn = index if state.withdrawn is None else state.withdrawn
-            case "pause":
-                state.paused = index
-            case _:
-                state.paused, state.resumed = None, index
+        index = self._append(at_ms, CHANGES[kind], **common, **link)
+        state.change(kind, index)
         self._consents[key] = state
         self._rows.consents[key] = state.row(key)
         return index
-
-    @staticmethod
-    def _require_decision(connection: sqlite3.Connection, index: int, city: CityId) -> None:
-        # only decisions have a city of their own beside them
-        found = connection.execute("SELECT city FROM entry WHERE idx = ?", (index,)).fetchone()
-        if found is None or found[0] != city:
-            raise TiergateError(Reason.EVENT_INVALID, "contest of no decision about a resident of this city")
 
     def _publish(self, connection: sqlite3.Connection, operation: PublishBundle) -> int:
         row = connection.execute("SELECT digest, idx FROM bundle ORDER BY idx DESC LIMIT 1").fetchone()

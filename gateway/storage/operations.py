@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gateway.domain.consent import EventKind
 from gateway.domain.decision import Decision
 from gateway.domain.ids import BundleDigest, CityId, OperatorId
 from gateway.errors import TiergateError
@@ -101,6 +102,16 @@ class ConsentState:
     def silent(self) -> bool:
         """Whether nothing but the base offer may be given on it now."""
         return self.withdrawn is not None or self.paused is not None
+
+    def change(self, kind: EventKind, index: int) -> None:
+        """Take an event at a log index: a withdrawal, pause or resumption. The first withdrawal stays the one."""
+        match kind:
+            case "withdrawal":
+                self.withdrawn = index if self.withdrawn is None else self.withdrawn
+            case "pause":
+                self.paused = index
+            case _:
+                self.paused, self.resumed = None, index
 
     def row(self, key: str) -> ConsentColumns:
         """As it is stored. ``expires`` 0 for one that was never used keeps its row out of any purge by expiry."""

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Mapping
+
+from gateway.domain.consent import EventKind
+from gateway.domain.ids import CityId
+from gateway.errors import Reason, TiergateError
 from gateway.sqlite.rows import RowInsert
 
 SELECT_CONSENTS = """
@@ -23,3 +29,19 @@ CONSENTS = RowInsert(
     " paused = excluded.paused, resumed = excluded.resumed",
 )
 ATTESTATIONS = RowInsert("INSERT OR IGNORE INTO attestation (id, jws)", 2)
+CHANGES: Mapping[EventKind, str] = {
+    "withdrawal": "consent_withdrawn",
+    "pause": "consent_paused",
+    "resumption": "consent_resumed",
+}
+"""What the log calls an event that changes a consent."""
+
+
+def require_decision(connection: sqlite3.Connection, index: int, city: CityId) -> None:
+    """Return if the entry is a decision about a resident of ``city``: only decisions have a city beside them.
+
+    Raises EVENT_INVALID.
+    """
+    found = connection.execute("SELECT city FROM entry WHERE idx = ?", (index,)).fetchone()
+    if found is None or found[0] != city:
+        raise TiergateError(Reason.EVENT_INVALID, "contest of no decision about a resident of this city")

@@ -13,7 +13,8 @@ from adapters.attest import MAX_BATCH, AnswerSettings
 from gateway.crypto.consent import new_id
 from gateway.domain.ids import RequestId, ResidentRef
 from gateway.errors import Reason, TiergateError
-from tests.fakes.city import DECOY, RESIDENT, FakeCity
+from tests.fakes.city import RESIDENT, FakeCity
+from tests.fakes.city_peers import DECOY
 from tests.fakes.network import FUZHOU_METRO, LIBRARY_LOAN, PARKING, TRANSIT, XIAMEN, XIAMEN_PARKING, Network
 from tests.unit.adapters.conftest import refuses
 

@@ -20,7 +20,8 @@ from gateway.domain.consent import Contested, Step
 from gateway.domain.decision import Outcome
 from gateway.domain.ids import ResidentRef
 from gateway.errors import Reason
-from tests.fakes.city import DECOY, RESIDENT, FakeCity
+from tests.fakes.city import RESIDENT, FakeCity
+from tests.fakes.city_peers import DECOY
 from tests.fakes.log import FakeLog
 from tests.fakes.network import Network
 from tests.unit.adapters.conftest import refuses

@@ -18,7 +18,8 @@ from adapters.store.attestations import Tidy
 from gateway.domain.handle import HandleForm, read_typed
 from gateway.domain.ids import CityId, OperatorId
 from gateway.errors import Reason, TiergateError
-from tests.fakes.city import DECOY, RESIDENT, FakeCity
+from tests.fakes.city import RESIDENT, FakeCity
+from tests.fakes.city_peers import DECOY
 from tests.fakes.device import Device
 from tests.fakes.network import FUZHOU_METRO, PARKING, TRANSIT, XIAMEN, XIAMEN_PARKING, Network
 from tests.unit.adapters.conftest import refuses

@@ -11,7 +11,8 @@ import pytest
 
 from adapters.terms import ConsentTerms
 from gateway.errors import Reason
-from tests.fakes.city import DECOY, RESIDENT, FakeCity
+from tests.fakes.city import RESIDENT, FakeCity
+from tests.fakes.city_peers import DECOY
 from tests.unit.adapters.conftest import refuses
 
 

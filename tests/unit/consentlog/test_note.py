@@ -129,7 +129,8 @@ def test_signer_key_text_form() -> None:
         again = SignerKey.parse(signer.to_secret_text())
         assert again.verifier == signer.verifier
     assert "Ed25519" not in repr(ALICE)
-    assert ALICE.to_secret_text().rpartition("+")[2] not in repr(ALICE)
+    secret = ALICE.to_secret_text().split("+", 4)[4]  # PRIVATE, KEY, name and hash come first; base64 may hold a plus
+    assert secret not in repr(ALICE)
 
 
 GOOD = ALICE.to_secret_text()

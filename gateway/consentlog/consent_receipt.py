@@ -140,6 +140,8 @@ def verify_receipt(text: str, directory: Directory, trust: TrustPolicy) -> Conse
         if error.reason is Reason.RECEIPT_INVALID:
             raise
         raise TiergateError(Reason.RECEIPT_INVALID, f"{error.reason}: {error.detail}") from error
+    except (ValueError, OverflowError) as error:  # text that is none (a lone surrogate), a time beyond the years
+        raise TiergateError(Reason.RECEIPT_INVALID, "a value that nothing can be compared with") from error
 
 
 def _verified(text: str, directory: Directory, trust: TrustPolicy) -> ConsentReceipt:

@@ -6,6 +6,8 @@ The RPCs are those of the access tables, to which the servers are held. A reques
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -15,16 +17,18 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]  # it has none
 
-from gateway.api.audit.v1 import audit_pb2
-from gateway.api.consent.v1 import consent_pb2, resident_pb2
-from gateway.api.operator.v1 import operator_pb2
+import gateway.api
 from gateway.api.peer.v1 import peer_pb2
 from gateway.consentlog import merkle
 from gateway.transport.access import ADAPTER_ACCESS, GATEWAY_ACCESS
 from tests.fuzz import world
 from tests.fuzz.log_world import entries, leaves, signed_checkpoint, subtree
 
-_FILES = (audit_pb2, consent_pb2, resident_pb2, operator_pb2, peer_pb2, health_pb2)
+_FILES = [health_pb2] + [
+    importlib.import_module(found.name)
+    for found in pkgutil.walk_packages(gateway.api.__path__, "gateway.api.")
+    if found.name.endswith("_pb2")
+]
 _KNOWN: Mapping[str, MethodDescriptor] = {
     f"/{service.full_name}/{method.name}": method
     for file in _FILES
@@ -53,7 +57,7 @@ VALUES: Mapping[str, Any] = {
     "step": 2,
     "token": TOKEN,
 }
-_ABSENT = {"handle", "asked_of"}  # of a oneof the other one; and what may be left out
+_ABSENT = {"handle", "asked_of", "device_key"}  # of a oneof the other one; and what may be left out
 
 
 def use_reports() -> peer_pb2.ReportUsesRequest:

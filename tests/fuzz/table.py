@@ -4,12 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tests.fuzz import targets_files, targets_log, targets_signed, targets_sources, targets_tokens, targets_wire
+from tests.fuzz import (
+    targets_files,
+    targets_log,
+    targets_shown,
+    targets_signed,
+    targets_sources,
+    targets_tokens,
+    targets_wire,
+)
 from tests.fuzz.harness import Harness
 
 HARNESSES: Mapping[str, Harness] = {
     harness.name: harness
-    for module in (targets_tokens, targets_log, targets_signed, targets_files, targets_sources, targets_wire)
+    for module in (
+        targets_tokens,
+        targets_log,
+        targets_signed,
+        targets_files,
+        targets_sources,
+        targets_wire,
+        targets_shown,
+    )
     for harness in module.HARNESSES
 }
 
@@ -21,11 +37,14 @@ _OWN = "reads what this process, or its installer, wrote itself"
 
 EXEMPT: Mapping[str, str] = {
     "adapters.config.load_keys": _PARTS,
+    "adapters.handles._Seal.open": "opens what this city sealed and kept; the cipher refuses anything else",
     "adapters.sandbox.residents.read_dataset": "part of the invented platforms, which no city runs",
     "adapters.sources.base.GuardedSource.read": "turns every exception into one of two reasons; harnesses go below it",
     "adapters.sources.port.ScoreSource.read": "a protocol, without code",
     "adapters.sources.settings.open_source": "takes settings that were read already",
     "adapters.sources.sqlite.open_read_only": "opens a database; SQLite judges what lies there",
+    "adapters.store.city_store.open_store": "opens a database; SQLite judges what lies there",
+    "gateway.cli.audit.read_trust": _PARTS,
     "gateway.cli.audit.verify": _PARTS,
     "gateway.cli.audit.verify_receipt": _PARTS,
     "gateway.cli.certs.parse_identity": _PARTS,
@@ -35,6 +54,7 @@ EXEMPT: Mapping[str, str] = {
     "gateway.cli.output.facts": "writes, and reads nothing",
     "gateway.cli.policy.load": _PARTS,
     "gateway.cli.policy.verify": _PARTS,
+    "gateway.cli.secret_file.SecretFiles.open": "makes a new file; reads nothing",
     "gateway.cli.stored_log.StoredLog.read_tile": _OWN,
     "gateway.consentlog.merkle.Frontier.from_subtrees": _OWN,
     "gateway.consentlog.trust._Reader.read": "a step of TrustPolicy.parse, which has a harness",

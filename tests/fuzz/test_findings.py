@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import sys
 from collections.abc import Callable
 from decimal import Decimal
@@ -22,17 +23,22 @@ from gateway.cli.installation import of_config
 from gateway.cli.messages import decision_document, time_of_ms
 from gateway.config import PREFIX, GatewayConfig
 from gateway.consentlog import entry
+from gateway.consentlog.consent_receipt import TYP, verify_receipt
 from gateway.consentlog.note import COSIGNATURE_V1, ED25519, VerifierKey
 from gateway.consentlog.trust import TrustPolicy
 from gateway.crypto.envelope import read_root
-from gateway.crypto.keys import load_private_key
+from gateway.crypto.event import SecurityEvent, issue_event
+from gateway.crypto.keys import b64url, load_private_key, sign
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.policy import load, schema
+from gateway.policy.directory import read_directory
 from gateway.settings import read_settings
 from gateway.transport.chain import Decoder
 from gateway.transport.errors import MalformedRequestError
 from tests.fakes.ca import FakeCa, identity
 from tests.fuzz import world
+from tests.fuzz.targets_shown import receipt_seeds
+from tests.fuzz.targets_signed import directory_bytes
 
 
 def refused(call: Callable[[], object], reason: Reason) -> TiergateError:
@@ -196,3 +202,20 @@ def test_a_certificate_of_another_version_is_invalid(tmp_path: Path) -> None:
     text = base64.encodebytes(der.replace(version, bytes.fromhex("a00302010a")))
     files.cert.write_bytes(b"-----BEGIN CERTIFICATE-----\n" + text + b"-----END CERTIFICATE-----\n")
     refused(files.read, Reason.CERTIFICATE_INVALID)
+
+
+@pytest.mark.parametrize("change", ["surrogate", "year"])
+def test_a_receipt_of_values_that_are_none_is_invalid(change: str) -> None:
+    """Signed by the city, as all of it is: text that cannot be encoded, and a time beyond the year 9999."""
+    claims = json.loads(list(receipt_seeds())[2])
+    if change == "surrogate":
+        claims["changes"][0]["entry"] = "\ud800"
+    else:
+        claims["iat"] = 10**14
+        told = SecurityEvent("A" * 22, world.CITY, world.DEPLOYMENT, "withdrawal", "A" * 22, 10**14)
+        claims["changes"][0] = {"event": issue_event(world.key("event"), world.kid("event"), told)}
+    head = b64url(json.dumps({"alg": "EdDSA", "kid": world.kid("consent"), "typ": TYP}).encode())
+    body = f"{head}.{b64url(json.dumps(claims).encode())}"
+    text = f"{body}.{b64url(sign(world.key('consent'), body.encode()))}"
+    directory = read_directory(directory_bytes())
+    refused(lambda: verify_receipt(text, directory, world.TRUST), Reason.RECEIPT_INVALID)

@@ -8,7 +8,7 @@ from tests.fuzz.requests import METHODS
 from tests.soak.messages import MARK, Messages, encodings_of
 from tests.soak.run import network, soak
 
-MESSAGES = 6000
+MESSAGES = 10_000
 
 
 async def test_bad_messages_change_nothing_and_leave_no_trace(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ from tests.soak.messages import Messages, Sent, encodings_of
 
 CITY, OPERATOR, SCENARIO = "quanzhou", "xiamen-library", "xiamen-library"
 AT_ONCE = 48
+RAW_SHARE = 0.25
+"""Part of the messages that are frames at most."""
 WARM_UP = 0.25
 """Part of the messages after which the processes are as large as they should get; half of them if they are few."""
 GROWTH_BYTES = 48 << 20
@@ -50,6 +52,7 @@ class Report:
     """What happened."""
 
     messages: int = 0
+    frames: int = 0
     seconds: float = 0.0
     statuses: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
@@ -63,7 +66,8 @@ class Report:
         """For people."""
         mib = {name: f"{self.warm[name] / 2**20:.1f} -> {self.after[name] / 2**20:.1f} MiB" for name in self.warm}
         return [
-            f"{self.messages} messages in {self.seconds:.0f} s ({self.messages / max(1, self.seconds):.0f}/s)",
+            f"{self.messages} messages, {self.frames} of them frames",
+            f"{self.seconds:.0f} s, {self.messages / max(1, self.seconds):.0f}/s",
             f"statuses of calls: {dict(self.statuses.most_common())}",
             f"reasons of refused calls: {dict(self.reasons.most_common())}",
             f"statuses in answers to broken frames: {dict(self.raw_statuses.most_common())}",
@@ -157,7 +161,7 @@ class _Soak:
             # what everybody may ask for is asked for often where a role may nothing else
             own = [name for name in may if name not in HEALTH] or sorted(HEALTH)
             async with open_channel(endpoint, watched) as channel:
-                for _ in range(500 if len(own) < len(may) else 50):
+                for _ in range(40 if len(own) < len(may) else 10):
                     if self.report.messages >= goal:
                         return
                     self.report.messages += 1
@@ -189,13 +193,17 @@ class _Soak:
     async def _frames(self, goal: int, chance: random.Random, number: int) -> None:
         names = list(self._callers)
         while self.report.messages < goal:
+            if self.report.frames > RAW_SHARE * self.report.messages:
+                await asyncio.sleep(0.01)  # frames are sent faster than calls are answered
+                continue
             endpoint = chance.choice(list(self._servers.values()))
             tls = raw.tls_of(self._callers[names[number % len(names)]] / "tls")
             if chance.random() < 0.05:
-                self.report.messages += await raw.strangers(endpoint.address, chance)
+                sent = await raw.strangers(endpoint.address, chance)
             else:
-                statuses = self.report.raw_statuses
-                self.report.messages += await raw.connection(endpoint.address, tls, chance, statuses)
+                sent = await raw.connection(endpoint.address, tls, chance, self.report.raw_statuses)
+            self.report.frames += sent
+            self.report.messages += sent
 
     def _judge(self) -> None:
         report = self.report

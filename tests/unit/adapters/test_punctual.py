@@ -40,7 +40,7 @@ async def test_sleepers_wake_in_the_order_of_their_moments(punctual: Punctual, m
     sleepers = [asyncio.create_task(sleep(number)) for number in (3, 1, 4, 0, 2)]
     await asyncio.sleep(0)
     now[0] = 2000.0
-    await punctual.sleep(-1000.0)  # before all others, so that the thread looks
+    await punctual.sleep(-1500.0)  # before all others, so that the thread looks
     await asyncio.gather(*sleepers)
     assert woken == [0, 1, 2, 3, 4]
 

@@ -20,7 +20,8 @@ def _fill(layout: Layout, entries: int) -> None:
     if len(databases) != 1:
         raise BenchError(f"{len(databases)} databases in the gateway's data directory")
     command = [sys.executable, "-m", "bench.child", "bench.prefill"]
-    arguments = [str(databases[0]), str(layout.gateway / "log.key"), str(entries)]
+    mark, key = layout.gateway / "log.mark", layout.gateway / "log.key"
+    arguments = [str(databases[0]), str(mark), str(key), str(entries)]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=_PREFILL_S, check=False)
     if done.returncode:
         raise BenchError(f"the log could not be filled\n{done.stderr[-2000:]}")

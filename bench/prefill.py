@@ -1,4 +1,4 @@
-"""Fill a stopped gateway's log: ``python -m bench.prefill DATABASE LOG-KEY ENTRIES``.
+"""Fill a stopped gateway's log: ``python -m bench.prefill DATABASE LOG-MARK LOG-KEY ENTRIES``.
 
 Through the store itself, so that tree, rows and indices are what the product would have written. Decisions are spread
 over the last 80 days, on a consent per 20; all are acknowledged, as in a network that is in order.
@@ -54,10 +54,10 @@ def _draft(number: int, at_ms: int) -> DecisionDraft:
     )
 
 
-async def prefill(database: Path, signer: SignerKey, entries: int) -> int:
+async def prefill(database: Path, mark: Path, signer: SignerKey, entries: int) -> int:
     """Add decisions until the log has at least ``entries``; its size afterwards. Raises TiergateError."""
     clock = SystemClock()
-    store = SqliteStore(database, signer, clock)
+    store = SqliteStore(database, mark, signer, clock)
     await store.start(DEPLOYMENT)
     try:
         size = store.size()
@@ -75,11 +75,11 @@ async def prefill(database: Path, signer: SignerKey, entries: int) -> int:
     return size
 
 
-def main(database: Path, key: Path, entries: int) -> None:
+def main(database: Path, mark: Path, key: Path, entries: int) -> None:
     """Fill, and print the log's size."""
     signer = SignerKey.parse(key.read_text(encoding="ascii").strip())
-    print(asyncio.run(prefill(database, signer, entries)))
+    print(asyncio.run(prefill(database, mark, signer, entries)))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4]))

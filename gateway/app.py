@@ -72,7 +72,7 @@ class Gateway:
         self._reloading = asyncio.Lock()
         self.certificate = WatchedCertificate(CertificateFiles(config.tls.cert, config.tls.key, config.tls.ca))
         config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.store = SqliteStore(config.data_dir / "gateway.db", signer, self.clock)
+        self.store = SqliteStore(config.data_dir / "gateway.db", config.log_mark, signer, self.clock)
         self._alarms = Counter(
             "tiergate_report_failures", "Use reports that a home city did not take.", ["city"], registry=self.registry
         )

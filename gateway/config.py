@@ -70,9 +70,16 @@ class GatewayConfig(Settings):
     directory: FilePath
     bundle: FilePath
     log_key: FilePath
+    log_mark: FilePath  # how far the log has been signed; outside data_dir, and never part of a backup
     metrics_listen: Address | None = None
     bench_plaintext: bool = False
     limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _mark_apart(self) -> Self:
+        if self.data_dir.absolute() in self.log_mark.absolute().parents:
+            raise ValueError("log_mark lies in data_dir: whoever puts back an older copy would put back its mark, too")
+        return self
 
     @model_validator(mode="after")
     def _no_plaintext_outside_loopback(self) -> Self:

@@ -52,13 +52,22 @@ def restore(
     *,
     config: ConfigFile,
     source: Annotated[Path, Parameter(name="--from", help="A file that `tiergate backup` wrote.")],
+    newest_known: Annotated[
+        Path | None,
+        Parameter(
+            name="--newest-known",
+            help="On a new machine: the newest checkpoint that auditors, witnesses or cities have seen of this log.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Put a backup in place of the gateway's database. The gateway must be stopped.
 
-    Refused when the database in place has a longer log, or another history, than the backup: a gateway that went on
-    from a shorter log would sign a second history, which every witness and auditor would see as a fork.
+    Refused when the database in place, the high-water mark, or the newest checkpoint that is known tells of a longer
+    log, or of another history, than the backup: a gateway that went on from a shorter log would sign a second history,
+    which every witness and auditor would see as a fork.
     """
+    from gateway.cli.restored_mark import marked
     from gateway.cli.stored_log import check_database
     from gateway.sqlite.connect import DatabaseLock
 
@@ -71,7 +80,12 @@ def restore(
         progress("tiergate: copied; checking the copy")
         checked = check_database(copy, trust)
         replaced = _replaceable(target, copy)
-        _put(copy, target)
+        mark = marked(settings.log_mark, copy, trust, newest_known)
+        try:
+            _put(copy, target)
+            mark.advance(checked.size, checked.root)
+        finally:
+            mark.close()
     document = {"database": str(target), "size": checked.size, "root": checked.root.hex(), "replaced_size": replaced}
     show(document, lambda: [facts("Restored, checked", document)], as_json=json)
 

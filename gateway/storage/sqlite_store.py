@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from gateway.consentlog.merkle import consistency_proof, inclusion_proof, inclusion_proofs
@@ -19,6 +20,8 @@ from gateway.sqlite.connect import DatabaseLock, connect_reader, connect_writer,
 from gateway.sqlite.migrate import migrate
 from gateway.sqlite.writer import GroupWriter
 from gateway.storage.group import GroupTransaction
+from gateway.storage.lookups import known_request, proof_used
+from gateway.storage.mark import HighWaterMark
 from gateway.storage.operations import (
     Acknowledge,
     ForgetRequests,
@@ -31,7 +34,6 @@ from gateway.storage.operations import (
     Result,
     See,
 )
-from gateway.storage.rows import short, stored_decision
 from gateway.storage.schema import MIGRATIONS
 from gateway.storage.tree import Head, NodeCache, TreeReader, TreeWriter
 
@@ -43,8 +45,11 @@ _SELECT_LEAVES = "SELECT idx, leaf FROM entry WHERE idx IN (SELECT value FROM js
 class SqliteStore:
     """One consent log in one file, used by one process (a second one is refused with STORE_BUSY)."""
 
-    def __init__(self, database: Path, signer: SignerKey, clock: Clock) -> None:
-        """Open or create. ``signer.name`` is the log's origin. Raises STORE_BUSY, STORE_FAILED, LOG_CORRUPT."""
+    def __init__(self, database: Path, mark: Path, signer: SignerKey, clock: Clock) -> None:
+        """Open or create. ``signer.name`` is the log's origin; ``mark``: the file of its high-water mark.
+
+        Raises STORE_BUSY, STORE_FAILED, LOG_CORRUPT, LOG_BEHIND.
+        """
         self._clock = clock
         self._lock = DatabaseLock(database)
         try:
@@ -58,7 +63,10 @@ class SqliteStore:
             self._signer = signer
             # of this process alone: what an earlier one had been attested is not kept
             self._corrected: dict[CityId, int] = {}
-            self._reload()
+            self._mark = HighWaterMark(mark, signer.name)
+            self._load()
+            self._mark.check(self._tree.size, self._tree.root_at)
+            self._settle()
         except BaseException:
             self._lock.release()
             raise
@@ -78,16 +86,28 @@ class SqliteStore:
         await self._writer.close()
         with self._reading:  # a thread may be in the middle of a read, and SQLite would not survive losing it there
             self._reader.close()
+        self._mark.close()
         self._lock.release()
 
     # -- writer thread -------------------------------------------------------------------------------------------
 
-    def _reload(self) -> None:
+    def _load(self) -> None:
         """Memory from the database: at start, and whenever a commit's fate is the database's to tell."""
         self._tree = TreeWriter(self._connection, self._cache)
         self._group = GroupTransaction(self._tree, self._signer, self._corrected)
         row = self._connection.execute("SELECT size, checkpoint FROM head").fetchone()
-        self._head = Head(row[0], row[1]) if row else Head(0, "")
+        self._committed = Head(row[0], row[1]) if row else Head(0, "")
+
+    def _reload(self) -> None:
+        self._load()
+        self._settle()
+
+    def _settle(self) -> None:
+        """Make the mark of the newest committed head durable, and only then show that head. Raises STORE_FAILED."""
+        marked = 0 if self._mark.mark is None else self._mark.mark.size
+        if self._committed.size != marked:
+            self._mark.advance(self._committed.size, self._tree.root())
+        self._head = self._committed
 
     def _apply(self, connection: sqlite3.Connection, operations: Sequence[Operation]) -> Sequence[Result | Exception]:
         return self._group.apply(connection, operations)
@@ -96,7 +116,8 @@ class SqliteStore:
         self._tree.committed()
         self._group.committed()
         if self._group.head is not None:
-            self._head = self._group.head
+            self._committed = self._group.head
+        self._settle()
 
     # -- DecisionStore -------------------------------------------------------------------------------------------
 
@@ -126,31 +147,14 @@ class SqliteStore:
         self, request: bytes, body: bytes, consent: bytes, bundle: BundleDigest, now_ms: int
     ) -> KnownRequest | None:
         """See ``DecisionStore``."""
-        try:
-            row = self._lookup.execute(
-                "SELECT r.body, r.idx, e.leaf, (SELECT COALESCE(withdrawn, paused) FROM consent WHERE key = ?), r.at,"
-                " r.until, (SELECT jws FROM attestation WHERE id = e.attestation)"
-                " FROM request r JOIN entry e ON e.idx = r.idx WHERE r.key = ?",
-                (short(consent), short(request)),
-            ).fetchone()
-        except sqlite3.Error as error:
-            raise map_sqlite_error(error) from error
-        if row is None:
-            return None
-        if row[0] != body[:16].hex():
-            raise TiergateError(Reason.REQUEST_CONFLICT)
-        stored = stored_decision(row[2], row[1], row[4], row[5])
-        stands = stored.rung == 0 or row[3] is None
-        running = stored.valid_until_ms > now_ms
-        usable = stands and running and stored.bundle == bundle
-        return KnownRequest(stored if usable else None, running, row[6] or "")
+        found = known_request(self._lookup, request, body, consent, bundle, now_ms)
+        if found is not None and found.decision is not None and found.decision.log_index >= self._head.size:
+            return replace(found, decision=None)  # its mark is not durable yet
+        return found
 
     def proof_used(self, proof: bytes) -> bool:
         """See ``DecisionStore``."""
-        try:
-            return self._lookup.execute("SELECT 1 FROM proof WHERE key = ?", (short(proof),)).fetchone() is not None
-        except sqlite3.Error as error:
-            raise map_sqlite_error(error) from error
+        return proof_used(self._lookup, proof)
 
     async def record_event(self, event: ConsentEvent) -> int:
         """See ``DecisionStore``."""

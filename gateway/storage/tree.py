@@ -65,10 +65,17 @@ class TreeWriter:
         ).fetchone()
         if stored != size % TILE_WIDTH:
             raise TiergateError(Reason.LOG_CORRUPT, f"{stored} entries in the last tile of a tree of {size}")
-        reader = TreeReader(connection, cache)
-        self._committed = Frontier.from_subtrees(size, lambda level, index: reader.subtree(level, index, size))
+        self._reader = TreeReader(connection, cache)
+        self._committed = self._edge(size, size)
         self._frontier = self._committed.copy()
         self._completed: list[CompletedNode] = []
+
+    def _edge(self, at: int, size: int) -> Frontier:
+        return Frontier.from_subtrees(at, lambda level, index: self._reader.subtree(level, index, size))
+
+    def root_at(self, size: int) -> bytes:
+        """Root that the committed tree had at an earlier size."""
+        return self._edge(size, self._committed.size).root()
 
     @property
     def size(self) -> int:

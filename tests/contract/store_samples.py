@@ -38,7 +38,7 @@ async def open_store(tmp_path: Path, clock: FakeClock) -> AsyncIterator[Open]:
     stores: list[SqliteStore] = []
 
     async def opened() -> SqliteStore:
-        store = SqliteStore(tmp_path / "gateway.db", SIGNER, clock)
+        store = SqliteStore(tmp_path / "gateway.db", tmp_path / "log.mark", SIGNER, clock)
         stores.append(store)
         await store.start("fujian")
         return store

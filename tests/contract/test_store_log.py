@@ -123,7 +123,7 @@ async def test_requests_are_forgotten_after_a_day(store: SqliteStore, clock: Fak
 async def test_a_second_holder_is_refused(store: SqliteStore, tmp_path: Path, clock: FakeClock) -> None:
     assert store.size() == 1
     with pytest.raises(TiergateError) as caught:
-        SqliteStore(tmp_path / "gateway.db", SIGNER, clock)
+        SqliteStore(tmp_path / "gateway.db", tmp_path / "log.mark", SIGNER, clock)
     assert caught.value.reason is Reason.STORE_BUSY
 
 

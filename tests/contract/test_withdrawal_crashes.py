@@ -53,7 +53,7 @@ class Both:
     async def start_gateway(self) -> None:
         """A new process on the same log."""
         await self._gateway.aclose()
-        self.store = SqliteStore(self.folder / "gateway.db", self.network.log, self.clock)
+        self.store = SqliteStore(self.folder / "gateway.db", self.folder / "log.mark", self.network.log, self.clock)
         self._gateway.push_async_callback(self.store.close)
         await self.store.start(DEPLOYMENT)
         trusted = self.network.trusted()

@@ -59,6 +59,7 @@ root = "root.json"
 directory = "directory.json"
 bundle = "bundle.json"
 log_key = "log.key"
+log_mark = "log.mark"
 [tls]
 cert = "cert.pem"
 key = "key.pem"

@@ -43,6 +43,7 @@ root = "{shared}/root.json"
 directory = "{shared}/directory.json"
 bundle = "{shared}/bundle.json"
 log_key = "log.key"
+log_mark = "log.mark"
 bench_plaintext = {json.dumps(options.bench_plaintext)}
 
 [tls]

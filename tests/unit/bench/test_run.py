@@ -144,9 +144,9 @@ def test_every_asked_ratio_is_of_modes_that_exist() -> None:
 
 def test_a_prefilled_log_is_what_the_store_reads(tmp_path: Path) -> None:
     key = SignerKey.generate("bench.invalid/log")
-    size = asyncio.run(prefill(tmp_path / "log.sqlite3", key, 1200))
+    size = asyncio.run(prefill(tmp_path / "log.sqlite3", tmp_path / "log.mark", key, 1200))
     assert size >= 1200
-    assert asyncio.run(prefill(tmp_path / "log.sqlite3", key, 1000)) == size  # never shorter
+    assert asyncio.run(prefill(tmp_path / "log.sqlite3", tmp_path / "log.mark", key, 1000)) == size  # never shorter
 
 
 def test_the_floor_stays_bare() -> None:

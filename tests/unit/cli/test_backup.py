@@ -27,6 +27,7 @@ class Gateway:
         self.config = network.layout.gateway / "gateway.toml"
         self.signer = SignerKey.parse((network.layout.gateway / "log.key").read_text("ascii").strip())
         self.database = network.layout.gateway / "data" / DATABASE
+        self.mark = network.layout.gateway / "log.mark"
         self.clock = FakeClock()
 
     @asynccontextmanager
@@ -34,7 +35,8 @@ class Gateway:
         """The store, held as a running gateway holds it."""
         path = database or self.database
         path.parent.mkdir(exist_ok=True)
-        store = SqliteStore(path, self.signer, self.clock)
+        mark = self.mark if database is None else database.with_name("its.mark")
+        store = SqliteStore(path, mark, self.signer, self.clock)
         await store.start("fujian")
         digest = BundleDigest(sha256(BUNDLE).hexdigest())
         await store.publish_bundle(digest, 1, BUNDLE, self.clock.now_ms())
@@ -114,8 +116,9 @@ async def test_a_newer_backup_replaces_a_shorter_log(run: Run, gateway: Gateway,
     size = await gateway.grow(2)
     new = tmp_path / "new.db"
     back_up(run, gateway, new)
-    shutil.rmtree(gateway.database.parent)
-    assert restore(run, gateway, old)[0] == 0
+    shutil.copyfile(old, gateway.database)
+    for suffix in ("-wal", "-shm"):
+        gateway.database.with_name(DATABASE + suffix).unlink(missing_ok=True)
     done = run("restore", "--config", gateway.config, "--from", new, "--json")
     assert done.code == 0
     assert done.document["size"] == size
@@ -130,6 +133,40 @@ async def test_an_older_backup_never_replaces_a_longer_log(run: Run, gateway: Ga
     assert code == 1
     assert "fork" in told
     assert await gateway.grow(1) == size + 1
+
+
+async def test_an_older_backup_is_refused_where_the_database_is_lost_but_its_mark_is_there(
+    run: Run, gateway: Gateway, tmp_path: Path
+) -> None:
+    await gateway.grow(1)
+    back_up(run, gateway, tmp_path / "backup.db")
+    await gateway.grow(1)
+    shutil.rmtree(gateway.database.parent)
+    code, told = restore(run, gateway, tmp_path / "backup.db")
+    assert code == 1
+    assert "fork" in told
+    assert not gateway.database.exists()
+
+
+async def test_on_a_new_machine_the_newest_known_checkpoint_decides(run: Run, gateway: Gateway, tmp_path: Path) -> None:
+    known = {}
+    for number in range(3):
+        async with gateway.running() as store:
+            await refuse(store, gateway.clock, number)
+            (tmp_path / f"checkpoint-{number}").write_text(store.checkpoint(), "utf-8")
+            known[number] = store.size()
+        if number == 1:
+            back_up(run, gateway, tmp_path / "backup.db")
+    shutil.rmtree(gateway.database.parent)
+    gateway.mark.unlink()
+    code, told = restore(run, gateway, tmp_path / "backup.db")
+    assert (code, "--newest-known" in told) == (1, True)
+    arguments = ("restore", "--config", gateway.config, "--from", tmp_path / "backup.db", "--newest-known")
+    newer = run(*arguments, tmp_path / "checkpoint-2")
+    assert (newer.code, "fork" in newer.err) == (1, True)
+    assert not gateway.mark.exists()
+    assert run(*arguments, tmp_path / "checkpoint-0").code == 0
+    assert await gateway.grow(0) == known[1]
 
 
 async def test_a_backup_of_another_history_is_refused(run: Run, gateway: Gateway, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ class Bench:
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     clock = FakeClock()
     world = World(clock.now_ms() // 1000)
-    store = SqliteStore(tmp_path / "gateway.db", world.log_key, clock)
+    store = SqliteStore(tmp_path / "gateway.db", tmp_path / "log.mark", world.log_key, clock)
     await store.start("fujian")
     city = ScriptedCity(world, clock)
     cache = AttestationCache(1000)

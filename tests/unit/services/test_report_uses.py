@@ -73,7 +73,7 @@ class StopError(Exception):
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     clock, receiver = FakeClock(), Receiver()
-    store = SqliteStore(tmp_path / "gateway.db", SIGNER, clock)
+    store = SqliteStore(tmp_path / "gateway.db", tmp_path / "log.mark", SIGNER, clock)
     await store.start("fujian")
     alarms: list[Reason] = []
     pauses: list[float] = []

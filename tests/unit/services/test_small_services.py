@@ -41,7 +41,7 @@ class Room:
 async def room(tmp_path: Path) -> AsyncIterator[Room]:
     clock = FakeClock()
     world = World(clock.now_ms() // 1000)
-    store = SqliteStore(tmp_path / "gateway.db", world.log_key, clock)
+    store = SqliteStore(tmp_path / "gateway.db", tmp_path / "log.mark", world.log_key, clock)
     await store.start("fujian")
     yield Room(clock, world, store, world.trusted())
     await store.close()

@@ -1,0 +1,125 @@
+"""The signer's high-water mark: how far the log has been signed, kept apart from the database.
+
+A database can be put back, copied, or lost with its newest commits. A signer that went on from it would sign a second
+history under the same name, which is the one thing that a log must never do. So after each commit, and before anything
+of it leaves the process, size and root of the new head are made durable here, in a file outside the data directory. At
+start the log must hold everything that the mark has seen.
+
+- The mark MUST NOT precede the commit, and no signature MUST leave before both are durable
+  (``tests/contract/test_store_mark.py``).
+- A log behind its mark, or of another history, MUST NOT be signed (the same file).
+
+The file holds two lines of fixed length, written in turn and each with its own digest: a torn write spoils the older.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from gateway.errors import Reason, TiergateError
+
+LINE = 256
+_HEADER = "tiergate high-water mark 1"
+
+
+class Mark(NamedTuple):
+    """A head that has been signed: its size and root (32 bytes)."""
+
+    size: int
+    root: bytes
+
+
+class HighWaterMark:
+    """The mark of one log. ``path`` is made at the log's first head, and MUST lie outside of what is backed up."""
+
+    def __init__(self, path: Path, origin: str) -> None:
+        """Open the file if there is one. Raises LOG_BEHIND if nothing in it can be read, or it is another log's."""
+        self._path = path
+        self._origin = hashlib.sha256(origin.encode()).hexdigest()
+        self._file: int | None = None
+        self._turn = 0
+        self.mark: Mark | None = None
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise _behind(path, f"cannot be opened ({error.strerror})") from error
+        try:
+            self._read(self._file)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the file back."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def check(self, size: int, root_at: Callable[[int], bytes]) -> None:
+        """Return if a log of ``size`` entries holds everything that was signed. ``root_at`` gives its root at a size.
+
+        Raises LOG_BEHIND.
+        """
+        if self.mark is None:
+            if size:
+                raise _behind(self._path, "is missing beside a log that has entries")
+            return
+        if size < self.mark.size:
+            raise _behind(self._path, f"says {self.mark.size} entries were signed, the log has {size}")
+        if root_at(self.mark.size) != self.mark.root:
+            raise _behind(self._path, "is of another history than the log")
+
+    def advance(self, size: int, root: bytes) -> None:
+        """Make a newer head durable. Raises STORE_FAILED; the older mark then stands."""
+        text = f"{_HEADER} {self._origin} {size} {root.hex()} "
+        line = (text + hashlib.sha256(text.encode()).hexdigest()).ljust(LINE - 1).encode() + b"\n"
+        try:
+            if self._file is None:
+                self._create()
+            if self._file is None or os.pwrite(self._file, line, self._turn * LINE) != LINE:
+                raise TiergateError(Reason.STORE_FAILED, "the high-water mark was written in part")
+            os.fdatasync(self._file)
+        except OSError as error:
+            raise TiergateError(Reason.STORE_FAILED, f"high-water mark: {error.strerror}") from error
+        self._turn = 1 - self._turn
+        self.mark = Mark(size, root)
+
+    def _create(self) -> None:
+        """With its full length at once, so that later writes change no metadata; durable with its name."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.pwrite(self._file, b" " * (2 * LINE), 0)
+        os.fsync(self._file)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _read(self, file: int) -> None:
+        data = os.pread(file, 2 * LINE, 0)
+        if not data.strip():
+            return  # made, and never written: the process ended before its first head left
+        found = [(self._parse(data[turn * LINE : (turn + 1) * LINE]), turn) for turn in (0, 1)]
+        marks = [(mark, turn) for mark, turn in found if mark is not None]
+        if not marks:
+            raise _behind(self._path, "cannot be read, or is another log's")
+        self.mark, turn = max(marks)
+        self._turn = 1 - turn
+
+    def _parse(self, line: bytes) -> Mark | None:
+        text, _, digest = line.decode("ascii", "replace").rstrip().rpartition(" ")
+        if hashlib.sha256(f"{text} ".encode()).hexdigest() != digest or not text.startswith(_HEADER):
+            return None
+        origin, size, root = text.removeprefix(_HEADER).split()
+        return Mark(int(size), bytes.fromhex(root)) if origin == self._origin else None
+
+
+def _behind(path: Path, detail: str) -> TiergateError:
+    return TiergateError(Reason.LOG_BEHIND, f"high-water mark {path.name} {detail}")

@@ -20,8 +20,7 @@ from adapters.store.city_store import CityStore
 from adapters.store.reports import HeldUse
 from adapters.store.residents import CorrectResident, ResidentAct
 from gateway.consentlog.entry import Entry, decode
-from gateway.consentlog.merkle import HASH_SIZE
-from gateway.consentlog.proof import LogProof
+from gateway.consentlog.proof import LogProof, hashes_of
 from gateway.crypto.consent import new_id
 from gateway.domain.consent import Contested, Step
 from gateway.domain.ids import ResidentRef, ScenarioId
@@ -153,12 +152,7 @@ class ResidentDesk:
         entry = decode(held.entry)
         scenario = self._scenario_of(entry)
         rung = entry.number("rung")
-        hashes = held.inclusion
-        proof = LogProof(
-            held.log_index,
-            tuple(hashes[start : start + HASH_SIZE] for start in range(0, len(hashes), HASH_SIZE)),
-            held.checkpoint.encode(),
-        )
+        proof = LogProof(held.log_index, hashes_of(held.inclusion), held.checkpoint.encode())
         return UseView(held, entry, None if scenario is None else scenario.terms_of(rung), proof.to_bytes())
 
     def _scenario_of(self, entry: Entry) -> Scenario | None:

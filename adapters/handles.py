@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from adapters.store.city_store import CityStore
 from adapters.store.handles import HandleRow, IssueHandle, Redeem
 from adapters.terms import ConsentTerms
 from gateway.domain.handle import MAX_HANDLE_S, Handle, HandleForm, new_handle
-from gateway.domain.ids import ResidentRef
+from gateway.domain.ids import ResidentRef, request_key
 from gateway.errors import Reason, TiergateError
 
 _NONCE = bytes(12)  # a key of its own for every code, used to seal one token
@@ -157,7 +156,7 @@ class Presentations:
         if not question.handle:
             return question
         seal = _Seal(self._secret, question.handle)
-        request = hashlib.sha256(f"{question.operator}\0{question.request_id}".encode()).digest()
+        request = request_key(question.operator, question.request_id)
         try:
             found = await self._store.submit(
                 Redeem(seal.key, question.operator, question.scenario, request, self._clock.now_ms())

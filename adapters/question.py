@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from adapters.clock import DAY_S, utc_day
 from adapters.reference import Reference
-from adapters.store.handles import body_of
 from gateway.crypto.consent import ConsentToken, require_covered
-from gateway.domain.ids import BundleDigest, OperatorId, RequestId, ScenarioId
+from gateway.domain.ids import BundleDigest, OperatorId, RequestId, ScenarioId, request_body, request_key
 from gateway.domain.scenario import Scenario, TimeGrain
 from gateway.errors import Reason, TiergateError
 
@@ -68,8 +66,8 @@ def examine(question: Question, reference: Reference, now_s: float) -> Examined:
     return Examined(
         token=token,
         scenario=scenario,
-        request=hashlib.sha256(f"{question.operator}\0{question.request_id}".encode()).digest(),
-        body=body_of(token.hash, scenario.id),
+        request=request_key(question.operator, question.request_id),
+        body=request_body(token.hash, scenario.id),
         stale=stale,
         proof=proof,
     )

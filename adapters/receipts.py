@@ -13,8 +13,7 @@ from adapters.store.city_store import CityStore
 from adapters.store.registrations import Kept, KeptChange
 from adapters.terms import Offer
 from gateway.consentlog.consent_receipt import MAX_CHARS, Change, LogEvidence, ReceiptContent
-from gateway.consentlog.merkle import HASH_SIZE
-from gateway.consentlog.proof import LogProof
+from gateway.consentlog.proof import LogProof, hashes_of
 from gateway.crypto.consent import ConsentToken, new_id
 from gateway.crypto.event import event_claims
 from gateway.domain.consent_record import REPLACED, STATES, Grant, record_of, with_change
@@ -87,9 +86,8 @@ def _registered(kept: Kept) -> LogEvidence | None:
     held = kept.registration
     if held is None or kept.checkpoint is None:
         return None
-    joined = held.inclusion
-    hashes = tuple(joined[start : start + HASH_SIZE] for start in range(0, len(joined), HASH_SIZE))
-    return LogEvidence(held.entry, LogProof(held.log_index, hashes, kept.checkpoint.encode()).to_bytes())
+    proof = LogProof(held.log_index, hashes_of(held.inclusion), kept.checkpoint.encode())
+    return LogEvidence(held.entry, proof.to_bytes())
 
 
 def _acknowledged(change: KeptChange) -> LogEvidence | None:

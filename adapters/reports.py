@@ -14,7 +14,8 @@ from adapters.store.registrations import Registration
 from adapters.store.reports import Mark, TakeReports, UseRow
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.entry import Entry, decode
-from gateway.consentlog.merkle import HASH_SIZE, leaf_hash, verify_inclusion
+from gateway.consentlog.merkle import leaf_hash, verify_inclusion
+from gateway.consentlog.proof import hashes_of
 from gateway.domain.decision import Outcome
 from gateway.errors import Reason, TiergateError
 
@@ -108,8 +109,7 @@ def _registered(found: Registration | None, decision: Entry, head: Checkpoint) -
     """The registration that a decision names, if it is in the same tree."""
     if found is None:
         return None
-    hashes = [found.inclusion[start : start + HASH_SIZE] for start in range(0, len(found.inclusion), HASH_SIZE)]
-    verify_inclusion(found.log_index, head.size, leaf_hash(found.entry), hashes, head.root)
+    verify_inclusion(found.log_index, head.size, leaf_hash(found.entry), hashes_of(found.inclusion), head.root)
     entry = decode(found.entry)
     if entry.type != "consent_registered" or found.log_index != decision.number("consent"):
         raise _invalid("the entry is not the registration that the decision names")

@@ -44,8 +44,7 @@ class ConsentServicer:
         self._city = city
 
     def _admit(self, caller: Caller) -> None:
-        if caller.identity.role != "city-app" or caller.identity.name != self._city:
-            raise TiergateError(Reason.CALLER_NOT_PERMITTED, "not this city's app")
+        require_own_app(caller, self._city)
 
     async def PreviewConsent(  # noqa: N802  # the RPC's name
         self, request: consent.PreviewConsentRequest, caller: Caller
@@ -165,6 +164,12 @@ class ConsentServicer:
             handle_expires_at=moment(issued.handle_expires_at),
             expires_at=moment(issued.expires_at),
         )
+
+
+def require_own_app(caller: Caller, city: CityId) -> None:
+    """Return if the caller is the city's own app. Raises CALLER_NOT_PERMITTED."""
+    if caller.identity.role != "city-app" or caller.identity.name != city:
+        raise TiergateError(Reason.CALLER_NOT_PERMITTED, "not this city's app")
 
 
 def change_of(found: Announced) -> consent.Change:

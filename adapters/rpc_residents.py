@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from adapters.desk import CaseView, ResidentDesk, UseView
-from adapters.rpc_consents import change_of, moment
+from adapters.rpc_consents import change_of, moment, require_own_app
 from adapters.store.residents import ResidentAct
 from gateway.api.consent.v1 import consent_pb2, resident_pb2
 from gateway.domain.consent import Step
 from gateway.domain.ids import CityId, ResidentRef
-from gateway.errors import Reason, TiergateError
 from gateway.transport.identity import Caller
 
 _STEPS: dict[Step, resident_pb2.CaseStep.ValueType] = {
@@ -30,8 +29,7 @@ class ResidentServicer:
         self._city = city
 
     def _admit(self, caller: Caller) -> None:
-        if caller.identity.role != "city-app" or caller.identity.name != self._city:
-            raise TiergateError(Reason.CALLER_NOT_PERMITTED, "not this city's app")
+        require_own_app(caller, self._city)
 
     async def ListUses(  # noqa: N802  # the RPC's name
         self, request: resident_pb2.ListUsesRequest, caller: Caller

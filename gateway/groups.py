@@ -13,10 +13,11 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 ItemT = TypeVar("ItemT")
+ResultT = TypeVar("ResultT")
 
 BUSY = 0.5
 """From this share of the time on a loop counts as busy."""
@@ -142,6 +143,17 @@ class Groups(Generic[ItemT]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def release(group: Sequence[tuple[object, asyncio.Future[ResultT]]], results: Sequence[ResultT | Exception]) -> None:
+    """Give each caller of a group its own result or error; one that was cancelled waits no more."""
+    for (_, future), result in zip(group, results, strict=True):
+        if future.done():
+            continue
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
 
 
 def _nothing() -> None:

@@ -33,11 +33,6 @@ def consent_key(city: CityId, consent_id: str) -> bytes:
     return hashlib.sha256(f"{city}\0{consent_id}".encode()).digest()
 
 
-def request_key(operator: OperatorId, request_id: RequestId) -> bytes:
-    """Key of a request: 32 bytes, SHA-256 over (operator, request id)."""
-    return hashlib.sha256(f"{operator}\0{request_id}".encode()).digest()
-
-
 @dataclass(frozen=True, slots=True)
 class AttestationRecord:
     """A verified attestation as kept beside the log: its id (``jti``) and its exact characters (JWS compact)."""

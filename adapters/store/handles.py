@@ -6,13 +6,12 @@ that the file of this store redeems nothing. A code is used when the one use of 
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from dataclasses import dataclass
 from typing import Final
 
 from adapters.store.consents import RecordConsent
-from gateway.domain.ids import OperatorId, ScenarioId
+from gateway.domain.ids import OperatorId, ScenarioId, request_body
 
 MISSES_PER_HOUR: Final = 60
 """How many codes an operator may present that cannot be redeemed: so many at once, and so many an hour after that.
@@ -110,10 +109,5 @@ class Redeem:
     ) -> bool:
         own = (operator, scenario) == (self.operator, self.scenario)
         alive = spent == 0 and expires_at * 1000 > self.now_ms
-        again = body == body_of(token_hash, self.scenario)
+        again = body == request_body(token_hash, self.scenario)
         return own and (alive or again)
-
-
-def body_of(token_hash: bytes, scenario: ScenarioId) -> bytes:
-    """What a request id is bound to: SHA-256 of token and scenario."""
-    return hashlib.sha256(token_hash + scenario.encode()).digest()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
@@ -24,20 +26,15 @@ Consent = Annotated[
 
 async def pause(consent: Consent, *, resident: Resident, profile: ProfileFile = None, json: Json = False) -> None:
     """Let a consent rest. Until it is resumed, answers under it are what everybody gets."""
-    from gateway.api.consent.v1 import consent_pb2 as pb
-    from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
-    from gateway.cli.changes import change_document, show_change
-    from gateway.cli.client import CALL_S, session
-    from gateway.cli.profile import read_profile
-
-    async with session(read_profile(profile, {"city-app"})) as opened:
-        request = pb.PauseConsentRequest(resident_ref=resident, consent_id=consent)
-        answer = await ConsentServiceStub(opened.channel).PauseConsent(request, timeout=CALL_S)
-    show_change("Paused", {"consent_id": consent, **change_document(answer.change)}, json=json)
+    await _change("Pause", "Paused", consent, resident, profile, json=json)
 
 
 async def resume(consent: Consent, *, resident: Resident, profile: ProfileFile = None, json: Json = False) -> None:
     """End a consent's pause."""
+    await _change("Resume", "Resumed", consent, resident, profile, json=json)
+
+
+async def _change(act: str, done: str, consent: str, resident: str, profile: Path | None, *, json: bool) -> None:
     from gateway.api.consent.v1 import consent_pb2 as pb
     from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
     from gateway.cli.changes import change_document, show_change
@@ -45,9 +42,9 @@ async def resume(consent: Consent, *, resident: Resident, profile: ProfileFile =
     from gateway.cli.profile import read_profile
 
     async with session(read_profile(profile, {"city-app"})) as opened:
-        request = pb.ResumeConsentRequest(resident_ref=resident, consent_id=consent)
-        answer = await ConsentServiceStub(opened.channel).ResumeConsent(request, timeout=CALL_S)
-    show_change("Resumed", {"consent_id": consent, **change_document(answer.change)}, json=json)
+        request = getattr(pb, f"{act}ConsentRequest")(resident_ref=resident, consent_id=consent)
+        answer = await getattr(ConsentServiceStub(opened.channel), f"{act}Consent")(request, timeout=CALL_S)
+    show_change(done, {"consent_id": consent, **change_document(answer.change)}, json=json)
 
 
 async def narrow(
@@ -73,33 +70,17 @@ async def narrow(
     if days is None and minutes is None and uses is None:
         raise UsageError("narrower in what?", "give --days, --minutes or --uses")
     from gateway.api.consent.v1 import consent_pb2 as pb
-    from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
-    from gateway.cli.changes import change_document, told
-    from gateway.cli.client import CALL_S, session
-    from gateway.cli.profile import read_profile
 
-    async with session(read_profile(profile, {"city-app"})) as opened:
-        stub = ConsentServiceStub(opened.channel)
-        old = await _record(stub, resident, consent)
+    def terms(old: ConsentRecord) -> dict[str, Any]:
+        lifetime = minutes
         if days is None and minutes is None:
-            minutes = (old.expires_at.seconds - int(time.time())) // 60  # rounded down: no longer than before
+            lifetime = (old.expires_at.seconds - int(time.time())) // 60  # rounded down: no longer than before
         left = old.uses - old.uses_spent or None
         binding = pb.Binding.Name(old.binding).removeprefix("BINDING_").lower()
-        terms = read_terms(old.operator, old.scenario, days, minutes, uses or left, binding, device_key)
-        asked = pb.ConsentTerms(**terms)
+        return read_terms(old.operator, old.scenario, days, lifetime, uses or left, binding, device_key)
 
-        async def give(digest: str) -> pb.GrantConsentResponse:
-            request = pb.NarrowConsentRequest(
-                resident_ref=resident, consent_id=consent, terms=asked, notice_digest=digest
-            )
-            narrowed.append(await stub.NarrowConsent(request, timeout=CALL_S))
-            return narrowed[0].granted
-
-        narrowed: list[pb.NarrowConsentResponse] = []
-        granted = await hand_over(stub, asked, give, out=out, qr=qr, yes=yes)
-    ended = change_document(narrowed[0].replaced)
-    more = {"replaced": {"consent_id": consent, **ended, "gateway": told(ended)}}
-    show_granted(granted, more, out=out, qr=qr, print_token=print_token, json=json)
+    handing = Handing(out=out, qr=qr, print_token=print_token, yes=yes, json=json)
+    await _replace("Narrow", consent, resident, terms, profile, handing)
 
 
 async def renew(
@@ -123,28 +104,57 @@ async def renew(
     """
     require_place(out, qr, json=json, print_token=print_token)
     from gateway.api.consent.v1 import consent_pb2 as pb
+
+    def terms(old: ConsentRecord) -> dict[str, Any]:
+        binding = "device" if old.binding == pb.BINDING_DEVICE else None  # what was bound to a device stays so
+        count = uses or old.uses or None
+        return read_terms(old.operator, old.scenario, days, minutes, count, binding, device_key)
+
+    handing = Handing(out=out, qr=qr, print_token=print_token, yes=yes, json=json)
+    await _replace("Renew", consent, resident, terms, profile, handing)
+
+
+class Handing(NamedTuple):
+    """Where a new token goes, and whether she has agreed already."""
+
+    out: Path | None
+    qr: Path | None
+    print_token: bool
+    yes: bool
+    json: bool
+
+
+async def _replace(
+    act: str,
+    consent: str,
+    resident: str,
+    terms: Callable[[ConsentRecord], dict[str, Any]],
+    profile: Path | None,
+    handing: Handing,
+) -> None:
+    """End a consent and hand over the one that takes its place; ``terms`` of it follow from the old one's record."""
+    from gateway.api.consent.v1 import consent_pb2 as pb
     from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
     from gateway.cli.changes import change_document, told
     from gateway.cli.client import CALL_S, session
     from gateway.cli.profile import read_profile
 
+    out, qr, print_token, yes, json = handing
     async with session(read_profile(profile, {"city-app"})) as opened:
         stub = ConsentServiceStub(opened.channel)
-        old = await _record(stub, resident, consent)
-        binding = "device" if old.binding == pb.BINDING_DEVICE else None  # what was bound to a device stays so
-        count = uses or old.uses or None
-        asked = pb.ConsentTerms(**read_terms(old.operator, old.scenario, days, minutes, count, binding, device_key))
+        asked = pb.ConsentTerms(**terms(await _record(stub, resident, consent)))
+        ended: dict[str, Any] = {}
 
         async def give(digest: str) -> pb.GrantConsentResponse:
-            request = pb.RenewConsentRequest(
+            request = getattr(pb, f"{act}ConsentRequest")(
                 resident_ref=resident, consent_id=consent, terms=asked, notice_digest=digest
             )
-            renewed.append(await stub.RenewConsent(request, timeout=CALL_S))
-            return renewed[0].granted
+            answer = await getattr(stub, f"{act}Consent")(request, timeout=CALL_S)
+            ended.update(change_document(answer.replaced))
+            granted: pb.GrantConsentResponse = answer.granted
+            return granted
 
-        renewed: list[pb.RenewConsentResponse] = []
         granted = await hand_over(stub, asked, give, out=out, qr=qr, yes=yes)
-    ended = change_document(renewed[0].replaced)
     more = {"replaced": {"consent_id": consent, **ended, "gateway": told(ended)}}
     show_granted(granted, more, out=out, qr=qr, print_token=print_token, json=json)
 

@@ -16,6 +16,11 @@ MAX_EXTRA_BYTES = 4096
 _MAX_BYTES = MAX_NOTE_BYTES + 16_384
 
 
+def hashes_of(joined: bytes) -> tuple[bytes, ...]:
+    """The hashes of a proof that is kept as one value; a last one that is short makes the proof invalid."""
+    return tuple(joined[start : start + HASH_SIZE] for start in range(0, len(joined), HASH_SIZE))
+
+
 @dataclass(frozen=True, slots=True)
 class LogProof:
     """``hashes`` run from the leaf's sibling upwards; ``checkpoint`` is the exact signed note; ``extra`` is opaque.

@@ -6,7 +6,6 @@ thing about a person in it is ``rung``: 0 to 3, capped to the rungs that the sce
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from gateway.crypto import jws
 from gateway.crypto.consent import MAX_CLOCK_AHEAD_S, ConsentToken
 from gateway.crypto.keys import KeyRing, PrivateKey, b64url
-from gateway.domain.ids import BundleDigest, CityId, OperatorId, RequestId, ScenarioId
+from gateway.domain.ids import BundleDigest, CityId, OperatorId, RequestId, ScenarioId, request_key
 from gateway.domain.tier import MAX_LEVEL
 from gateway.errors import Reason, TiergateError
 
@@ -46,7 +45,7 @@ class Attestation:
 
 def request_binding(operator: OperatorId, request_id: RequestId) -> str:
     """What a counted token's attestation names as ``req``: SHA-256 over (operator, request id), base64url."""
-    return b64url(hashlib.sha256(f"{operator}\0{request_id}".encode()).digest())
+    return b64url(request_key(operator, request_id))
 
 
 def issue_attestation(key: PrivateKey, kid: str, attestation: Attestation) -> str:

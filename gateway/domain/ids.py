@@ -5,6 +5,7 @@ All are lower-case ASCII slugs unless said otherwise. ``parse_*`` raises :class:
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import Literal, NewType, get_args
@@ -45,6 +46,16 @@ def parse_request_id(text: str) -> RequestId:
     if not _REQUEST_ID.match(text):
         raise TiergateError(Reason.MALFORMED_REQUEST, "request id")
     return RequestId(text)
+
+
+def request_key(operator: OperatorId, request_id: RequestId) -> bytes:
+    """What a request is known by, at the gateway and in a city: SHA-256 over (operator, request id), 32 bytes."""
+    return hashlib.sha256(f"{operator}\0{request_id}".encode()).digest()
+
+
+def request_body(token_hash: bytes, scenario: ScenarioId) -> bytes:
+    """What a request id is bound to: SHA-256 of token and scenario, 32 bytes."""
+    return hashlib.sha256(token_hash + scenario.encode()).digest()
 
 
 def parse_digest(text: str) -> BundleDigest:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from gateway.errors import Reason, TiergateError
-from gateway.groups import Groups
+from gateway.groups import Groups, release
 
 QuestionT = TypeVar("QuestionT")
 AnswerT = TypeVar("AnswerT")
@@ -60,13 +60,7 @@ class Gather(Generic[QuestionT, AnswerT]):
         except Exception as error:  # noqa: BLE001  # whatever happens, nobody waits for ever
             answers = [_internal(error) for _ in group]
         self._groups.back(len(group))
-        for (_, future), answer in zip(group, answers, strict=True):
-            if future.done():
-                continue  # its caller was cancelled
-            if isinstance(answer, TiergateError):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
+        release(group, answers)
 
 
 def _internal(cause: Exception) -> TiergateError:

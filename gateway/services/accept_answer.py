@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from gateway.crypto.trusted import TrustedKeys
-from gateway.errors import Reason, TiergateError
 from gateway.ports import AttestationRecord
 from gateway.services.attestation_cache import AttestationCache, LiveAttestation
-from gateway.services.check import RETRY_AFTER_S, Asked, Check
+from gateway.services.check import Asked, Check
 from gateway.services.trust import accepted_attestation
 
 
@@ -26,8 +25,3 @@ def accept(
     )
     if check.token.uses is None:
         cache.put(check.key, check.live, asked.epoch)
-
-
-def city_at_fault(detail: str) -> TiergateError:
-    """To the operator, a city whose answer cannot be believed is a city that cannot answer."""
-    return TiergateError(Reason.HOME_CITY_UNAVAILABLE, detail, retry_after_s=RETRY_AFTER_S)

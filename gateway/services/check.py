@@ -75,7 +75,7 @@ class Check:
             raise TiergateError(Reason.INTERNAL, "no attestation to decide on")
         valid_until_ms = min(live.attestation.expires_at * 1000, now_ms + int((live.deadline - monotonic) * 1000))
         if valid_until_ms <= now_ms:  # it ended while the answer was on its way
-            raise TiergateError(Reason.HOME_CITY_UNAVAILABLE, "attestation ended", retry_after_s=RETRY_AFTER_S)
+            raise city_at_fault("attestation ended")
         return DecisionDraft(
             request=self.request,
             body=self.body,
@@ -105,6 +105,11 @@ class Asked(NamedTuple):
     size: int
 
 
+def city_at_fault(detail: str) -> TiergateError:
+    """To the operator, a city whose answer cannot be believed, or came too late, is a city that cannot answer."""
+    return TiergateError(Reason.HOME_CITY_UNAVAILABLE, detail, retry_after_s=RETRY_AFTER_S)
+
+
 def is_void(result: object) -> bool:
     """Whether a correction, or a key's removal, has made the attestation void: the city is then asked again."""
     return isinstance(result, TiergateError) and result.reason is Reason.ATTESTATION_INVALID
@@ -113,5 +118,5 @@ def is_void(result: object) -> bool:
 def public(error: TiergateError) -> TiergateError:
     """A city that corrects faster than it can be asked cannot answer now."""
     if error.reason is Reason.ATTESTATION_INVALID:
-        return TiergateError(Reason.HOME_CITY_UNAVAILABLE, error.detail, retry_after_s=RETRY_AFTER_S)
+        return city_at_fault(error.detail)
     return error

@@ -16,7 +16,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -26,7 +25,7 @@ from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.bundle import Bundle
 from gateway.domain.decision import Decision
 from gateway.domain.handle import parse_handle
-from gateway.domain.ids import CityId
+from gateway.domain.ids import CityId, request_body, request_key
 from gateway.errors import Reason, TiergateError
 from gateway.ports import (
     AttestQuestion,
@@ -34,11 +33,10 @@ from gateway.ports import (
     DecisionDraft,
     DecisionStore,
     HomeCity,
-    request_key,
 )
-from gateway.services.accept_answer import accept, city_at_fault
+from gateway.services.accept_answer import accept
 from gateway.services.attestation_cache import AttestationCache
-from gateway.services.check import RETRY_AFTER_S, Asked, Check, CheckAnswer, CheckQuestion, is_void, public
+from gateway.services.check import Asked, Check, CheckAnswer, CheckQuestion, city_at_fault, is_void, public
 from gateway.services.limit_checks import LimitChecks
 from gateway.services.trust import require_trusted
 
@@ -209,7 +207,7 @@ class CheckEligibility:
             bundle=bundle,
             scenario=scenario,
             token=token,
-            body=hashlib.sha256(token.hash + scenario.id.encode()).digest(),
+            body=request_body(token.hash, scenario.id),
             request=request_key(question.operator, question.request_id),
             key=(token.hash, scenario.id, bundle.digest),
             keys=keys,
@@ -273,7 +271,7 @@ class CheckEligibility:
     def _city(self, check: Check) -> HomeCity:
         found = self._cities.get(check.token.issuer)
         if found is None:
-            raise TiergateError(Reason.HOME_CITY_UNAVAILABLE, "no channel to the city", retry_after_s=RETRY_AFTER_S)
+            raise city_at_fault("no channel to the city")
         return found
 
     def _ask(self, check: Check) -> AttestQuestion:

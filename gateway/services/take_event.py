@@ -16,7 +16,6 @@ have ended (I3).
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,6 +25,7 @@ from gateway.domain.consent import Contested
 from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
 from gateway.ports import Clock, ConsentEvent, DecisionStore, LogReader, ReceiptParts, consent_key
+from gateway.rates import KeyRates
 from gateway.services.attestation_cache import AttestationCache
 
 CORRECTION_EVERY_S = 10.0
@@ -64,7 +64,7 @@ class TakeEvent:
         self._store = store
         self._log = log
         self._cache = cache
-        self._corrections: dict[CityId, float] = {}
+        self._corrections = KeyRates(per_h=3600 / CORRECTION_EVERY_S, burst=CORRECTION_BURST, max_keys=1024)
 
     async def take(self, city: CityId, text: str) -> TakenEvent:
         """Take one event that ``city`` has sent. Raises EVENT_INVALID, EVENT_DEFERRED, LOG_UNAVAILABLE or BUSY.
@@ -73,8 +73,10 @@ class TakeEvent:
         """
         now_ms = self._clock.now_ms()
         event = self._keys().events.verify(text, sender=city, now_s=now_ms / 1000)
-        if event.kind == "correction":
-            self._admit_correction(city)
+        if event.kind == "correction":  # else every check would be a round trip to the city
+            wait_s = self._corrections.take(city.encode(), self._clock.monotonic())
+            if wait_s:
+                raise TiergateError(Reason.EVENT_DEFERRED, "corrections come too fast", retry_after_s=wait_s)
         index = await self._store.record_event(
             ConsentEvent(
                 city=city,
@@ -89,13 +91,3 @@ class TakeEvent:
         if event.kind == "correction":
             self._cache.flush(city)
         return TakenEvent(event.id, await asyncio.to_thread(self._log.receipt, index))
-
-    def _admit_correction(self, city: CityId) -> None:
-        """Return if the city may empty its part of the cache now: else every check would be a round trip to it."""
-        now = self._clock.monotonic()
-        # the time until which its corrections are paid for; each costs CORRECTION_EVERY_S of it
-        paid = max(self._corrections.get(city, -math.inf), now - CORRECTION_BURST * CORRECTION_EVERY_S)
-        if paid > now - CORRECTION_EVERY_S:
-            wait_s = paid + CORRECTION_EVERY_S - now
-            raise TiergateError(Reason.EVENT_DEFERRED, "corrections come too fast", retry_after_s=wait_s)
-        self._corrections[city] = paid + CORRECTION_EVERY_S

@@ -12,7 +12,7 @@ from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.decision import Decision
 from gateway.errors import Reason, TiergateError
 from gateway.ports import KnownRequest
-from gateway.services.check import RETRY_AFTER_S, Check
+from gateway.services.check import Check, city_at_fault
 
 
 def verified_attestation(keys: TrustedKeys, check: Check, answer: str, now_s: float) -> Attestation:
@@ -29,16 +29,11 @@ def verified_attestation(keys: TrustedKeys, check: Check, answer: str, now_s: fl
 
 
 def accepted_attestation(keys: TrustedKeys, check: Check, answer: str, now_s: float) -> Attestation:
-    """As :func:`verified_attestation`, of an answer that has just come. Raises HOME_CITY_UNAVAILABLE.
-
-    To the operator, a city whose answer cannot be believed is a city that cannot answer.
-    """
+    """As :func:`verified_attestation`, of an answer that has just come. Raises HOME_CITY_UNAVAILABLE."""
     try:
         return verified_attestation(keys, check, answer, now_s)
     except TiergateError as error:
-        raise TiergateError(
-            Reason.HOME_CITY_UNAVAILABLE, f"{error.reason}: {error.detail}", retry_after_s=RETRY_AFTER_S
-        ) from error
+        raise city_at_fault(f"{error.reason}: {error.detail}") from error
 
 
 def require_trusted(keys: TrustedKeys, check: Check, now_s: float) -> None:

@@ -22,7 +22,7 @@ from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 from gateway.errors import Reason, TiergateError
-from gateway.groups import Groups
+from gateway.groups import Groups, release
 from gateway.sqlite.connect import map_sqlite_error
 
 OpT = TypeVar("OpT")
@@ -123,13 +123,7 @@ class GroupWriter(Generic[OpT, ResT]):
 
     def _release(self, group: Sequence[tuple[OpT, asyncio.Future[ResT]]], results: Sequence[ResT | Exception]) -> None:
         self._groups.back(len(group))  # before anything else: the thread works on the next while these answers leave
-        for (_, future), result in zip(group, results, strict=True):
-            if future.done():
-                continue  # its caller was cancelled
-            if isinstance(result, Exception):
-                future.set_exception(result)
-            else:
-                future.set_result(result)
+        release(group, results)
 
     # -- the thread ----------------------------------------------------------------------------------------------
 

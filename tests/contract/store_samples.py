@@ -14,9 +14,9 @@ from gateway.consentlog.merkle import leaf_hash, root_of
 from gateway.consentlog.note import SignerKey, open_note
 from gateway.domain.consent import Contested, EventKind
 from gateway.domain.decision import Decision
-from gateway.domain.ids import BundleDigest, CityId, OperatorId, RequestId, ScenarioId
+from gateway.domain.ids import BundleDigest, CityId, OperatorId, RequestId, ScenarioId, request_key
 from gateway.errors import TiergateError
-from gateway.ports import AttestationRecord, ConsentEvent, DecisionDraft, consent_key, request_key
+from gateway.ports import AttestationRecord, ConsentEvent, DecisionDraft, consent_key
 from gateway.storage.sqlite_store import SqliteStore
 from tests.fakes.clock import FakeClock
 

@@ -60,6 +60,10 @@ class _Connection:
         while True:
             yield from self._chance.choice(shapes)()
 
+    def refused(self) -> bytes:
+        """A whole call that a server answers with a status, as its message is none."""
+        return self._headers() + frame(DATA, END_STREAM, self._stream, message(self._body()))
+
     def _body(self) -> bytes:
         return MARK.encode() + self._chance.randbytes(40)
 
@@ -153,22 +157,30 @@ def tls_of(folder: Path) -> ssl.SSLContext:
 
 
 async def connection(address: str, tls: ssl.SSLContext, chance: random.Random, statuses: Counter[Status]) -> int:
-    """One connection full of broken frames; how many were sent."""
+    """One connection full of broken frames, some after a call that was answered; how many were sent."""
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port), ssl=tls, server_hostname=f"{MARK}.invalid")
-    received = bytearray()
+    received, answered = bytearray(), asyncio.Event()
 
     async def listen() -> None:
-        while data := await reader.read(65_536):
-            received.extend(data)
+        try:
+            while data := await reader.read(65_536):
+                received.extend(data)
+                if any(_statuses(bytes(received))):
+                    answered.set()
+        finally:
+            answered.set()
 
     listening = asyncio.create_task(listen())
-    sent = 0
+    frames, sent = _Connection(chance), 0
     try:
         start = chance.random()
         writer.write(PREFACE if start < 0.9 else MARK.encode())
         writer.write(frame(SETTINGS, 0, 0, b"") if start < 0.8 else chance.randbytes(64))
-        for data in _Connection(chance).frames():
+        if start < 0.3:
+            writer.write(frames.refused())
+            await asyncio.wait_for(answered.wait(), PATIENCE_S)
+        for data in frames.frames():
             writer.write(data if chance.random() < 0.98 else data[: len(data) // 2])
             sent += 1
             if sent >= FRAMES_PER_CONNECTION or listening.done() or writer.transport.is_closing():

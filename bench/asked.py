@@ -47,6 +47,7 @@ ASKED: tuple[Asked, ...] = (
     Asked("counted", "echo-64", "p99_ms", 4.0),
     Asked("first-stub", "echo-64", "throughput", 0.28),
     Asked("first", "echo-64", "throughput", 0.28),
+    Asked("device-64", "anew-64", "throughput", 0.70),
     Asked("batch-anew", "anew-64", "throughput", 2.7),
     Asked("batch-known", "known-64", "throughput", 7.0, "10"),
     Asked("anew-64", "anew-plain", "throughput", 0.85),
@@ -54,9 +55,9 @@ ASKED: tuple[Asked, ...] = (
     Asked("anew-64", "introspection", "throughput", 1.4),
     Asked("anew-million", "anew-thousand", "throughput", 0.95),
 )
-"""Modes: ``anew`` verifies the token's signature on each check, ``known`` has verified it before; ``counted`` and
-``first`` ask the home city each time, with ``-stub`` one that costs next to nothing; the number is how many requests
-are in flight (64 where there is none)."""
+"""Modes: ``anew`` verifies the token's signature on each check, ``known`` has verified it before; ``device`` is bound
+to a resident's device, with a fresh proof for each check; ``counted`` and ``first`` ask the home city each time, with
+``-stub`` one that costs next to nothing; the number is how many requests are in flight (64 where there is none)."""
 
 GATEWAY_RSS_LIMIT = 120 * 1024 * 1024
 """Bytes of the gateway's resident memory before its caches fill."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator
+from collections.abc import Sequence
 
 import uvloop
 
@@ -19,30 +19,41 @@ _LIFETIME_S = 30 * 86_400
 _DEADLINE_S = 30.0
 
 
-def grant(world: World, app: Tls, address: str, count: int, *, uses: int = 0) -> list[str]:
-    """``count`` tokens, spread over the residents; counted ones with ``uses``. Raises grpc.aio.AioRpcError."""
-    return uvloop.run(_grant(world, app, address, count, uses))
+def grant(
+    world: World, app: Tls, address: str, count: int, *, uses: int = 0, devices: Sequence[api.DeviceKey] = ()
+) -> list[str]:
+    """``count`` tokens, spread over the residents: counted ones with ``uses``, else bound to the operator.
+
+    With ``devices`` one token is bound to each of these keys, in their order. Raises grpc.aio.AioRpcError.
+    """
+    binding = api.BINDING_DEVICE if devices else api.BINDING_NONE if uses else api.BINDING_OPERATOR
+    keys: Sequence[api.DeviceKey | None] = devices or [None] * count
+    each = [
+        api.ConsentTerms(
+            operator=world.operator,
+            scenario=world.scenario,
+            lifetime_s=_LIFETIME_S,
+            uses=uses,
+            binding=binding,
+            device_key=device,
+        )
+        for device in keys
+    ]
+    return uvloop.run(_grant(world, app, address, each))
 
 
-async def _grant(world: World, app: Tls, address: str, count: int, uses: int) -> list[str]:
-    terms = api.ConsentTerms(
-        operator=world.operator,
-        scenario=world.scenario,
-        lifetime_s=_LIFETIME_S,
-        uses=uses,
-        binding=api.BINDING_NONE if uses else api.BINDING_OPERATOR,
-    )
+async def _grant(world: World, app: Tls, address: str, each: Sequence[api.ConsentTerms]) -> list[str]:
+    tokens = [""] * len(each)
+    rest = enumerate(zip(itertools.cycle(RESIDENTS), each, strict=False))
+
+    async def work(stub: ConsentServiceStub) -> None:
+        for number, (resident, terms) in rest:
+            request = api.GrantConsentRequest(resident_ref=resident, terms=terms, notice_digest=notice)
+            tokens[number] = (await stub.GrantConsent(request, timeout=_DEADLINE_S)).token
+
     async with dial(app, address, world.city_name) as channel:
         stub = ConsentServiceStub(channel)
-        shown = await stub.PreviewConsent(api.PreviewConsentRequest(terms=terms), timeout=_DEADLINE_S)
-        rest = iter(list(itertools.islice(itertools.cycle(RESIDENTS), count)))
-        workers = (_worker(stub, rest, terms, shown.notice_digest) for _ in range(_AT_ONCE))
-        return list(itertools.chain.from_iterable(await asyncio.gather(*workers)))
-
-
-async def _worker(stub: ConsentServiceStub, rest: Iterator[str], terms: api.ConsentTerms, digest: str) -> list[str]:
-    tokens = []
-    for resident in rest:
-        request = api.GrantConsentRequest(resident_ref=resident, terms=terms, notice_digest=digest)
-        tokens.append((await stub.GrantConsent(request, timeout=_DEADLINE_S)).token)
+        preview = api.PreviewConsentRequest(terms=each[0])
+        notice = (await stub.PreviewConsent(preview, timeout=_DEADLINE_S)).notice_digest
+        await asyncio.gather(*(work(stub) for _ in range(_AT_ONCE)))
     return tokens

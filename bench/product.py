@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,6 +12,7 @@ from bench.job import Channel
 from bench.material import COUNTED_USES, Consent, Issuer, Template
 from bench.measure import Mode, tls_channel
 from bench.network import Product, Variant
+from bench.phone import Phone
 from bench.yards import CHECK, IN_FLIGHT, RESIDENTS, expect_entitled
 from gateway.api.operator.v1 import operator_pb2 as api
 
@@ -18,10 +20,10 @@ BATCH = "/gateway.api.operator.v1.EligibilityService/BatchCheckEligibility"
 BATCH_SIZE = 100
 BATCHES_IN_FLIGHT = 4
 FIRST_PER_S = 3000
-"""How many fresh consents are made per second of a measurement in which each is used once: more than can be asked."""
+"""How much is made per second of a measurement in which each consent or proof is good once: more than is asked."""
 
 VARIANTS: Mapping[Variant, tuple[str, ...]] = {
-    Variant("anew"): ("anew-64", "anew-4", "anew-1", "batch-anew", "counted", "first"),
+    Variant("anew"): ("anew-64", "anew-4", "anew-1", "device-64", "batch-anew", "counted", "first"),
     Variant("known", trust_remembered=True): ("known-64", "batch-known"),
     Variant("plain", plaintext=True): ("anew-plain",),
     Variant("stub", stub=True): ("anew-stub", "counted-stub", "first-stub"),
@@ -54,6 +56,21 @@ def counted(product: Product) -> Make:
         if product.variant.stub:
             return [issuer.consent(int(time.time()), uses=COUNTED_USES) for _ in range(count)]
         return [Consent(token, "") for token in _granted(product, count, uses=COUNTED_USES)]
+
+    return make
+
+
+def device_bound(product: Product, consents: int) -> Make:
+    """Makes presentations of fresh device-bound consents in turn, each with a proof of its own that is good once."""
+
+    def make(count: int) -> list[Consent]:
+        phones = [Phone(product.world) for _ in range(consents)]
+        tokens = grant(
+            product.world, product.app, product.city.address, consents, devices=[phone.public for phone in phones]
+        )
+        turns = itertools.islice(itertools.cycle(zip(phones, tokens, strict=True)), count)
+        now = int(time.time())
+        return [phone.presented(token, now) for phone, token in turns]
 
     return make
 
@@ -120,6 +137,9 @@ def _mode(name: str, product: Product, seconds: float) -> Mode:
             return _batch(name, product)
         case "counted":
             return _single(name, product, counted(product), RESIDENTS)
+        case "device":
+            count = int(FIRST_PER_S * seconds)
+            return _single(name, product, device_bound(product, RESIDENTS), count, once=True)
         case "first":
             return _single(name, product, unlimited(product), int(FIRST_PER_S * seconds), once=True)
         case _:

@@ -57,6 +57,17 @@ def test_the_product_answers_a_real_load(tmp_path: Path) -> None:
             assert set(sample.cpu_us) == {"gateway", "city"}
 
 
+def test_every_device_bound_presentation_has_a_proof_of_its_own(tmp_path: Path) -> None:
+    variant = Variant("anew")
+    with Processes(tmp_path) as processes, Children() as children:
+        product = Product(variant, *prepare(tmp_path, variant))
+        product.start(children, processes)
+        (mode,) = product_modes(product, ["device-64"], seconds=0.4)
+        sample = measure(mode, tmp_path, warm_s=0.0, seconds=0.2)
+    assert sample.calls > 0
+    assert sample.errors == 0  # a proof that comes again is refused, and so is one for another token
+
+
 def test_a_reply_that_is_not_the_expected_one_stops_the_run(tmp_path: Path) -> None:
     layout, world = prepare_yards(tmp_path)
     with Processes(tmp_path) as processes:

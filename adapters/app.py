@@ -40,6 +40,7 @@ from gateway.errors import Reason, TiergateError
 from gateway.observability import MetricsEndpoint, new_registry
 from gateway.transport.access import ADAPTER_ACCESS
 from gateway.transport.channel import open_channel
+from gateway.transport.expiries import watch_expiries
 from gateway.transport.identity import Callers
 from gateway.transport.server import Server, ServerLimits, ServiceBinding, build_server
 from gateway.transport.tls import CertificateFiles, WatchedCertificate
@@ -173,9 +174,9 @@ class Adapter:
         )
         pusher.start()
         stack.push_async_callback(pusher.close)
-        punctual = Punctual()
-        stack.callback(punctual.close)
+        stack.callback((punctual := Punctual()).close)
         server = self._build_server(pusher, punctual)
+        watch_expiries(self._registry, self._certificate, lambda: self._reference)
         if settings.metrics_listen is not None:
             stack.callback(MetricsEndpoint(settings.metrics_listen, self._registry).close)
         stack.push_async_callback(self._end_tasks)

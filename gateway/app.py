@@ -40,6 +40,7 @@ from gateway.settings import read_settings
 from gateway.storage.sqlite_store import SqliteStore
 from gateway.transport.access import GATEWAY_ACCESS
 from gateway.transport.channel import PeerChannel, open_channel
+from gateway.transport.expiries import watch_expiries
 from gateway.transport.identity import Callers
 from gateway.transport.server import Server, ServerLimits, ServiceBinding, build_server
 from gateway.transport.tls import CertificateFiles, WatchedCertificate
@@ -101,6 +102,7 @@ class Gateway:
         size.set_function(store.size)
         live = Gauge("tiergate_live_attestations", "Attestations held in memory.", registry=self.registry)
         live.set_function(lambda: len(self.cache))
+        watch_expiries(self.registry, self.certificate, lambda: self._installed)
 
     def _dial(self) -> list[PeerChannel]:
         """Open channels to cities that are new or have moved; returns those of others, to be closed."""

@@ -146,6 +146,11 @@ class WatchedCertificate:
                 self._look()
             return self._pem
 
+    @property
+    def expires_at(self) -> float:
+        """When the certificate in use ends, in Unix seconds."""
+        return facts_of(x509.load_pem_x509_certificates(self.current().chain)[0]).not_after.timestamp()
+
     def _look(self) -> None:
         try:
             stamp = self.files.stamp()

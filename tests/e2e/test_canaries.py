@@ -104,7 +104,9 @@ def test_the_run_had_both_outcomes_errors_and_every_kind_of_word(told: Told) -> 
     kinds = {channel.partition(":")[0] for channel in told.story.said}
     assert kinds == {"app", "batch", "command", "error", "metrics"}
     assert b"USES_EXHAUSTED" in told.story.said["error:0"]
-    assert b"tiergate_" in told.story.said["metrics:fuzhou"]
+    for page in ("metrics:fuzhou", "metrics:gateway"):
+        for what in (b"bundle", b"certificate", b"directory"):
+            assert b'tiergate_expires_timestamp_seconds{what="%s"}' % what in told.story.said[page]
 
 
 def test_scores_that_no_tier_is_given_for_alarm_the_city_alone(told: Told) -> None:

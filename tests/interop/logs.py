@@ -1,0 +1,75 @@
+"""Logs to be verified by others: made, signed, proven and exported by the product's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from gateway.consentlog.checkpoint import Checkpoint
+from gateway.consentlog.encoding import encode_base64
+from gateway.consentlog.export import write_export
+from gateway.consentlog.merkle import consistency_proof, leaf_hash, root_of
+from gateway.consentlog.note import SignerKey, sign_note
+from tests.fakes.log import FakeLog
+
+ORIGIN = "log.example/minnan/interop"
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A log as the export reads it."""
+
+    log: FakeLog
+
+    def checkpoint(self) -> str:
+        return self.log.checkpoint()
+
+    def entries(self, start: int, end: int) -> Iterator[bytes]:
+        yield from self.log.entries[start:end]
+
+
+def log_of(size: int, signer: SignerKey | None = None) -> FakeLog:
+    """A log of one entry or more: its genesis, then decisions."""
+    log = FakeLog(signer or SignerKey.generate(ORIGIN))
+    grow(log, size)
+    return log
+
+
+def grow(log: FakeLog, size: int) -> None:
+    """Append decisions until the log has ``size`` entries."""
+    for number in range(len(log.entries), size):
+        log.decide(number % 4)
+
+
+def export(log: FakeLog, directory: Path) -> Path:
+    """Write, or bring up to date, the log's export; the directory."""
+    trust = f"log {vkey(log)}\nquorum none\n".encode()
+    write_export(_Source(log), directory, {}, trust)
+    return directory
+
+
+def vkey(log: FakeLog) -> str:
+    """The key that an auditor has of the log."""
+    return str(log.signer.verifier)
+
+
+def growth(log: FakeLog, older: int) -> str:
+    """The consistency proof from an older size to the log as it is now, one hash a line."""
+    leaves = [leaf_hash(entry) for entry in log.entries]
+    proof = consistency_proof(
+        older, len(leaves), lambda level, index: root_of(leaves[index << level : (index + 1) << level])
+    )
+    return "".join(f"{encode_base64(item)}\n" for item in proof)
+
+
+def checkpoint_with_root(log: FakeLog, root: bytes) -> bytes:
+    """A checkpoint of the log's size that its key has signed over another root."""
+    return sign_note(Checkpoint(log.signer.name, len(log.entries), root).body(), [log.signer])
+
+
+def flip(path: Path, position: int = -1) -> None:
+    """Change one bit of a file."""
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(data)

@@ -98,9 +98,10 @@ def test_the_larger_set_of_pins_holds_the_smaller(checkout: Path) -> None:
     assert run_set.items() <= all_pins.items()
     assert all(all_pins.values())
     assert all(pins(checkout, "requirements-fuzz.txt").values())
+    assert all(pins(checkout, "requirements-interop.txt").values())
 
 
-@pytest.mark.parametrize("stem", ["requirements", "requirements-dev", "requirements-fuzz"])
+@pytest.mark.parametrize("stem", ["requirements", "requirements-dev", "requirements-fuzz", "requirements-interop"])
 def test_every_requirement_is_pinned(checkout: Path, stem: str) -> None:
     pinned = {name for name, _ in pins(checkout, f"{stem}.txt")}
     assert set(requirements(checkout, f"{stem}.in")) <= pinned

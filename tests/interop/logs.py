@@ -68,8 +68,19 @@ def checkpoint_with_root(log: FakeLog, root: bytes) -> bytes:
     return sign_note(Checkpoint(log.signer.name, len(log.entries), root).body(), [log.signer])
 
 
-def flip(path: Path, position: int = -1) -> None:
-    """Change one bit of a file."""
+def flip(path: Path) -> None:
+    """Change the last bit of a file."""
     data = bytearray(path.read_bytes())
-    data[position] ^= 1
+    data[-1] ^= 1
     path.write_bytes(data)
+
+
+def change_base64(text: bytes) -> bytes:
+    """The same base64 but for its first character, so that other bytes come of it."""
+    return (b"B" if text.startswith(b"A") else b"A") + text[1:]
+
+
+def change_last_signature(path: Path) -> None:
+    """Change the last signature of a signed note, or of a receipt, and nothing of its form."""
+    data = path.read_bytes()
+    path.write_bytes(data[:-8] + change_base64(data[-8:]))

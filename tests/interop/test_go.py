@@ -9,8 +9,19 @@ import pytest
 
 from gateway.consentlog.note import SignerKey
 from tests.fakes.log import FakeLog
-from tests.interop.go_verifier import GoVerifier, Verdict
-from tests.interop.logs import ORIGIN, checkpoint_with_root, export, flip, grow, growth, log_of, vkey
+from tests.interop.logs import (
+    ORIGIN,
+    change_base64,
+    change_last_signature,
+    checkpoint_with_root,
+    export,
+    flip,
+    grow,
+    growth,
+    log_of,
+    vkey,
+)
+from tests.interop.verifier import Verifier, refused
 
 SIZES = (1, 2, 255, 256, 257, 600)
 LARGEST = SIZES[-1]
@@ -21,13 +32,8 @@ def large() -> FakeLog:
     return log_of(LARGEST)
 
 
-def refused(verdict: Verdict, named: str) -> None:
-    assert not verdict.accepted, verdict.said
-    assert named in verdict.said
-
-
 @pytest.mark.parametrize("size", SIZES)
-def test_an_export_of_any_size_is_accepted(go: GoVerifier, tmp_path: Path, size: int) -> None:
+def test_an_export_of_any_size_is_accepted(go: Verifier, tmp_path: Path, size: int) -> None:
     log = log_of(size)
     verdict = go("export", vkey(log), export(log, tmp_path))
     assert verdict.accepted, verdict.said
@@ -35,7 +41,7 @@ def test_an_export_of_any_size_is_accepted(go: GoVerifier, tmp_path: Path, size:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_changed_bit_in_any_tile_or_bundle_is_found(go: GoVerifier, tmp_path: Path, size: int) -> None:
+def test_a_changed_bit_in_any_tile_or_bundle_is_found(go: Verifier, tmp_path: Path, size: int) -> None:
     log = log_of(size)
     directory = export(log, tmp_path)
     paths = [path for path in directory.rglob("tile/**/*") if path.is_file()]
@@ -47,7 +53,7 @@ def test_a_changed_bit_in_any_tile_or_bundle_is_found(go: GoVerifier, tmp_path: 
     assert go("export", vkey(log), directory).accepted
 
 
-def test_an_export_that_grew_is_accepted_at_every_size(go: GoVerifier, tmp_path: Path) -> None:
+def test_an_export_that_grew_is_accepted_at_every_size(go: Verifier, tmp_path: Path) -> None:
     log = log_of(SIZES[0])
     older = []
     for size in SIZES:
@@ -60,7 +66,7 @@ def test_an_export_that_grew_is_accepted_at_every_size(go: GoVerifier, tmp_path:
             assert verdict.accepted, verdict.said
 
 
-def test_a_growth_proof_of_the_log_is_accepted_and_no_other(go: GoVerifier, tmp_path: Path) -> None:
+def test_a_growth_proof_of_the_log_is_accepted_and_no_other(go: Verifier, tmp_path: Path) -> None:
     log = log_of(SIZES[0])
     older, newer, proof = tmp_path / "older", tmp_path / "newer", tmp_path / "proof"
     for size in SIZES:
@@ -76,7 +82,7 @@ def test_a_growth_proof_of_the_log_is_accepted_and_no_other(go: GoVerifier, tmp_
         refused(go("growth", vkey(log), older, newer, proof), f"growth: from {size} to {LARGEST + 1}")
 
 
-def test_a_fork_of_the_log_is_no_older_state_of_it(go: GoVerifier, tmp_path: Path) -> None:
+def test_a_fork_of_the_log_is_no_older_state_of_it(go: Verifier, tmp_path: Path) -> None:
     log = log_of(200)
     fork = log.fork()
     grow(log, 300)
@@ -85,7 +91,7 @@ def test_a_fork_of_the_log_is_no_older_state_of_it(go: GoVerifier, tmp_path: Pat
     refused(go("export", vkey(log), export(log, tmp_path / "export"), tmp_path / "older"), "growth: from 250 to 300")
 
 
-def test_a_log_that_shrank_is_refused(go: GoVerifier, tmp_path: Path) -> None:
+def test_a_log_that_shrank_is_refused(go: Verifier, tmp_path: Path) -> None:
     log = log_of(200)
     later = log.fork()
     grow(later, 201)
@@ -94,13 +100,13 @@ def test_a_log_that_shrank_is_refused(go: GoVerifier, tmp_path: Path) -> None:
 
 
 def change_signature(directory: Path, log: FakeLog) -> None:
-    flip(directory / "checkpoint", -8)
+    change_last_signature(directory / "checkpoint")
 
 
 def change_root(directory: Path, log: FakeLog) -> None:
     path = directory / "checkpoint"
     lines = path.read_bytes().split(b"\n")
-    lines[2] = (b"B" if lines[2].startswith(b"A") else b"A") + lines[2][1:]
+    lines[2] = change_base64(lines[2])
     path.write_bytes(b"\n".join(lines))
 
 
@@ -148,14 +154,14 @@ FAULTS: dict[str, Callable[[Path, FakeLog], None]] = {
 
 @pytest.mark.parametrize(("named", "fault"), FAULTS.items(), ids=[fault.__name__ for fault in FAULTS.values()])
 def test_an_export_with_a_fault_is_refused(
-    go: GoVerifier, large: FakeLog, tmp_path: Path, named: str, fault: Callable[[Path, FakeLog], None]
+    go: Verifier, large: FakeLog, tmp_path: Path, named: str, fault: Callable[[Path, FakeLog], None]
 ) -> None:
     directory = export(large, tmp_path)
     fault(directory, large)
     refused(go("export", vkey(large), directory), named)
 
 
-def test_another_logs_key_opens_nothing(go: GoVerifier, large: FakeLog, tmp_path: Path) -> None:
+def test_another_logs_key_opens_nothing(go: Verifier, large: FakeLog, tmp_path: Path) -> None:
     directory = export(large, tmp_path)
     for other in (SignerKey.generate(ORIGIN), SignerKey.generate("log.example/other")):
         refused(go("export", str(other.verifier), directory), "checkpoint: ")
@@ -169,7 +175,7 @@ def write_receipt(log: FakeLog, index: int, folder: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_receipts_of_a_log_of_any_size_are_accepted(go: GoVerifier, tmp_path: Path, size: int) -> None:
+def test_receipts_of_a_log_of_any_size_are_accepted(go: Verifier, tmp_path: Path, size: int) -> None:
     log = log_of(size)
     for index in sorted({0, size // 2, size - 1}):
         verdict = go("receipt", vkey(log), *write_receipt(log, index, tmp_path))
@@ -177,7 +183,7 @@ def test_receipts_of_a_log_of_any_size_are_accepted(go: GoVerifier, tmp_path: Pa
         assert verdict.said == f"receipt: entry {index} of {size}"
 
 
-def test_a_changed_receipt_is_refused(go: GoVerifier, large: FakeLog, tmp_path: Path) -> None:
+def test_a_changed_receipt_is_refused(go: Verifier, large: FakeLog, tmp_path: Path) -> None:
     receipt, entry = write_receipt(large, 300, tmp_path)
     good = receipt.read_bytes()
     lines = good.split(b"\n")
@@ -185,19 +191,19 @@ def test_a_changed_receipt_is_refused(go: GoVerifier, large: FakeLog, tmp_path: 
     assert len(hashes) >= 9
     for number in hashes:
         changed = list(lines)
-        changed[number] = (b"B" if lines[number].startswith(b"A") else b"A") + lines[number][1:]
+        changed[number] = change_base64(lines[number])
         receipt.write_bytes(b"\n".join(changed))
         refused(go("receipt", vkey(large), receipt, entry), "receipt: inclusion of entry 300")
     receipt.write_bytes(good.replace(b"index 300\n", b"index 301\n"))
     refused(go("receipt", vkey(large), receipt, entry), "receipt: inclusion of entry 301")
     receipt.write_bytes(good)
-    flip(receipt, -8)
+    change_last_signature(receipt)
     refused(go("receipt", vkey(large), receipt, entry), "receipt: checkpoint: invalid signature")
     receipt.write_bytes(good)
     assert go("receipt", vkey(large), receipt, entry).accepted
 
 
-def test_a_receipt_of_another_entry_or_log_is_refused(go: GoVerifier, large: FakeLog, tmp_path: Path) -> None:
+def test_a_receipt_of_another_entry_or_log_is_refused(go: Verifier, large: FakeLog, tmp_path: Path) -> None:
     receipt, entry = write_receipt(large, 300, tmp_path)
     entry.write_bytes(large.entries[301])
     refused(go("receipt", vkey(large), receipt, entry), "receipt: inclusion of entry 300")

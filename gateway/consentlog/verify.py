@@ -5,12 +5,13 @@ The directory must hold exactly the files that the checkpoint calls for, so that
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from gateway.consentlog.audit import EntryAuditor
+from gateway.consentlog.entry import Entry
 from gateway.consentlog.export import CHECKPOINT, TRUST, policy_path
 from gateway.consentlog.merkle import leaf_hash
 from gateway.consentlog.note import MAX_NOTE_BYTES
@@ -44,12 +45,16 @@ class VerifiedExport:
     witnesses: int
 
 
-def verify_export(directory: Path, trust: bytes) -> VerifiedExport:
+def verify_export(
+    directory: Path, trust: bytes, each: Callable[[Entry], object] = lambda _entry: None
+) -> VerifiedExport:
     """Verify every byte of an export under the auditor's own trust file, obtained out of band.
 
-    The export's copy of the trust file must be the same bytes. Raises POLICY_INVALID (trust file), NOTE_INVALID
-    (checkpoint), PROOF_OF_LOG_INVALID (hashes do not lead to the root), LOG_CORRUPT (a file missing, unexpected or
-    changed, an entry that breaks its schema or a rule of ``audit``), BUNDLE_INVALID (policy bundle).
+    ``each`` is given all entries in order while they are read, before it is known whether they lead to the root: what
+    it made of them counts once this has returned. The export's copy of the trust file must be the same bytes. Raises
+    POLICY_INVALID (trust file), NOTE_INVALID (checkpoint), PROOF_OF_LOG_INVALID (hashes do not lead to the root),
+    LOG_CORRUPT (a file missing, unexpected or changed, an entry that breaks its schema or a rule of ``audit``),
+    BUNDLE_INVALID (policy bundle).
     """
     policy = TrustPolicy.parse(trust)
     if _read(directory, TRUST, MAX_TRUST_BYTES) != trust:
@@ -60,7 +65,7 @@ def verify_export(directory: Path, trust: bytes) -> VerifiedExport:
     builder = TileBuilder()
     for bundle in bundles_of(head.size):
         for raw in parse_bundle(_read(directory, bundle_path(bundle), _MAX_TILE_FILE_BYTES), bundle.width):
-            auditor.add(raw)
+            each(auditor.add(raw))
             for tile, hashes in builder.add(leaf_hash(raw)):
                 _compare(directory, tile, hashes)
     for tile, hashes in builder.partial():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
 from gateway.cli.options import Json, ProfileFile, TrustFile
-from gateway.cli.output import UsageError, facts, show, table
+from gateway.cli.output import UsageError, facts, show
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 
 if TYPE_CHECKING:
@@ -18,19 +17,8 @@ if TYPE_CHECKING:
 
 app = App(name="audit", help="An auditor: read, export and verify the consent log.")
 app.command("gateway.cli.audit_export:export", name="export", help="Copy the log into a folder that verifies offline.")
-
-_FIELDS = ("city", "operator", "scenario", "outcome", "rung", "code", "consent")
-
-
-def _moment(name: str, text: str | None) -> int | None:
-    """Unix milliseconds of a date or time in ISO 8601; without a zone it is UTC. Raises :class:`UsageError`."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(f"{name} is not a date or time", "such as 2026-11-01 or 2026-11-01T08:00:00Z") from error
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+app.command("gateway.cli.audit_list:list_entries", name="list", help="List entries, as the gateway tells them.")
+app.command("gateway.cli.audit_sample:sample_export", name="sample", help="Draw entries of an export at random.")
 
 
 def entry_document(index: int, entry: Entry) -> dict[str, Any]:
@@ -38,74 +26,6 @@ def entry_document(index: int, entry: Entry) -> dict[str, Any]:
     from gateway.cli.messages import time_of_ms
 
     return {"index": index, "type": entry.type, "time": time_of_ms(entry.time)} | dict(entry.fields)
-
-
-@app.command(name="list")
-async def list_entries(
-    *,
-    kind: Annotated[
-        str | None, Parameter(name="--type", help="Entries of a type, such as decision or consent_withdrawn.")
-    ] = None,
-    operator: Annotated[str | None, Parameter(name="--operator", help="Of this operator.")] = None,
-    scenario: Annotated[str | None, Parameter(name="--scenario", help="On this scenario.")] = None,
-    city: Annotated[str | None, Parameter(name="--city", help="Of this home city.")] = None,
-    outcome: Annotated[str | None, Parameter(name="--outcome", help="entitled or ordinary.")] = None,
-    since: Annotated[
-        str | None, Parameter(name="--from", help="Not earlier than this date or time (ISO 8601; UTC without a zone).")
-    ] = None,
-    until: Annotated[str | None, Parameter(name="--to", help="Earlier than this date or time.")] = None,
-    last: Annotated[int, Parameter(name="--last", help="Look at this many of the newest entries; 0 = all.")] = 1000,
-    profile: ProfileFile = None,
-    json: Json = False,
-) -> None:
-    """List entries, as the gateway tells them; `audit export` and `audit verify` prove them.
-
-    Entries hold codes, rungs and keyed commitments; nothing in them names a person.
-    """
-    if last < 0:
-        raise UsageError("--last must not be negative")
-    first_ms, end_ms = _moment("--from", since), _moment("--to", until)
-    from gateway.api.audit.v1 import audit_pb2 as pb
-    from gateway.api.audit.v1.audit_pb2_grpc import AuditServiceStub
-    from gateway.cli.client import CALL_S, STREAM_S, session
-    from gateway.cli.profile import read_profile
-    from gateway.consentlog.entry import decode
-
-    named = {"operator": operator, "scenario": scenario, "city": city, "outcome": outcome}
-    wanted = {name: value for name, value in named.items() if value is not None}
-
-    def matches(entry: Entry) -> bool:
-        if kind is not None and entry.type != kind:
-            return False
-        if (first_ms is not None and entry.time < first_ms) or (end_ms is not None and entry.time >= end_ms):
-            return False
-        return all(entry.fields.get(name) == value for name, value in wanted.items())
-
-    found: list[dict[str, Any]] = []
-    async with session(read_profile(profile, {"auditor"})) as opened:
-        stub = AuditServiceStub(opened.channel)
-        raw = (await stub.GetCheckpoint(pb.GetCheckpointRequest(), timeout=CALL_S)).checkpoint
-        size = log_trust(opened.directory.gateway.log_vkey).verify(raw.encode()).checkpoint.size
-        start = max(0, size - last) if last else 0
-        index = start
-        async for run in stub.ListEntries(pb.ListEntriesRequest(start=start, end=size), timeout=STREAM_S):
-            for data in run.entries:
-                entry = decode(data)
-                if matches(entry):
-                    found.append(entry_document(index, entry))
-                index += 1
-    document = {"entries": found, "looked_at": {"start": start, "end": size}, "size": size}
-    columns = ("index", "time", "type", *_FIELDS)
-    show(
-        document,
-        lambda: [
-            table(
-                "", (*columns[:1], "time (UTC)", *columns[2:]), ([item.get(name) for name in columns] for item in found)
-            ),
-            f"{len(found)} of the entries {start} to {size - 1}; the log has {size}",
-        ],
-        as_json=json,
-    )
 
 
 @app.command(name="show")

@@ -47,6 +47,7 @@ EXEMPT: Mapping[str, str] = {
     "gateway.cli.audit.read_trust": _PARTS,
     "gateway.cli.audit.verify": _PARTS,
     "gateway.cli.audit.verify_receipt": _PARTS,
+    "gateway.cli.audit_list.ConsentTrail.read": _PARTS,
     "gateway.cli.certs.parse_identity": _PARTS,
     "gateway.cli.client.read_file": "returns the bytes of a file as they are",
     "gateway.cli.consent.read_terms": "takes options that the command line has read",

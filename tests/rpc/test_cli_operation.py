@@ -38,6 +38,11 @@ async def test_an_auditor_lists_shows_exports_and_verifies(network: Running) -> 
     verified = await network.run("audit", "verify", folder, "--trust", network.layout.shared / "trust", "--json")
     assert verified.code == 0
     assert verified.document["root"] == exported.document["root"]
+    drawing = ("audit", "sample", folder, "--trust", network.layout.shared / "trust", "--count", 1000, "--json")
+    drawn = await network.run(*drawing, "--type", "decision", "--nonce", "of the test")
+    assert drawn.document["verified"]["root"] == exported.document["root"]
+    assert decided["log_index"] in {item["index"] for item in drawn.document["sample"]}
+    assert {item["type"] for item in drawn.document["sample"]} == {"decision"}
     assert (await network.audit("export", folder)).code == 0  # brought up to date in place
 
 

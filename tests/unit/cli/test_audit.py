@@ -101,9 +101,31 @@ def test_a_receipt_that_is_not_there(run: Run, receipt: tuple[Path, Path], trust
     assert done.code == 2
 
 
-@pytest.mark.parametrize("arguments", [("--from", "yesterday"), ("--to", "2026-13-01"), ("--last", "-1")], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [("--from", "yesterday"), ("--to", "2026-13-01"), ("--last", "-1"), ("--token", "ab" * 31), ("--token", "AB" * 32)],
+    ids=" ".join,
+)
 def test_filters_that_mean_nothing(run: Run, arguments: tuple[str, ...]) -> None:
     assert run("audit", "list", *arguments).code == 2
+
+
+def test_one_form_at_a_time(run: Run) -> None:
+    done = run("audit", "list", "--csv", "--json")
+    assert (done.code, done.document["error"]["reason"]) == (2, "USAGE")
+
+
+def test_the_entries_of_a_consent_are_not_cut_short(run: Run, receipt: tuple[Path, Path]) -> None:
+    assert run("audit", "list", "--receipt", receipt[0], "--last", "5").code == 2
+
+
+def test_a_receipt_of_what_is_no_decision(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "other.entry"
+    path.write_bytes(small_log()[2])
+    assert run("audit", "list", "--receipt", path).code == 2
+    path.write_bytes(b"{}")
+    assert run("audit", "list", "--receipt", path).code == 4
+    assert run("audit", "list", "--receipt", tmp_path / "nowhere").code == 2
 
 
 def test_a_position_that_is_none(run: Run) -> None:

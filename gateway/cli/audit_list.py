@@ -1,0 +1,275 @@
+"""``tiergate audit list``: entries as the gateway tells them, by what they say, for people, programs and tables."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Protocol
+
+from cyclopts import Parameter
+
+from gateway.api.audit.v1 import audit_pb2 as pb
+from gateway.api.audit.v1.audit_pb2_grpc import AuditServiceStub
+from gateway.cli.audit import entry_document, log_trust
+from gateway.cli.client import CALL_S, STREAM_S, read_file, session
+from gateway.cli.messages import time_of_ms
+from gateway.cli.options import Json, ProfileFile
+from gateway.cli.output import UsageError, show, table
+from gateway.cli.profile import read_profile
+from gateway.consentlog.entry import MAX_ENTRY_BYTES, ORIGIN, SCHEMAS, Entry, decode
+from gateway.errors import Reason, TiergateError
+
+LAST = 1000
+"""Entries that are looked at when nothing says how many."""
+
+_SHOWN = ("city", "operator", "scenario", "outcome", "rung", "code", "consent")
+_MS_PER_UNIT = {"expires": 1000, "valid_until": 1}
+"""Fields that are points in time, with the milliseconds of their unit."""
+
+CSV_FIELDS = tuple(
+    dict.fromkeys(
+        name.rstrip("?") for schema in SCHEMAS.values() for name, kind in schema.items() if kind is not ORIGIN
+    )
+)
+"""All fields that an entry can have, but the origin in the genesis: it alone could begin like a spreadsheet's formula.
+
+What is left are slugs, hex digits, words of ours and numbers without a sign, which no spreadsheet takes for one.
+"""
+
+
+def _time_title(name: str) -> str:
+    return f"{name} (UTC)"
+
+
+def csv_header() -> list[str]:
+    """The header line of the CSV form."""
+    fields = (_time_title(name) if name in _MS_PER_UNIT else name for name in CSV_FIELDS)
+    return ["index", _time_title("time"), "type", *fields]
+
+
+def csv_row(index: int, entry: Entry) -> list[str]:
+    """One entry in the columns of :func:`csv_header`; what its type does not have is empty."""
+
+    def cell(name: str) -> str:
+        value = entry.fields.get(name, "")
+        return time_of_ms(value * _MS_PER_UNIT[name]) if name in _MS_PER_UNIT and isinstance(value, int) else str(value)
+
+    return [str(index), time_of_ms(entry.time), entry.type, *map(cell, CSV_FIELDS)]
+
+
+@dataclass
+class ConsentTrail:
+    """Everything that hangs on the consent of one decision, told from entries that come in order.
+
+    ``raw`` is the decision as its receipt holds it; ``registration`` is where that says the consent was registered,
+    and nothing before it concerns the consent. A change before any registration names no consent and is no part of it.
+    """
+
+    raw: bytes
+    registration: int
+    found: int | None = None
+    _decisions: set[int] = field(default_factory=set)
+
+    @classmethod
+    def read(cls, path: Path) -> ConsentTrail:
+        """From the entry of a receipt. Raises LOG_CORRUPT for what is no entry, UsageError for one of another type."""
+        raw = read_file(path, MAX_ENTRY_BYTES, "name FILE.entry, as `check --receipt-out` wrote it")
+        entry = decode(raw)
+        if entry.type != "decision":
+            raise UsageError(f"{path} is the entry of a {entry.type}", "name the entry of a decision")
+        return cls(raw, entry.number("consent"))
+
+    def take(self, index: int, raw: bytes, entry: Entry) -> bool:
+        """Whether the next entry belongs to the consent."""
+        if raw == self.raw:
+            self.found = index
+        if entry.type == "contest":
+            return entry.fields["decision"] in self._decisions
+        if index != self.registration and entry.fields.get("consent") != self.registration:
+            return False
+        if entry.type == "decision":
+            self._decisions.add(index)
+        return True
+
+    def require_found(self) -> None:
+        """Raises PROOF_OF_LOG_INVALID when the receipt's own entry was not among the entries."""
+        if self.found is None:
+            raise TiergateError(
+                Reason.PROOF_OF_LOG_INVALID,
+                "the receipt's entry is not among the log's, as the gateway tells it; see `audit verify-receipt`",
+            )
+
+
+def _moment(name: str, text: str | None) -> int | None:
+    """Unix milliseconds of a date or time in ISO 8601; without a zone it is UTC. Raises :class:`UsageError`."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{name} is not a date or time", "such as 2026-11-01 or 2026-11-01T08:00:00Z") from error
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+async def list_entries(
+    *,
+    kind: Annotated[
+        str | None, Parameter(name="--type", help="Entries of a type, such as decision or consent_withdrawn.")
+    ] = None,
+    operator: Annotated[str | None, Parameter(name="--operator", help="Of this operator.")] = None,
+    scenario: Annotated[str | None, Parameter(name="--scenario", help="On this scenario.")] = None,
+    city: Annotated[str | None, Parameter(name="--city", help="Of this home city.")] = None,
+    outcome: Annotated[str | None, Parameter(name="--outcome", help="entitled or ordinary.")] = None,
+    token: Annotated[
+        str | None, Parameter(name="--token", help="With this token commitment, as entries carry it (64 hex digits).")
+    ] = None,
+    receipt: Annotated[
+        Path | None,
+        Parameter(
+            name="--receipt",
+            help="A decision's entry (FILE.entry of its receipt): it, and all that hangs on the same consent.",
+        ),
+    ] = None,
+    since: Annotated[
+        str | None, Parameter(name="--from", help="Not earlier than this date or time (ISO 8601; UTC without a zone).")
+    ] = None,
+    until: Annotated[str | None, Parameter(name="--to", help="Earlier than this date or time.")] = None,
+    last: Annotated[
+        int | None,
+        Parameter(
+            name="--last",
+            help=f"Look at this many of the newest entries; 0 = all. Default: {LAST}; not with --receipt.",
+        ),
+    ] = None,
+    as_csv: Annotated[
+        bool,
+        Parameter(
+            name="--csv",
+            negative="",
+            show_default=False,
+            help="Print CSV (RFC 4180), a line for each entry as it comes, with a header line.",
+        ),
+    ] = False,
+    profile: ProfileFile = None,
+    json: Json = False,
+) -> None:
+    """List entries, as the gateway tells them; `audit export` and `audit verify` prove them.
+
+    Entries hold codes, rungs and keyed commitments; nothing in them names a person. Filters narrow each other.
+    """
+    if last is not None and last < 0:
+        raise UsageError("--last must not be negative")
+    if as_csv and json:
+        raise UsageError("--csv and --json exclude each other", "ask for one of them")
+    if receipt is not None and last is not None:
+        raise UsageError("--receipt looks at everything since the consent", "leave out --last")
+    if token is not None and not re.fullmatch("[0-9a-f]{64}", token):
+        raise UsageError("--token is not a token commitment", "it has 64 digits 0-9 a-f, as entries carry it")
+    named = {"operator": operator, "scenario": scenario, "city": city, "outcome": outcome, "token": token}
+    fields = {name: value for name, value in named.items() if value is not None}
+    wanted = _Wanted(kind, _moment("--from", since), _moment("--to", until), fields)
+    trail = None if receipt is None else ConsentTrail.read(receipt)
+    listing = _Listing(profile, wanted, trail, LAST if last is None else last)
+    await (print_csv(listing) if as_csv else _show(listing, as_json=json))
+
+
+class Arriving(Protocol):
+    """Entries with their indices, as they come."""
+
+    def entries(self) -> AsyncIterator[tuple[int, Entry]]:
+        """In the order of the log."""
+        ...
+
+
+async def print_csv(listing: Arriving) -> None:
+    """Print the header line, and each entry's line when it has come; nothing is collected."""
+    lines = csv.writer(sys.stdout, lineterminator="\r\n")
+    lines.writerow(csv_header())
+    async for index, entry in listing.entries():
+        lines.writerow(csv_row(index, entry))
+        sys.stdout.flush()  # standard output into a file or pipe is not sent line by line
+
+
+async def _show(listing: _Listing, *, as_json: bool) -> None:
+    found = [entry_document(index, entry) async for index, entry in listing.entries()]
+    document = {
+        "entries": found,
+        "looked_at": {"start": listing.start, "end": listing.size},
+        "size": listing.size,
+    }
+    lines = [f"{len(found)} of the entries {listing.start} to {listing.size - 1}; the log has {listing.size}"]
+    if listing.trail is not None:
+        document["receipt"] = listing.trail.found
+        lines.append(f"the receipt's entry is {listing.trail.found}")
+    show(
+        document,
+        lambda: [table("", ("index", _time_title("time"), "type", *_SHOWN), map(_shown_row, found)), *lines],
+        as_json=as_json,
+    )
+
+
+def _shown_row(item: Mapping[str, Any]) -> list[object]:
+    return [item.get(name) for name in ("index", "time", "type", *_SHOWN)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What an entry must say of itself; None: anything. Times are Unix milliseconds, the end excluded."""
+
+    kind: str | None
+    first_ms: int | None
+    end_ms: int | None
+    fields: Mapping[str, str]
+
+    def matches(self, entry: Entry) -> bool:
+        """Whether the entry says all of it."""
+        if self.kind is not None and entry.type != self.kind:
+            return False
+        if self.first_ms is not None and entry.time < self.first_ms:
+            return False
+        if self.end_ms is not None and entry.time >= self.end_ms:
+            return False
+        return all(entry.fields.get(name) == value for name, value in self.fields.items())
+
+
+@dataclass
+class _Listing:
+    """The wanted entries of the log as its gateway tells it; ``start`` and ``size`` are known once they have come."""
+
+    profile: Path | None
+    wanted: _Wanted
+    trail: ConsentTrail | None
+    last: int
+    start: int = 0
+    size: int = 0
+
+    async def entries(self) -> AsyncIterator[tuple[int, Entry]]:
+        """Index and entry, in the order of the log, each as it comes.
+
+        Raises PROOF_OF_LOG_INVALID at the end, when there is a receipt whose entry has not come.
+        """
+        async with session(read_profile(self.profile, {"auditor"})) as opened:
+            stub = AuditServiceStub(opened.channel)
+            raw = (await stub.GetCheckpoint(pb.GetCheckpointRequest(), timeout=CALL_S)).checkpoint
+            self.size = log_trust(opened.directory.gateway.log_vkey).verify(raw.encode()).checkpoint.size
+            self.start = index = self._first()
+            request = pb.ListEntriesRequest(start=self.start, end=self.size)
+            async for run in stub.ListEntries(request, timeout=STREAM_S):
+                for data in run.entries:
+                    entry = decode(data)
+                    # the trail first: it has to see every entry, also those that are not wanted
+                    if (self.trail is None or self.trail.take(index, data, entry)) and self.wanted.matches(entry):
+                        yield index, entry
+                    index += 1
+        if self.trail is not None:
+            self.trail.require_found()
+
+    def _first(self) -> int:
+        if self.trail is not None:
+            return min(self.size, self.trail.registration)
+        return max(0, self.size - self.last) if self.last else 0

@@ -1,0 +1,87 @@
+"""``tiergate audit sample``: entries of an export for a closer look, chosen by its checkpoint and not by anybody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from gateway.cli.audit import entry_document, read_trust
+from gateway.cli.options import Json, TrustFile
+from gateway.cli.output import UsageError, facts, show, table
+from gateway.consentlog.entry import SCHEMAS, Entry
+from gateway.consentlog.sample import sample, seed_of
+from gateway.consentlog.verify import verify_export
+from gateway.errors import Reason, TiergateError
+
+_SHOWN = ("index", "time", "type", "id", "city", "operator", "scenario", "outcome", "rung")
+
+
+class _Picker:
+    """Keeps the entries of a type that stand at these places among all of that type."""
+
+    def __init__(self, kind: str | None, places: set[int]) -> None:
+        self._kind = kind
+        self._places = places
+        self._index = self._place = 0
+        self.picked: dict[int, tuple[int, Entry]] = {}
+
+    def take(self, entry: Entry) -> None:
+        """Take the next entry of the log."""
+        if self._kind in (None, entry.type):
+            if self._place in self._places:
+                self.picked[self._place] = (self._index, entry)
+            self._place += 1
+        self._index += 1
+
+
+def sample_export(
+    directory: Annotated[Path, Parameter(help="Folder that `audit export` wrote.")],
+    *,
+    trust: TrustFile,
+    count: Annotated[int, Parameter(name="--count", help="How many entries; all if there are not that many.")],
+    kind: Annotated[str | None, Parameter(name="--type", help="Only among entries of this type, as decision.")] = None,
+    nonce: Annotated[
+        str,
+        Parameter(
+            name="--nonce",
+            show_default=False,
+            help="Words of your own, new each time, chosen once you have the export: no log can have foreseen them.",
+        ),
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Verify an export, then draw entries at random, as its checkpoint (and your nonce) have it.
+
+    Whoever has the checkpoint and the nonce draws the same entries in the same order; the README of the consent log
+    says how. Exit code 4 when anything does not verify; nothing is drawn then.
+    """
+    if count < 1:
+        raise UsageError("--count must be at least 1")
+    if kind is not None and kind not in SCHEMAS:
+        raise UsageError("--type is not a type of entry", f"one of {', '.join(SCHEMAS)}")
+    if not directory.is_dir():
+        raise UsageError(f"{directory} is not a folder", "name the folder that `audit export` wrote")
+    data = read_trust(trust)
+    verified = verify_export(directory, data)
+    seed = seed_of(verified.size, verified.root, nonce)
+    population = verified.size if kind is None else verified.entries.get(kind, 0)
+    places = sample(seed, population, count)
+    picker = _Picker(kind, set(places))
+    # read again, and verified again: only what is drawn is kept, and a folder that changes meanwhile gives no sample
+    if verify_export(directory, data, picker.take) != verified:
+        raise TiergateError(Reason.LOG_CORRUPT, "the export has changed while it was read")
+    drawn = [entry_document(*picker.picked[place]) for place in places]
+    head = {"origin": verified.origin, "size": verified.size, "root": verified.root.hex()}
+    how = {"type": kind, "population": population, "nonce": nonce, "seed": seed.hex()}
+    witnesses = {"witnesses": verified.witnesses}
+    show(
+        {"verified": head | witnesses, **how, "sample": drawn},
+        lambda: [
+            facts("Drawn from", head | witnesses | how),
+            table("", ("index", "time (UTC)", *_SHOWN[2:]), ([item.get(name) for name in _SHOWN] for item in drawn)),
+            f"{len(drawn)} of {population} entries, in the order drawn",
+        ],
+        as_json=json,
+    )

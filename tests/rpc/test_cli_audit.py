@@ -1,0 +1,72 @@
+"""The command of an auditor who follows one consent, against a real gateway and a real adapter."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+from gateway.cli.audit_list import csv_header
+from gateway.consentlog.entry import encode
+from tests.fakes.running import OPERATOR, TOP, Ran, Running
+
+
+def _indices(done: Ran) -> list[int]:
+    assert done.code == 0, done.err
+    return [item["index"] for item in done.document["entries"]]
+
+
+async def test_a_consent_is_followed_from_the_receipt_of_one_decision(network: Running) -> None:
+    identifier, token = await network.granted("followed.jwt", "--uses", 5)
+    base = network.folder / "followed"
+    first = (await network.check(token, "--receipt", "--receipt-out", base, "--json")).document["log_index"]
+    _, other = await network.granted("not-followed.jwt", "--uses", 5)
+    assert (await network.check(other)).code == 0
+    for act in ("pause", "resume"):
+        assert (await network.consent(act, identifier, "--resident", TOP, "--json")).document["acknowledged"] is True
+    again = (await network.check(token, "--json")).document["log_index"]
+    withdrawn = (await network.consent("withdraw", identifier, "--resident", TOP, "--json")).document["log_index"]
+    by_receipt = await network.audit("list", "--receipt", f"{base}.entry", "--json")
+    whole = _indices(by_receipt)
+    assert [item["type"] for item in by_receipt.document["entries"]] == [
+        "consent_registered",
+        "decision",
+        "consent_paused",
+        "consent_resumed",
+        "decision",
+        "consent_withdrawn",
+    ]
+    assert (whole[:2], whole[4:]) == ([first - 1, first], [again, withdrawn])
+    assert by_receipt.document["receipt"] == first
+    assert by_receipt.document["looked_at"]["start"] == first - 1
+    registered = by_receipt.document["entries"][0]
+    assert registered["operator"] == OPERATOR
+    by_token = await network.audit("list", "--token", registered["token"], "--last", 0, "--json")
+    assert _indices(by_token) == [first - 1, first, again]
+    narrowed = await network.audit("list", "--receipt", f"{base}.entry", "--type", "consent_withdrawn", "--json")
+    assert _indices(narrowed) == whole[-1:]
+    assert narrowed.document["receipt"] == first
+    told = await network.audit("list", "--receipt", f"{base}.entry")
+    assert f"the receipt's entry is {first}" in told.out
+
+    printed = await network.audit("list", "--receipt", f"{base}.entry", "--csv")
+    assert printed.code == 0, printed.err
+    lines = printed.out.split("\r\n")
+    assert (lines.pop(), "\n" in "".join(lines)) == ("", False)
+    header, *rows = csv.reader(lines)
+    assert header == csv_header()
+    assert [int(row[0]) for row in rows] == whole
+    assert [row[1] for row in rows] == [item["time"] for item in by_receipt.document["entries"]]
+    assert all(row[1].endswith("Z") for row in rows)
+
+
+async def test_an_entry_that_the_log_does_not_hold(network: Running) -> None:
+    _, token = await network.granted("held.jwt", "--uses", 1)
+    base = network.folder / "held"
+    index = (await network.check(token, "--receipt", "--receipt-out", base, "--json")).document["log_index"]
+    path = network.folder / "held.entry"
+    held = json.loads(path.read_bytes())
+    for consent in (index - 1, 10**9):
+        path.write_bytes(encode(held | {"id": "0" * 32, "consent": consent}))
+        done = await network.audit("list", "--receipt", path, "--json")
+        assert done.code == 4
+        assert done.document["error"]["reason"] == "PROOF_OF_LOG_INVALID"

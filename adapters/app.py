@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -174,7 +174,7 @@ class Adapter:
         )
         pusher.start()
         stack.push_async_callback(pusher.close)
-        stack.callback((punctual := Punctual()).close)
+        punctual = stack.enter_context(closing(Punctual()))
         server = self._build_server(pusher, punctual)
         watch_expiries(self._registry, self._certificate, lambda: self._reference)
         if settings.metrics_listen is not None:

@@ -19,25 +19,22 @@ _LIFETIME_S = 30 * 86_400
 _DEADLINE_S = 30.0
 
 
-def grant(
-    world: World, app: Tls, address: str, count: int, *, uses: int = 0, devices: Sequence[api.DeviceKey] = ()
-) -> list[str]:
-    """``count`` tokens, spread over the residents: counted ones with ``uses``, else bound to the operator.
+def grant(world: World, app: Tls, address: str, devices: Sequence[api.DeviceKey | None], *, uses: int = 0) -> list[str]:
+    """One token for each of ``devices``, in their order, spread over the residents. Raises grpc.aio.AioRpcError.
 
-    With ``devices`` one token is bound to each of these keys, in their order. Raises grpc.aio.AioRpcError.
+    It is bound to the device's key; for None to the operator, or with ``uses`` to nobody and counted.
     """
-    binding = api.BINDING_DEVICE if devices else api.BINDING_NONE if uses else api.BINDING_OPERATOR
-    keys: Sequence[api.DeviceKey | None] = devices or [None] * count
+    unbound = api.BINDING_NONE if uses else api.BINDING_OPERATOR
     each = [
         api.ConsentTerms(
             operator=world.operator,
             scenario=world.scenario,
             lifetime_s=_LIFETIME_S,
             uses=uses,
-            binding=binding,
+            binding=api.BINDING_DEVICE if device else unbound,
             device_key=device,
         )
-        for device in keys
+        for device in devices
     ]
     return uvloop.run(_grant(world, app, address, each))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from bench.material import Consent
 from bench.world import World
 from gateway.api.consent.v1 import consent_pb2 as api
+from gateway.cli.consent_device import device_key
 from gateway.crypto.consent import new_id, token_hash
-from gateway.crypto.jws import decode_segment
 from gateway.crypto.keys import generate_signing_key, public_jwk
 from gateway.crypto.proof import issue_device_proof
 
@@ -21,9 +21,7 @@ class Phone:
     @property
     def public(self) -> api.DeviceKey:
         """The key as the city's app hands it on."""
-        jwk = public_jwk(self._key)
-        x, y = (decode_segment(jwk[name].encode()) for name in ("x", "y"))
-        return api.DeviceKey(type=api.KEY_TYPE_P256, x=x, y=y)
+        return api.DeviceKey(**device_key(public_jwk(self._key)))
 
     def presented(self, token: str, now_s: int) -> Consent:
         """The token with a fresh proof, good once and for a minute."""

@@ -14,6 +14,7 @@ from bench.measure import Mode, tls_channel
 from bench.network import Product, Variant
 from bench.phone import Phone
 from bench.yards import CHECK, IN_FLIGHT, RESIDENTS, expect_entitled
+from gateway.api.consent.v1.consent_pb2 import DeviceKey
 from gateway.api.operator.v1 import operator_pb2 as api
 
 BATCH = "/gateway.api.operator.v1.EligibilityService/BatchCheckEligibility"
@@ -43,7 +44,7 @@ def unlimited(product: Product) -> Make:
         now = int(time.time())
         if product.variant.stub:
             return [issuer.consent(now) for _ in range(count)]
-        return [issuer.proved(token, now) for token in _granted(product, count)]
+        return [issuer.proved(token, now) for token in _granted(product, [None] * count)]
 
     return make
 
@@ -55,7 +56,7 @@ def counted(product: Product) -> Make:
     def make(count: int) -> list[Consent]:
         if product.variant.stub:
             return [issuer.consent(int(time.time()), uses=COUNTED_USES) for _ in range(count)]
-        return [Consent(token, "") for token in _granted(product, count, uses=COUNTED_USES)]
+        return [Consent(token, "") for token in _granted(product, [None] * count, uses=COUNTED_USES)]
 
     return make
 
@@ -65,9 +66,7 @@ def device_bound(product: Product, consents: int) -> Make:
 
     def make(count: int) -> list[Consent]:
         phones = [Phone(product.world) for _ in range(consents)]
-        tokens = grant(
-            product.world, product.app, product.city.address, consents, devices=[phone.public for phone in phones]
-        )
+        tokens = _granted(product, [phone.public for phone in phones])
         turns = itertools.islice(itertools.cycle(zip(phones, tokens, strict=True)), count)
         now = int(time.time())
         return [phone.presented(token, now) for phone, token in turns]
@@ -75,8 +74,8 @@ def device_bound(product: Product, consents: int) -> Make:
     return make
 
 
-def _granted(product: Product, count: int, *, uses: int = 0) -> list[str]:
-    return grant(product.world, product.app, product.city.address, count, uses=uses)
+def _granted(product: Product, devices: Sequence[DeviceKey | None], *, uses: int = 0) -> list[str]:
+    return grant(product.world, product.app, product.city.address, devices, uses=uses)
 
 
 def expect_all_entitled(reply: bytes) -> None:

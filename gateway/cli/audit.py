@@ -12,8 +12,10 @@ from gateway.cli.output import UsageError, facts, show
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 
 if TYPE_CHECKING:
+    from gateway.consentlog.checkpoint import Checkpoint
     from gateway.consentlog.entry import Entry
     from gateway.consentlog.trust import TrustPolicy
+    from gateway.consentlog.verify import VerifiedExport
 
 app = App(name="audit", help="An auditor: read, export and verify the consent log.")
 app.command("gateway.cli.audit_export:export", name="export", help="Copy the log into a folder that verifies offline.")
@@ -26,6 +28,17 @@ def entry_document(index: int, entry: Entry) -> dict[str, Any]:
     from gateway.cli.messages import time_of_ms
 
     return {"index": index, "type": entry.type, "time": time_of_ms(entry.time)} | dict(entry.fields)
+
+
+def head_document(head: Checkpoint | VerifiedExport) -> dict[str, Any]:
+    """A tree head as JSON."""
+    return {"origin": head.origin, "size": head.size, "root": head.root.hex()}
+
+
+def require_export(directory: Path) -> None:
+    """Return if an export can be there. Raises :class:`UsageError`."""
+    if not directory.is_dir():
+        raise UsageError(f"{directory} is not a folder", "name the folder that `audit export` wrote")
 
 
 @app.command(name="show")
@@ -52,7 +65,7 @@ async def show_entry(
     proof = LogProof(index, tuple(answer.hashes), answer.checkpoint.encode())
     head = proof.verify(answer.entry, trust).checkpoint
     entry = entry_document(index, decode(answer.entry))
-    verified = {"origin": head.origin, "size": head.size, "root": head.root.hex()}
+    verified = head_document(head)
     show(
         {"entry": entry, "verified": verified},
         lambda: [facts("Entry", entry), f"proved in the log {head.origin} of {head.size} entries"],
@@ -74,14 +87,11 @@ def verify(
     from gateway.consentlog.verify import verify_export
 
     data = read_trust(trust)
-    if not directory.is_dir():
-        raise UsageError(f"{directory} is not a folder", "name the folder that `audit export` wrote")
+    require_export(directory)
     verified = verify_export(directory, data)
     document = {
         "verified": True,
-        "origin": verified.origin,
-        "size": verified.size,
-        "root": verified.root.hex(),
+        **head_document(verified),
         "entries": dict(verified.entries),
         "bundles": sorted(verified.bundles),
         "witnesses": verified.witnesses,
@@ -118,7 +128,7 @@ def verify_receipt(
     parsed = LogProof.parse(read_file(proof, 2 * MAX_NOTE_BYTES, "name FILE.proof"))
     head = parsed.verify(raw, policy).checkpoint
     shown = entry_document(parsed.index, decode(raw))
-    verified = {"origin": head.origin, "size": head.size, "root": head.root.hex()}
+    verified = head_document(head)
     show(
         {"verified": True, "entry": shown, "log": verified},
         lambda: [facts("Entry", shown), f"verified: in the log {head.origin} of {head.size} entries"],

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from gateway.api.audit.v1 import audit_pb2 as pb
 from gateway.api.audit.v1.audit_pb2_grpc import AuditServiceStub
-from gateway.cli.audit import log_trust
+from gateway.cli.audit import head_document, log_trust
 from gateway.cli.client import CALL_S, STREAM_S, read_file, session
 from gateway.cli.options import Json, ProfileFile
 from gateway.cli.output import progress, show
@@ -89,9 +89,7 @@ async def export(
     head = verified.checkpoint
     document = {
         "directory": str(directory),
-        "origin": head.origin,
-        "size": head.size,
-        "root": head.root.hex(),
+        **head_document(head),
         "bundles": sorted(bundles),
     }
     line = f"exported {head.size} entries and {len(bundles)} policy bundle(s) of {head.origin} to {directory}"

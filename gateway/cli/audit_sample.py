@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from gateway.cli.audit import entry_document, read_trust
+from gateway.cli.audit import entry_document, head_document, read_trust, require_export
 from gateway.cli.options import Json, TrustFile
 from gateway.cli.output import UsageError, facts, show, table
 from gateway.consentlog.entry import SCHEMAS, Entry
@@ -61,8 +61,7 @@ def sample_export(
         raise UsageError("--count must be at least 1")
     if kind is not None and kind not in SCHEMAS:
         raise UsageError("--type is not a type of entry", f"one of {', '.join(SCHEMAS)}")
-    if not directory.is_dir():
-        raise UsageError(f"{directory} is not a folder", "name the folder that `audit export` wrote")
+    require_export(directory)
     data = read_trust(trust)
     verified = verify_export(directory, data)
     seed = seed_of(verified.size, verified.root, nonce)
@@ -73,7 +72,7 @@ def sample_export(
     if verify_export(directory, data, picker.take) != verified:
         raise TiergateError(Reason.LOG_CORRUPT, "the export has changed while it was read")
     drawn = [entry_document(*picker.picked[place]) for place in places]
-    head = {"origin": verified.origin, "size": verified.size, "root": verified.root.hex()}
+    head = head_document(verified)
     how = {"type": kind, "population": population, "nonce": nonce, "seed": seed.hex()}
     witnesses = {"witnesses": verified.witnesses}
     show(

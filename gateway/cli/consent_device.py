@@ -5,6 +5,7 @@ An app does the same with its platform's key store. Here the key is a PEM file (
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,7 @@ _MAX_TOKEN_BYTES = 4096
 def read_device_key(path: Path) -> dict[str, Any]:
     """A public key (JWK) as ``DeviceKey`` of the contract. Raises :class:`UsageError` that says what it is not."""
     from gateway.cli.client import read_file
-    from gateway.crypto.jws import decode_segment, strict_object
+    from gateway.crypto.jws import strict_object
     from gateway.crypto.keys import parse_jwk
 
     data = read_file(path, _MAX_KEY_BYTES, "name the JWK that the device has handed over")
@@ -37,6 +38,13 @@ def read_device_key(path: Path) -> dict[str, Any]:
         parse_jwk(jwk)
     except TiergateError as error:
         raise UsageError(f"{path} is not a usable key ({error.detail})", "P-256 or Ed25519, public part") from error
+    return device_key(jwk)
+
+
+def device_key(jwk: Mapping[str, str]) -> dict[str, Any]:
+    """The members of ``DeviceKey`` for a sound public key."""
+    from gateway.crypto.jws import decode_segment
+
     kind = "KEY_TYPE_P256" if jwk["kty"] == "EC" else "KEY_TYPE_ED25519"
     x, y = (decode_segment(jwk.get(name, "").encode("ascii")) for name in ("x", "y"))
     return {"type": kind, "x": x, "y": y}

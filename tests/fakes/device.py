@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.api.consent.v1 import consent_pb2
+from gateway.cli.consent_device import device_key
 from gateway.crypto.consent import new_id, token_hash
-from gateway.crypto.jws import decode_segment
 from gateway.crypto.keys import Algorithm, generate_signing_key, public_jwk, thumbprint
 from gateway.crypto.proof import issue_device_proof
 
@@ -33,6 +33,4 @@ class Device:
     @property
     def message(self) -> consent_pb2.DeviceKey:
         """The public key as the city's app hands it on."""
-        kind = consent_pb2.KEY_TYPE_P256 if self.jwk["kty"] == "EC" else consent_pb2.KEY_TYPE_ED25519
-        x, y = (decode_segment(self.jwk.get(name, "").encode()) for name in ("x", "y"))
-        return consent_pb2.DeviceKey(type=kind, x=x, y=y)
+        return consent_pb2.DeviceKey(**device_key(self.jwk))

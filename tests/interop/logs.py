@@ -13,6 +13,8 @@ from gateway.consentlog.merkle import consistency_proof, leaf_hash, root_of
 from gateway.consentlog.note import SignerKey, sign_note
 from tests.fakes.log import FakeLog
 
+SIZES = (1, 2, 255, 256, 257, 600)
+"""Entries of the logs: around the width of a tile, and some tiles with a part of one."""
 ORIGIN = "log.example/minnan/interop"
 
 
@@ -66,6 +68,13 @@ def growth(log: FakeLog, older: int) -> str:
 def checkpoint_with_root(log: FakeLog, root: bytes) -> bytes:
     """A checkpoint of the log's size that its key has signed over another root."""
     return sign_note(Checkpoint(log.signer.name, len(log.entries), root).body(), [log.signer])
+
+
+def tiles_of(directory: Path) -> list[Path]:
+    """All tiles and entry bundles of an export: one of each at least."""
+    paths = [path for path in directory.rglob("tile/**/*") if path.is_file()]
+    assert len(paths) >= 2
+    return paths
 
 
 def flip(path: Path) -> None:

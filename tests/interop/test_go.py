@@ -11,6 +11,7 @@ from gateway.consentlog.note import SignerKey
 from tests.fakes.log import FakeLog
 from tests.interop.logs import (
     ORIGIN,
+    SIZES,
     change_base64,
     change_last_signature,
     checkpoint_with_root,
@@ -19,11 +20,11 @@ from tests.interop.logs import (
     grow,
     growth,
     log_of,
+    tiles_of,
     vkey,
 )
 from tests.interop.verifier import Verifier, refused
 
-SIZES = (1, 2, 255, 256, 257, 600)
 LARGEST = SIZES[-1]
 
 
@@ -44,9 +45,7 @@ def test_an_export_of_any_size_is_accepted(go: Verifier, tmp_path: Path, size: i
 def test_a_changed_bit_in_any_tile_or_bundle_is_found(go: Verifier, tmp_path: Path, size: int) -> None:
     log = log_of(size)
     directory = export(log, tmp_path)
-    paths = [path for path in directory.rglob("tile/**/*") if path.is_file()]
-    assert len(paths) >= 2
-    for path in paths:
+    for path in tiles_of(directory):
         flip(path)
         refused(go("export", vkey(log), directory), "entry " if "entries" in path.parts else "tiles: ")
         flip(path)

@@ -166,7 +166,7 @@ async def connection(address: str, tls: ssl.SSLContext, chance: random.Random, s
         try:
             while data := await reader.read(65_536):
                 received.extend(data)
-                if any(_statuses(bytes(received))):
+                if not answered.is_set() and any(_statuses(bytes(received))):
                     answered.set()
         finally:
             answered.set()

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from gateway.api.consent.v1.consent_pb2 import WithdrawConsentResponse
+from gateway.api.operator.v1.operator_pb2 import Decision
 from gateway.cli.localnet.clients import Clients, Consent
 from gateway.cli.localnet.network import LocalNetwork
 from gateway.cli.localnet.plan import TRUST_DOMAIN, Layout, Options, ReservedPort
 from gateway.cli.localnet.processes import Processes
 from gateway.cli.localnet.provision import Network, provision
+from gateway.errors import TiergateError
 from tests.fakes.relay import Recording, Relay
 
 TOP, LIBRARY = "synthetic-fz-0001", "xiamen-library"
@@ -143,6 +145,22 @@ async def until(condition: Callable[[], Awaitable[object]], what: str) -> None:
                 await asyncio.sleep(0.02)
     except TimeoutError as error:
         raise AssertionError(f"did not come about: {what}") from error
+
+
+async def until_decided(check: Callable[[], Awaitable[Decision]], away: Collection[str]) -> Decision:
+    """Check again and again while the answer is one of the gRPC statuses in ``away``; what it is then."""
+    decisions: list[Decision] = []
+
+    async def answered() -> bool:
+        try:
+            decisions.append(await check())
+        except TiergateError as error:
+            if error.status not in away:
+                raise
+        return bool(decisions)
+
+    await until(answered, "a decision")
+    return decisions[0]
 
 
 def alive(pids: Iterable[int]) -> set[int]:

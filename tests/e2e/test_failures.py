@@ -18,7 +18,7 @@ from gateway.consentlog.export import write_export
 from gateway.consentlog.verify import verify_export
 from gateway.errors import Reason, TiergateError
 from tests.e2e.broken_platform import BrokenPlatform
-from tests.e2e.harness import LIBRARY, PATIENCE_S, TOP, TestNetwork, library_consent, until, withdraw
+from tests.e2e.harness import LIBRARY, PATIENCE_S, TOP, TestNetwork, library_consent, until, until_decided, withdraw
 
 AWAY = {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
 CALLERS = 12
@@ -44,18 +44,7 @@ async def refusal(network: TestNetwork, consent: Consent, request_id: str = "") 
 
 async def until_answered(network: TestNetwork, consent: Consent, request_id: str) -> pb.Decision:
     """Retry with the same request id, as an operator does, until there is a decision."""
-    decisions: list[pb.Decision] = []
-
-    async def answered() -> bool:
-        try:
-            decisions.append(await network.clients.check(consent, request_id=request_id, receipt=True))
-        except TiergateError as error:
-            if error.status not in AWAY:
-                raise
-        return bool(decisions)
-
-    await until(answered, "a decision")
-    return decisions[0]
+    return await until_decided(lambda: network.clients.check(consent, request_id=request_id, receipt=True), AWAY)
 
 
 async def test_a_city_that_is_away_is_unavailable_and_answers_again_when_it_is_back(network: TestNetwork) -> None:

@@ -21,7 +21,7 @@ from gateway.consentlog.entry import decode
 from gateway.crypto.shown import Shown, encode_handle, encode_shown, read_shown
 from gateway.domain.handle import Handle, parse_handle
 from gateway.errors import Reason, TiergateError
-from tests.e2e.harness import LIBRARY, PATIENCE_S, TOP, TestNetwork, until
+from tests.e2e.harness import LIBRARY, PATIENCE_S, TOP, TestNetwork, until_decided
 from tests.fakes.device import Device
 
 PARKING, PARKING_SCENARIO = "xiamen-parking", "xiamen-roadside-parking"
@@ -92,18 +92,7 @@ class Desk:
 
     async def until_answered(self, shown: Handle | Shown, request_id: str) -> pb.Decision:
         """Retry with the same request id, as an operator does, until gateway and city are back."""
-        decisions: list[pb.Decision] = []
-
-        async def answered() -> bool:
-            try:
-                decisions.append(await self.check(shown, request_id))
-            except TiergateError as error:
-                if error.status != "UNAVAILABLE":
-                    raise
-            return bool(decisions)
-
-        await until(answered, "the gateway and the city are back")
-        return decisions[0]
+        return await until_decided(lambda: self.check(shown, request_id), {"UNAVAILABLE"})
 
     async def refused(self, shown: Handle | Shown, request_id: str = "") -> TiergateError:
         """The error of a check."""

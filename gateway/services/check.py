@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,14 +9,14 @@ from gateway.crypto.consent import ConsentToken
 from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.bundle import Bundle
 from gateway.domain.decision import Decision
+from gateway.domain.evaluate import GRAINS_MS
 from gateway.domain.ids import OperatorId, RequestId
-from gateway.domain.scenario import Scenario, Terms, TimeGrain
+from gateway.domain.scenario import Scenario, Terms
 from gateway.errors import Reason, TiergateError
 from gateway.ports import DecisionDraft, consent_key
 from gateway.services.attestation_cache import Key, LiveAttestation
 
 RETRY_AFTER_S = 5.0
-GRAINS_MS: Mapping[TimeGrain, int] = {"minute": 60_000, "day": 86_400_000}
 
 
 @dataclass(frozen=True, slots=True, repr=False)

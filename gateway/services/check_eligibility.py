@@ -18,12 +18,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 
 from gateway.crypto.consent import require_covered
 from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.bundle import Bundle
 from gateway.domain.decision import Decision
+from gateway.domain.evaluate import OUT_OF_FORCE_RETRY_S, evaluate, scenario_in_force, utc_day
 from gateway.domain.handle import parse_handle
 from gateway.domain.ids import CityId, request_body, request_key
 from gateway.errors import Reason, TiergateError
@@ -39,8 +40,6 @@ from gateway.services.attestation_cache import AttestationCache
 from gateway.services.check import Asked, Check, CheckAnswer, CheckQuestion, city_at_fault, is_void, public
 from gateway.services.limit_checks import LimitChecks
 from gateway.services.trust import require_trusted
-
-OUT_OF_FORCE_RETRY_S = 60.0
 
 
 class CheckEligibility:
@@ -67,7 +66,7 @@ class CheckEligibility:
         self._cache = cache
         self._may_cache = may_cache
         self._limits = limits
-        self._day = (0, datetime.fromtimestamp(0, UTC).date())
+        self._day = (0, utc_day(0))
 
     async def check(self, question: CheckQuestion) -> CheckAnswer:
         """One check. Raises the reasons of steps 3 to 5, HOME_CITY_UNAVAILABLE, LOG_UNAVAILABLE or BUSY."""
@@ -101,6 +100,8 @@ class CheckEligibility:
     def _draft(self, check: Check) -> DecisionDraft:
         now_ms = self._clock.now_ms()
         require_trusted(self._keys(), check, now_ms / 1000)
+        # once more, at the time that is logged: midnight may have passed while the city was asked (I8)
+        scenario_in_force(check.bundle, check.scenario.id, check.question.operator, self._today(now_ms))
         return check.draft(now_ms, self._clock.monotonic())
 
     async def _attest(self, check: Check) -> None:
@@ -265,7 +266,7 @@ class CheckEligibility:
     def _today(self, now_ms: int) -> date:
         day = now_ms // 86_400_000
         if day != self._day[0]:
-            self._day = (day, datetime.fromtimestamp(day * 86_400, UTC).date())
+            self._day = (day, utc_day(now_ms))
         return self._day[1]
 
     def _city(self, check: Check) -> HomeCity:
@@ -291,7 +292,5 @@ class CheckEligibility:
     def _answer(self, check: Check, decision: Decision) -> CheckAnswer:
         """Step 9: the terms follow from scenario and rung alone."""
         self._limits.settle(check, decision)
-        scenario = check.scenario
-        concordance = check.bundle.concordances.get(check.token.issuer)
-        illustrative = scenario.illustrative or (concordance is not None and concordance.illustrative)
-        return CheckAnswer(decision, scenario.terms_of(decision.rung), illustrative)
+        found = evaluate(check.bundle, check.scenario, check.token.issuer, decision.rung)
+        return CheckAnswer(decision, found.terms, found.illustrative)

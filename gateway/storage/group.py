@@ -18,6 +18,7 @@ from gateway.consentlog.entry import VERSION, Value, encode, encode_decision
 from gateway.consentlog.note import SignerKey, sign_note
 from gateway.domain.consent import EventKind
 from gateway.domain.decision import Decision
+from gateway.domain.evaluate import logged_from, logged_until
 from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
 from gateway.ports import ConsentEvent, DecisionDraft
@@ -193,7 +194,7 @@ class GroupTransaction:
         salt, identifier = random[:32], random[32:].hex()
         attestation, grain = draft.attestation, draft.grain_ms
         leaf = encode_decision(
-            time=draft.decided_at_ms - draft.decided_at_ms % grain,
+            time=logged_from(draft.decided_at_ms, grain),
             decision_id=identifier,
             city=draft.city,
             operator=draft.operator,
@@ -203,7 +204,7 @@ class GroupTransaction:
             token=commitment(consent.secret, draft.token_hash),
             attestation=commitment(salt, attestation.digest),
             rung=rung,
-            valid_until=-(-draft.valid_until_ms // grain) * grain,
+            valid_until=logged_until(draft.valid_until_ms, grain),
         )
         index = self._tree.append(leaf.encode("ascii"))
         self._rows.entries.append((index, leaf, draft.city, attestation.id, salt.hex()))

@@ -41,6 +41,7 @@ def test_the_commands_are_these() -> None:
         "adapter serve",
         "audit export",
         "audit list",
+        "audit replay",
         "audit sample",
         "audit show",
         "audit verify",

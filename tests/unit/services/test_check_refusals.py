@@ -178,6 +178,18 @@ async def test_a_bundle_that_has_run_out_decides_nothing(bench: Bench) -> None:
     await refused(bench, Reason.RULES_OUT_OF_FORCE, token, number=2)
 
 
+async def test_a_bundle_that_runs_out_while_the_city_is_asked_decides_nothing(bench: Bench) -> None:
+    """What is logged is logged under rules in force at the logged time (I8)."""
+    day_s = 86_400
+    bench.clock.advance(day_s - bench.clock.now_ms() // 1000 % day_s - 60)
+    token = bench.world.consent(uses=1, lifetime_s=2 * day_s)
+    last = datetime.fromtimestamp(bench.clock.now_ms() / 1000, UTC).date()
+    bench.world.bundle = replace(bench.world.bundle, expires=last)
+    bench.city.during = lambda: bench.clock.advance(120)
+    await refused(bench, Reason.RULES_OUT_OF_FORCE, token)
+    assert len(bench.city.asked) == 1
+
+
 async def test_nothing_cached_outlives_a_change_of_keys_or_rules(bench: Bench) -> None:
     token = bench.world.consent()
     await bench.check(token, 1)

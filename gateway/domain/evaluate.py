@@ -1,0 +1,55 @@
+"""The evaluation of one decision, pure: what the gateway decides by, and what an auditor recomputes it with (I8)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import NamedTuple
+
+from gateway.domain.bundle import Bundle
+from gateway.domain.ids import CityId, OperatorId
+from gateway.domain.scenario import Scenario, Terms, TimeGrain
+from gateway.errors import Reason, TiergateError
+
+OUT_OF_FORCE_RETRY_S = 60.0
+GRAINS_MS: Mapping[TimeGrain, int] = {"minute": 60_000, "day": 86_400_000}
+DAY_MS = 86_400_000
+
+
+class Evaluated(NamedTuple):
+    """The terms of a decision, and whether scenario or home city's concordance are marked as illustrative."""
+
+    terms: Terms
+    illustrative: bool
+
+
+def utc_day(at_ms: int) -> date:
+    """The UTC date of a time in Unix milliseconds."""
+    return datetime.fromtimestamp(at_ms // DAY_MS * (DAY_MS // 1000), UTC).date()
+
+
+def scenario_in_force(bundle: Bundle, scenario: str, operator: OperatorId, day: date) -> Scenario:
+    """The scenario, if bundle and scenario are in force on ``day`` (UTC) and the operator may ask about it.
+
+    Raises RULES_OUT_OF_FORCE, SCENARIO_UNKNOWN or SCENARIO_NOT_OPEN.
+    """
+    if day > bundle.expires:
+        raise TiergateError(Reason.RULES_OUT_OF_FORCE, retry_after_s=OUT_OF_FORCE_RETRY_S)
+    return bundle.scenario_for(scenario, operator, day)
+
+
+def evaluate(bundle: Bundle, scenario: Scenario, city: CityId, rung: int) -> Evaluated:
+    """The terms follow from scenario and rung alone. IndexError for a rung that the scenario does not have."""
+    concordance = bundle.concordances.get(city)
+    illustrative = scenario.illustrative or (concordance is not None and concordance.illustrative)
+    return Evaluated(scenario.terms_of(rung), illustrative)
+
+
+def logged_from(decided_at_ms: int, grain_ms: int) -> int:
+    """A decision's time as the log has it: rounded down to the scenario's time grain."""
+    return decided_at_ms - decided_at_ms % grain_ms
+
+
+def logged_until(valid_until_ms: int, grain_ms: int) -> int:
+    """A decision's end as the log has it: rounded up."""
+    return -(-valid_until_ms // grain_ms) * grain_ms

@@ -1,0 +1,80 @@
+"""A log under the shipped policies, every decision of which is what they make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+from gateway.consentlog.entry import Value, encode
+from gateway.consentlog.export import write_export
+from gateway.domain.bundle import Bundle
+from gateway.domain.ids import ScenarioId
+from gateway.policy.bundle import build_bundle, digest_of, read_bundle
+from gateway.policy.load import load_policies
+from tests.unit.consentlog.samples import TRUST, MemoryLog, decision, entry, genesis, registered, withdrawn
+
+MINUTE, DAY = 60_000, 86_400_000
+NOON = 1_793_491_200_000 // DAY * DAY + DAY // 2
+"""A day on which the shipped policies are in force, Unix milliseconds."""
+LIBRARY, BUS = "xiamen-library", "fuzhou-transit"
+"""Scenarios by the minute and by the day."""
+EXPIRES_S = NOON // 1000 + 30 * 86_400
+
+Item = Mapping[str, Value]
+
+
+@cache
+def policy_bytes(version: int = 1, expires: date = date(2027, 12, 31)) -> bytes:
+    return build_bundle(load_policies(Path(__file__).parents[3] / "policies"), version, expires)
+
+
+@cache
+def policies(version: int = 1) -> Bundle:
+    return read_bundle(policy_bytes(version))
+
+
+def published(number: int = 1, **changes: Value) -> dict[str, Value]:
+    return entry("policy_published", bundle=policies(number).digest, version=number) | {"time": NOON} | changes
+
+
+def registration(operator: str = LIBRARY, **changes: Value) -> dict[str, Value]:
+    return registered(operator=operator) | {"expires": EXPIRES_S, "time": NOON} | changes
+
+
+def decided(rung: int = 1, consent: int = 2, **changes: Value) -> dict[str, Value]:
+    """A decision on the library scenario."""
+    fields: dict[str, Value] = {"scenario": LIBRARY, "operator": LIBRARY, "bundle": policies().digest}
+    times: dict[str, Value] = {"time": NOON, "valid_until": NOON + 5 * MINUTE}
+    return decision(consent, rung, **fields) | times | changes
+
+
+def sound() -> list[dict[str, Value]]:
+    """0 genesis, 1 policy, 2 consent, 3 entitled, 4 ordinary, 5 consent, 6 by the day, 7 its withdrawal, 8 ordinary."""
+    operator = policies().scenarios[ScenarioId(BUS)].operators[0]
+    by_day: dict[str, Value] = {
+        "scenario": BUS,
+        "city": "xiamen",
+        "operator": operator,
+        "time": NOON - DAY // 2,
+        "valid_until": NOON + DAY // 2,
+    }
+    return [
+        genesis(),
+        published(),
+        registration(),
+        decided(1),
+        decided(0),
+        registration(operator, city="xiamen"),
+        decided(1, 5, **by_day),
+        withdrawn(consent=5) | {"city": "xiamen", "time": NOON},
+        decided(0, 5, **by_day),
+    ]
+
+
+def write(folder: Path, items: Sequence[Item], bundles: Sequence[bytes] = ()) -> Path:
+    """An export of the log."""
+    files: dict[str, bytes] = {digest_of(data): data for data in bundles or (policy_bytes(),)}
+    write_export(MemoryLog([encode(item) for item in items]), folder, files, TRUST)
+    return folder

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.consentlog.entry import Value, decode, encode
+from gateway.consentlog.replay import END_MS, LIFETIME_MS, MEANINGS, Code, Replay, Replayed
+from gateway.domain.bundle import Bundle
+from gateway.domain.evaluate import GRAINS_MS, logged_from, logged_until, utc_day
+from gateway.domain.ids import CityId, ScenarioId
+from gateway.errors import Reason, TiergateError
+from tests.unit.consentlog.replayed import (
+    BUS,
+    DAY,
+    EXPIRES_S,
+    LIBRARY,
+    MINUTE,
+    NOON,
+    decided,
+    policies,
+    published,
+    registration,
+    sound,
+)
+from tests.unit.consentlog.samples import genesis
+
+
+def _read(digest: str) -> Bundle:
+    for version in (1, 2, 3):
+        if policies(version).digest == digest:
+            return policies(version)
+    raise TiergateError(Reason.BUNDLE_INVALID, "another bundle")
+
+
+def replayed(items: Sequence[Mapping[str, Value]]) -> tuple[Replay, list[Replayed]]:
+    replay = Replay(_read)
+    found = [replay.take(decode(encode(item))) for item in items]
+    return replay, [item for item in found if item is not None]
+
+
+def codes(items: Sequence[Mapping[str, Value]]) -> list[tuple[int, Code]]:
+    return [(item.index, item.code) for found in replayed(items)[1] for item in found.differences]
+
+
+def test_a_sound_log_has_no_difference() -> None:
+    replay, found = replayed(sound())
+    assert codes(sound()) == []
+    assert replay.decisions == 4
+    assert [item.index for item in found] == [3, 4, 6, 8]
+    first = found[0]
+    assert first.scenario == policies().scenarios[ScenarioId(LIBRARY)]
+    assert first.evaluated is not None
+    assert first.evaluated.terms == first.scenario.rungs[0].terms
+    assert found[1].evaluated is not None
+    assert found[1].evaluated.terms == first.scenario.base
+
+
+def test_every_code_says_what_it_means() -> None:
+    assert set(MEANINGS) == set(Code)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"scenario": "no-such-scenario"}, Code.SCENARIO_UNKNOWN),
+        ({"scenario": BUS}, Code.SCENARIO_NOT_OPEN),
+        ({"operator": "fuzhou-metro"}, Code.SCENARIO_NOT_OPEN),
+        (
+            {"time": 1_600_000_000_000 // DAY * DAY, "valid_until": 1_600_000_000_000 // DAY * DAY + MINUTE},
+            Code.SCENARIO_NOT_OPEN,
+        ),
+        ({"city": "atlantis"}, Code.CITY_UNKNOWN),
+        ({"rung": 3}, Code.RUNG_NOT_DISTINGUISHED),
+        ({"time": NOON + 1}, Code.TIME_OFF_GRAIN),
+        ({"valid_until": NOON + MINUTE + 1}, Code.VALID_UNTIL_OFF_GRAIN),
+        ({"valid_until": NOON}, Code.VALID_UNTIL_TOO_EARLY),
+        ({"valid_until": NOON + 7 * MINUTE}, Code.VALID_UNTIL_TOO_LATE),
+        ({"bundle": "ab" * 32}, Code.BUNDLE_UNREADABLE),
+        ({"time": END_MS, "valid_until": END_MS + MINUTE}, Code.TIME_OUT_OF_RANGE),
+        (
+            {
+                "time": (EXPIRES_S * 1000 // MINUTE) * MINUTE,
+                "valid_until": EXPIRES_S * 1000 // MINUTE * MINUTE + MINUTE,
+            },
+            Code.OUTLIVES_CONSENT,
+        ),
+        ({"time": 1_893_456_000_000, "valid_until": 1_893_456_060_000}, Code.BUNDLE_EXPIRED),
+    ],
+    ids=str,
+)
+def test_a_decision_that_its_bundle_does_not_make(changes: dict[str, Value], code: Code) -> None:
+    assert (3, code) in codes([*sound()[:3], decided() | changes])
+
+
+def test_every_rung_of_every_scenario_is_held_against_the_city() -> None:
+    """A rung that no score of the city reaches: here, of a city whose concordance has lost its upper cuts."""
+    bundle = policies()
+    city = CityId("fuzhou")
+    concordance = bundle.concordances[city]
+    poorer = replace(bundle, concordances={city: replace(concordance, cuts=())})
+    replay = Replay(lambda _digest: poorer)
+    found = [replay.take(decode(encode(item))) for item in sound()[:5]]
+    assert [(code.index, code.code) for item in found if item for code in item.differences] == [
+        (3, Code.RUNG_OUT_OF_REACH)
+    ]
+
+
+def test_a_rung_whose_terms_are_the_base_offer_entitles_to_nothing() -> None:
+    bundle = policies()
+    library = bundle.scenarios[ScenarioId(LIBRARY)]
+    empty = replace(library, rungs=tuple(replace(rung, terms=library.base) for rung in library.rungs))
+    replay = Replay(lambda _digest: replace(bundle, scenarios={library.id: empty}))
+    found = [replay.take(decode(encode(item))) for item in sound()[:5]]
+    assert [(code.index, code.code) for item in found if item for code in item.differences] == [
+        (3, Code.ENTITLED_TO_BASE)
+    ]
+
+
+def test_a_concordance_may_end_while_its_attestation_lives() -> None:
+    bundle = policies()
+    city = CityId("fuzhou")
+    concordance = bundle.concordances[city]
+    midnight = NOON // DAY * DAY
+    yesterday = utc_day(midnight - 1)
+    ended = replace(bundle, concordances={city: replace(concordance, effective_until=yesterday)})
+
+    def at(time: int) -> set[Code]:
+        replay = Replay(lambda _digest: ended)
+        items = [*sound()[:3], decided(time=time, valid_until=time + MINUTE)]
+        return {d.code for item in items if (r := replay.take(decode(encode(item)))) for d in r.differences}
+
+    assert Code.CONCORDANCE_NOT_IN_FORCE not in at(midnight + LIFETIME_MS - MINUTE)
+    assert Code.CONCORDANCE_NOT_IN_FORCE in at(midnight + LIFETIME_MS)
+
+
+def test_a_superseded_bundle_is_good_for_one_lifetime_more() -> None:
+    head = [genesis(), published(1), registration(), published(2, time=NOON + MINUTE)]
+    within = decided(time=NOON + 6 * MINUTE, valid_until=NOON + 8 * MINUTE)
+    late = decided(time=NOON + 7 * MINUTE, valid_until=NOON + 8 * MINUTE)
+    assert codes([*head, within, late]) == [(5, Code.BUNDLE_SUPERSEDED)]
+
+
+def test_publications_are_compared_with_their_bundles() -> None:
+    assert codes([genesis(), published(2, version=3)]) == [(1, Code.VERSION_DIFFERS)]
+    assert codes([genesis(), published(2), published(1)]) == [(2, Code.VERSION_FALLS)]
+    assert codes([genesis(), published(1), published(1), published(2)]) == []
+    assert codes([genesis(), published() | {"bundle": "ab" * 32}]) == [(1, Code.BUNDLE_UNREADABLE)]
+
+
+def test_what_fails_while_a_bundle_is_read_is_not_taken_for_a_difference() -> None:
+    def fails(_digest: str) -> Bundle:
+        raise TiergateError(Reason.CONFIG_INVALID, "cannot be read")
+
+    with pytest.raises(TiergateError):
+        Replay(fails).take(decode(encode(published())))
+
+
+@given(
+    at=st.integers(NOON, NOON + DAY),
+    life=st.integers(1, LIFETIME_MS),
+    scenario=st.sampled_from([LIBRARY, BUS]),
+)
+def test_what_the_gateway_writes_is_never_a_difference(at: int, life: int, scenario: str) -> None:
+    """Whatever the moment and the attestation's end, the times as they are rounded for the log are accepted."""
+    found = policies().scenarios[ScenarioId(scenario)]
+    grain = GRAINS_MS[found.time_grain]
+    operator = found.operators[0]
+    times = {"time": logged_from(at, grain), "valid_until": logged_until(at + life, grain)}
+    written = decided(operator=operator, scenario=scenario, city="fuzhou", **times)
+    assert codes([genesis(), published(), registration(operator), written]) == []

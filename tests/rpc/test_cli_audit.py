@@ -70,3 +70,14 @@ async def test_an_entry_that_the_log_does_not_hold(network: Running) -> None:
         done = await network.audit("list", "--receipt", path, "--json")
         assert done.code == 4
         assert done.document["error"]["reason"] == "PROOF_OF_LOG_INVALID"
+
+
+async def test_what_a_real_gateway_decides_is_what_an_auditor_recomputes(network: Running) -> None:
+    _, token = await network.granted("replayed.jwt", "--uses", 1)
+    index = (await network.check(token, "--json")).document["log_index"]
+    folder = network.folder / "replayed"
+    assert (await network.audit("export", "--out", folder)).code == 0
+    done = await network.run("audit", "replay", folder, "--trust", folder / "trust", "--decision", index, "--json")
+    assert done.code == 0, done.out
+    assert done.document["differences"] == []
+    assert done.document["decision"]["entry"]["index"] == index

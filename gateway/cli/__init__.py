@@ -51,6 +51,7 @@ _COMMANDS: tuple[tuple[str, str, Group, str], ...] = (
     ("local", "gateway.cli.network:local", _RUN, "Make the files of a development network."),
     ("serve", "gateway.cli.serve:serve_gateway", _RUN, "Run the gateway."),
     ("adapter", "gateway.cli.serve:adapter", _RUN, "Run a city's adapter."),
+    ("witness", "gateway.cli.witness:app", _RUN, "A city or an auditor: cosign the logs of others."),
     ("consent", "gateway.cli.consent:app", _USE, "A city's app and counter: the life of consents."),
     ("resident", "gateway.cli.resident:app", _USE, "A city: a resident's uses, explanations, contests, corrections."),
     ("check", "gateway.cli.check:check", _USE, "An operator: ask which terms to apply, with a token or a code."),

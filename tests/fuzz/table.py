@@ -12,6 +12,7 @@ from tests.fuzz import (
     targets_sources,
     targets_tokens,
     targets_wire,
+    targets_witness,
 )
 from tests.fuzz.harness import Harness
 
@@ -25,6 +26,7 @@ HARNESSES: Mapping[str, Harness] = {
         targets_sources,
         targets_wire,
         targets_shown,
+        targets_witness,
     )
     for harness in module.HARNESSES
 }
@@ -59,6 +61,8 @@ EXEMPT: Mapping[str, str] = {
     "gateway.cli.stored_log.StoredLog.read_tile": _OWN,
     "gateway.consentlog.merkle.Frontier.from_subtrees": _OWN,
     "gateway.consentlog.trust._Reader.read": "a step of TrustPolicy.parse, which has a harness",
+    "gateway.witness.config.load_key": "reads its key by SignerKey.parse, which has a harness",
+    "gateway.witness.state.read_rows": _OWN,
     "gateway.transport.channel.open_channel": "opens a connection; takes no bytes",
 }
 """Functions of such a name that need no harness, with the reason."""

@@ -1,0 +1,114 @@
+"""Settings of a witness (``tiergate witness serve --config FILE``; environment ``TIERGATE_WITNESS_<KEY>``)."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+
+from gateway.consentlog.note import COSIGNATURE_MLDSA44, ED25519, SignerKey, VerifierKey
+from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+from gateway.settings import Settings
+
+PREFIX = "TIERGATE_WITNESS_"
+
+
+def _from_base(path: Path, info: ValidationInfo) -> Path:
+    base = (info.context or {}).get("base")
+    return path if base is None or path.is_absolute() else base / path
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("must be host:port")
+    return text
+
+
+FilePath = Annotated[Path, AfterValidator(_from_base)]
+Address = Annotated[str, AfterValidator(_address)]
+
+
+class TlsFiles(Settings):
+    """Certificate chain and key of this process (PEM); with ``client_ca`` a caller needs a certificate under it."""
+
+    cert: FilePath
+    key: FilePath
+    client_ca: FilePath | None = None
+
+
+class KnownLog(Settings):
+    """A log that is witnessed: its origin, and a key of it (vkey). A log with several keys has several such tables."""
+
+    origin: str = Field(min_length=1)
+    vkey: str
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        try:
+            kind = VerifierKey.parse(self.vkey).kind
+        except TiergateError as error:
+            raise ValueError(f"vkey: {error.detail}") from error
+        if kind not in (ED25519, COSIGNATURE_MLDSA44):
+            raise ValueError("vkey is not a log's key")
+        return self
+
+
+class Limits(Settings):
+    """Bounds of the process. ``request_s``: seconds that a request may take to arrive; ``idle_s``: between two."""
+
+    connections: int = Field(default=64, ge=2, le=10_000)
+    request_s: float = Field(default=10.0, gt=0, le=300)
+    idle_s: int = Field(default=60, ge=1, le=3600)
+    unproven_kept: int = Field(default=1000, ge=1)  # evidence by log that proves nothing by itself; splits are all kept
+
+
+class WitnessConfig(Settings):
+    """Everything a witness needs to start. Relative paths count from the file.
+
+    Without ``tls`` it listens on a loopback address, unless ``plaintext`` says that another one is meant: what counts
+    are the signatures, so that a proxy may end TLS before it.
+    """
+
+    listen: Address
+    key: FilePath
+    state_dir: FilePath
+    logs: tuple[KnownLog, ...] = Field(min_length=1)
+    tls: TlsFiles | None = None
+    plaintext: bool = False
+    metrics_listen: Address | None = None
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _no_plaintext_by_accident(self) -> Self:
+        if self.tls is None and not self.plaintext:
+            try:
+                loopback = ip_address(self.listen.rpartition(":")[0].strip("[]")).is_loopback
+            except ValueError:
+                loopback = False
+            if not loopback:
+                raise ValueError("without tls listen on a loopback address, or say plaintext = true")
+        return self
+
+    def keys_of_logs(self) -> dict[str, list[VerifierKey]]:
+        """The keys of each log by its origin."""
+        found: dict[str, list[VerifierKey]] = {}
+        for log in self.logs:
+            found.setdefault(log.origin, []).append(VerifierKey.parse(log.vkey))
+        return found
+
+
+def load_key(path: Path) -> SignerKey:
+    """The witness's private key. Raises ProblemsError (KEY_INVALID)."""
+    try:
+        if path.stat().st_mode & 0o077:
+            raise TiergateError(Reason.KEY_INVALID, "can be read by others")
+        return SignerKey.parse(path.read_text("ascii").strip())
+    except (OSError, UnicodeDecodeError) as error:
+        problem = Problem(str(path), "", "is not a readable witness key", "`tiergate witness init` makes one")
+        raise ProblemsError(Reason.KEY_INVALID, [problem]) from error
+    except TiergateError as error:
+        problem = Problem(str(path), "", error.detail, "chmod 600, and a key that `tiergate witness init` made")
+        raise ProblemsError(Reason.KEY_INVALID, [problem]) from error

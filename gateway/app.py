@@ -16,7 +16,7 @@ from gateway.api.operator.v1 import operator_pb2
 from gateway.api.peer.v1 import peer_pb2, status_pb2
 from gateway.clock import SystemClock
 from gateway.config import PREFIX, GatewayConfig
-from gateway.consentlog.note import SignerKey
+from gateway.consentlog.key_file import read_signer
 from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.directory import Endpoint
 from gateway.domain.ids import CityId
@@ -45,6 +45,7 @@ from gateway.transport.identity import Callers
 from gateway.transport.server import Server, ServerLimits, ServiceBinding, build_server
 from gateway.transport.tls import CertificateFiles, WatchedCertificate
 from gateway.transport.unsafe_plaintext import UnsafePlaintext
+from gateway.witnessed import Witnessed
 
 log = structlog.get_logger("gateway")
 # The writer thread gives up the interpreter lock at every step into SQLite; by default it would wait up to 5 ms for a
@@ -65,7 +66,7 @@ class Gateway:
         self._installed = self._read_installed(0)
         self._keys = self._trusted(self._installed)
         directory = self._installed.directory
-        signer = _log_key(config.log_key)
+        signer = read_signer(config.log_key)
         if str(signer.verifier) != directory.gateway.log_vkey:
             problem = Problem(str(config.log_key), "", "is not the log key that the directory lists")
             raise ProblemsError(Reason.CONFIG_INVALID, [problem])
@@ -73,7 +74,9 @@ class Gateway:
         self._reloading = asyncio.Lock()
         self.certificate = WatchedCertificate(CertificateFiles(config.tls.cert, config.tls.key, config.tls.ca))
         config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.store = SqliteStore(config.data_dir / "gateway.db", config.log_mark, signer, self.clock)
+        database = config.data_dir / "gateway.db"
+        self.store = SqliteStore(database, config.log_mark, signer, self.clock)
+        self.witnessed = Witnessed(config.witnessing, self.store, database, signer, self.clock, self.registry)
         self._alarms = Counter(
             "tiergate_report_failures", "Use reports that a home city did not take.", ["city"], registry=self.registry
         )
@@ -120,7 +123,7 @@ class Gateway:
 
     def build(self) -> Server:
         """The server, not yet started. Needs a running event loop."""
-        config, reader = self.config, ReadLog(self.store)
+        config = self.config
         security: WatchedCertificate | UnsafePlaintext = self.certificate
         if config.bench_plaintext:
             security = UnsafePlaintext(config.listen, allow=config.environment == "development")
@@ -128,7 +131,7 @@ class Gateway:
         eligibility = EligibilityServicer(
             checks=self.checks,
             refusals=LogRefusals(clock=self.clock, store=self.store),
-            log=reader,
+            log=ReadLog(self.witnessed.receipts),
             bundle=lambda: self._installed.bundle,
             clock=self.clock,
         )
@@ -147,7 +150,10 @@ class Gateway:
                         signs=self._may_sign,
                     ),
                 ),
-                ServiceBinding(audit_pb2.DESCRIPTOR.services_by_name["AuditService"], AuditServicer(reader)),
+                ServiceBinding(
+                    audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
+                    AuditServicer(ReadLog(self.witnessed.audited)),
+                ),
             ],
             address=config.listen,
             security=security,
@@ -175,6 +181,7 @@ class Gateway:
     async def start(self) -> None:
         """Open the log and publish the bundle in it, before any decision can name it."""
         installed = self._installed
+        await self.witnessed.compare()
         await self.store.start(installed.directory.gateway.deployment)
         await self._take(installed)
 
@@ -215,6 +222,7 @@ class Gateway:
         """Reports and housekeeping, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.reporter.run())
+            tasks.create_task(self.witnessed.run())
             tasks.create_task(self._forget())
 
     async def _forget(self) -> None:
@@ -245,15 +253,6 @@ class Gateway:
     def _report_failed(self, city: CityId, error: TiergateError) -> None:
         self._alarms.labels(city).inc()
         log.warning("use report not taken", city=city, reason=error.reason.value, detail=error.detail)
-
-
-def _log_key(path: Path) -> SignerKey:
-    try:
-        if path.stat().st_mode & 0o077:
-            raise TiergateError(Reason.KEY_INVALID, f"{path.name} can be read by others; chmod 600")
-        return SignerKey.parse(path.read_text("ascii").strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise TiergateError(Reason.KEY_INVALID, f"{path.name} is not a readable log key") from error
 
 
 async def serve(config: Path, *, lifeline_fd: int | None = None, ready_file: Path | None = None) -> None:

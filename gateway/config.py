@@ -59,6 +59,37 @@ class Limits(Settings):
         return KeyRates(per_h=self.per_consent_per_h, burst=self.consent_burst, max_keys=self.consents_rated)
 
 
+class WitnessAt(Settings):
+    """A witness: its name in the trust file, which gives its key, and the URL under which it takes add-checkpoint."""
+
+    name: str = Field(min_length=1)
+    url: str = Field(pattern=r"^https?://\S+$")
+
+
+class Witnessing(Settings):
+    """Witnesses that cosign the log, and the trust file (C2SP tlog-policy) whose quorum must be met.
+
+    Seconds throughout. ``ca``: authorities of https witnesses (PEM), in place of the system's. ``interval_s``: of rounds.
+    ``refresh_s``: an unchanged checkpoint is cosigned anew after that. ``alarm_after_s``: without a quorum.
+    """
+
+    trust: FilePath
+    witnesses: tuple[WitnessAt, ...] = Field(min_length=1)
+    ca: FilePath | None = None
+    deadline_s: float = Field(default=5.0, gt=0, le=60)
+    interval_s: float = Field(default=1.0, gt=0, le=3600)
+    refresh_s: float = Field(default=30.0, gt=0, le=86_400)
+    alarm_after_s: float = Field(default=120.0, gt=0, le=86_400)
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if self.alarm_after_s <= self.refresh_s + self.interval_s:
+            raise ValueError("alarm_after_s must be longer than refresh_s and interval_s together")
+        if len({at.name for at in self.witnesses}) < len(self.witnesses):
+            raise ValueError("a witness is named twice")
+        return self
+
+
 class GatewayConfig(Settings):
     """Everything the gateway needs to start. Relative paths count from the file."""
 
@@ -74,6 +105,7 @@ class GatewayConfig(Settings):
     metrics_listen: Address | None = None
     bench_plaintext: bool = False
     limits: Limits = Limits()
+    witnessing: Witnessing | None = None
 
     @model_validator(mode="after")
     def _mark_apart(self) -> Self:

@@ -77,6 +77,7 @@ class Reason(StrEnum):
     RANGE_INVALID = "RANGE_INVALID"
     LOG_CORRUPT = "LOG_CORRUPT"
     LOG_BEHIND = "LOG_BEHIND"
+    LOG_UNWITNESSED = "LOG_UNWITNESSED"
     PROOF_OF_LOG_INVALID = "PROOF_OF_LOG_INVALID"
     NOTE_INVALID = "NOTE_INVALID"
     RECEIPT_INVALID = "RECEIPT_INVALID"
@@ -167,6 +168,9 @@ CATALOGUE: dict[Reason, CatalogueEntry] = {
     Reason.NOT_FOUND: CatalogueEntry("NOT_FOUND", "No such entry."),
     Reason.RANGE_INVALID: CatalogueEntry("OUT_OF_RANGE", "The range asked for is not in the log."),
     Reason.LOG_CORRUPT: CatalogueEntry("DATA_LOSS", "The log's stored parts do not agree with each other."),
+    Reason.LOG_UNWITNESSED: CatalogueEntry(
+        "UNAVAILABLE", "No checkpoint of the log has been cosigned by enough witnesses yet."
+    ),
     Reason.LOG_BEHIND: CatalogueEntry("DATA_LOSS", "The log does not hold everything that it has signed."),
     Reason.PROOF_OF_LOG_INVALID: CatalogueEntry("DATA_LOSS", "A log proof does not verify."),
     Reason.NOTE_INVALID: CatalogueEntry("DATA_LOSS", "A signed note is malformed or does not verify."),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.domain.consent import Contested, EventKind
 from gateway.domain.decision import Decision
@@ -230,6 +230,14 @@ class LogReader(Protocol):
     def bundle_digests(self) -> list[BundleDigest]:
         """Digests of all published bundles, oldest first."""
         ...
+
+
+class Cosigned(NamedTuple):
+    """A checkpoint with its cosignatures (signed note), its size, and when it was kept (Unix milliseconds)."""
+
+    size: int
+    checkpoint: str
+    at_ms: int
 
 
 class ReportCursor(Protocol):

@@ -65,15 +65,16 @@ def status(*, config: ConfigFile, json: Json = False) -> int:
     """Show the key, what was cosigned last of each log, and the evidence. Exit code 1 if there is any evidence."""
     from gateway.cli.messages import time_of_s
     from gateway.consentlog.checkpoint import Checkpoint
+    from gateway.consentlog.key_file import read_signer
     from gateway.consentlog.note import parse_note
     from gateway.consentlog.witness import log_id
     from gateway.settings import read_settings
-    from gateway.witness.config import PREFIX, WitnessConfig, load_key
+    from gateway.witness.config import PREFIX, WitnessConfig
     from gateway.witness.evidence import EvidenceFolder
     from gateway.witness.state import EVIDENCE, read_rows
 
     settings = read_settings(WitnessConfig, config, prefix=PREFIX)
-    vkey = str(load_key(settings.key).verifier)
+    vkey = str(read_signer(settings.key).verifier)
     known = {row.origin: row for row in read_rows(settings.state_dir)}
     origins = {log_id(origin): origin for origin in sorted({*known, *settings.keys_of_logs()})}
     logs = [

@@ -24,6 +24,7 @@ from gateway.errors import Reason, TiergateError
 from gateway.ports import ConsentEvent, DecisionDraft
 from gateway.storage.operations import (
     Acknowledge,
+    Aside,
     ConsentState,
     ForgetRequests,
     Genesis,
@@ -137,6 +138,8 @@ class GroupTransaction:
                     (what, version),
                 )
                 return version
+            case Aside(run):
+                return run(connection)
             case ForgetRequests(now_ms, kept_ms):
                 connection.execute("DELETE FROM proof WHERE until < ?", (now_ms,))
                 return connection.execute("DELETE FROM request WHERE at < ?", (now_ms - kept_ms,)).rowcount

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gateway.domain.consent import EventKind
@@ -78,7 +80,16 @@ class See:
     version: int
 
 
-Operation = RecordDecisions | RecordEvent | RecordRefusal | PublishBundle | Genesis | Acknowledge | ForgetRequests | See
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Statements beside the log, in the group's transaction. Result: what ``run`` returns."""
+
+    run: Callable[[sqlite3.Connection], int]
+
+
+Operation = (
+    RecordDecisions | RecordEvent | RecordRefusal | PublishBundle | Genesis | Acknowledge | ForgetRequests | See | Aside
+)
 ConsentColumns = tuple[str, int | None, str, int | None, int, int | None, int | None]
 Result = list[Decision | TiergateError] | int
 

@@ -6,6 +6,7 @@
 | 2 | consents that are paused, and from which entry on they are resumed |
 | 3 | a consent by the index of its registration, for the report of its first decision |
 | 4 | marks of proofs that are good once, kept until no proof of their age is fresh (Unix milliseconds) |
+| 5 | the newest checkpoint that satisfies the witnesses' quorum, with its cosignatures (Unix milliseconds) |
 
 ``entry.salt`` and ``entry.attestation`` are the erasable part of an entry; the leaf itself is never changed.
 Keys are 32 hex digits (the first 128 bits of a SHA-256), which SQLite's JSON functions carry as they are.
@@ -105,6 +106,18 @@ MIGRATIONS: tuple[Migration, ...] = (
             until INTEGER NOT NULL
         ) WITHOUT ROWID;
         CREATE INDEX proof_until ON proof (until);
+        """,
+    ),
+    Migration(
+        5,
+        "cosigned checkpoint",
+        """
+        CREATE TABLE cosigned (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            size INTEGER NOT NULL,
+            checkpoint TEXT NOT NULL,
+            at INTEGER NOT NULL
+        );
         """,
     ),
 )

@@ -24,6 +24,7 @@ from gateway.storage.lookups import known_request, proof_used
 from gateway.storage.mark import HighWaterMark
 from gateway.storage.operations import (
     Acknowledge,
+    Aside,
     ForgetRequests,
     Genesis,
     Operation,
@@ -183,6 +184,10 @@ class SqliteStore:
     async def forget_requests(self) -> int:
         """Drop requests older than 24 hours, and marks of proofs that ended; returns how many requests."""
         return await self._index(ForgetRequests(self._clock.now_ms(), REQUEST_KEPT_MS))
+
+    async def aside(self, run: Callable[[sqlite3.Connection], int]) -> int:
+        """Run statements beside the log on the writer; durable when it returns. Raises LOG_UNAVAILABLE."""
+        return await self._index(Aside(run))
 
     # -- LogReader -----------------------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from gateway.consentlog.note import COSIGNATURE_MLDSA44, ED25519, SignerKey, VerifierKey
-from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+from gateway.consentlog.note import COSIGNATURE_MLDSA44, ED25519, VerifierKey
+from gateway.errors import TiergateError
 from gateway.settings import Settings
 
 PREFIX = "TIERGATE_WITNESS_"
@@ -98,17 +98,3 @@ class WitnessConfig(Settings):
         for log in self.logs:
             found.setdefault(log.origin, []).append(VerifierKey.parse(log.vkey))
         return found
-
-
-def load_key(path: Path) -> SignerKey:
-    """The witness's private key. Raises ProblemsError (KEY_INVALID)."""
-    try:
-        if path.stat().st_mode & 0o077:
-            raise TiergateError(Reason.KEY_INVALID, "can be read by others")
-        return SignerKey.parse(path.read_text("ascii").strip())
-    except (OSError, UnicodeDecodeError) as error:
-        problem = Problem(str(path), "", "is not a readable witness key", "`tiergate witness init` makes one")
-        raise ProblemsError(Reason.KEY_INVALID, [problem]) from error
-    except TiergateError as error:
-        problem = Problem(str(path), "", error.detail, "chmod 600, and a key that `tiergate witness init` made")
-        raise ProblemsError(Reason.KEY_INVALID, [problem]) from error

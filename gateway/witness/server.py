@@ -23,13 +23,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gateway.consentlog.checkpoint import Checkpoint
+from gateway.consentlog.key_file import read_signer
 from gateway.consentlog.note import parse_note
 from gateway.consentlog.witness import MAX_REQUEST_BYTES, Answer, Fork, Witness
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.observability import MetricsEndpoint, configure_logging, new_registry
 from gateway.process import stop_event, write_ready
 from gateway.settings import read_settings
-from gateway.witness.config import PREFIX, TlsFiles, WitnessConfig, load_key
+from gateway.witness.config import PREFIX, TlsFiles, WitnessConfig
 from gateway.witness.evidence import EvidenceFolder
 from gateway.witness.slow_clients import impatient
 from gateway.witness.state import EVIDENCE, SqliteWitnessState, read_rows
@@ -194,7 +195,7 @@ async def serve(config: Path, *, lifeline_fd: int | None = None, ready_file: Pat
     """Run the witness until SIGTERM, SIGINT or the end of the lifeline. Raises what keeps it from starting."""
     settings = read_settings(WitnessConfig, config, prefix=PREFIX)
     configure_logging("witness")
-    key = load_key(settings.key)
+    key = read_signer(settings.key)
     metrics = _Metrics(settings)
     kept = settings.limits.unproven_kept
     with SqliteWitnessState(settings.state_dir, key.verifier, unproven_kept=kept, found=metrics.found) as state:

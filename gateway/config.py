@@ -69,7 +69,7 @@ class WitnessAt(Settings):
 class Witnessing(Settings):
     """Witnesses that cosign the log, and the trust file (C2SP tlog-policy) whose quorum must be met.
 
-    Seconds throughout. ``ca``: authorities of https witnesses (PEM), in place of the system's. ``interval_s``: of rounds.
+    Seconds throughout. ``ca``: authorities of https witnesses (PEM; default: the system). ``interval_s``: of rounds.
     ``refresh_s``: an unchanged checkpoint is cosigned anew after that. ``alarm_after_s``: without a quorum.
     """
 

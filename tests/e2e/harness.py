@@ -86,8 +86,12 @@ async def running(
     *,
     relayed: bool = False,
     module: str = "gateway",
+    prepare: Callable[[Layout, Processes], None] = lambda *_: None,
 ) -> AsyncIterator[TestNetwork]:
-    """Provision under ``base``, start, and stop everything. ``relayed``: before each server a recording relay."""
+    """Provision under ``base``, start, and stop everything. ``relayed``: before each server a recording relay.
+
+    ``prepare`` may change the files, and start what the network needs, before anything of the network starts.
+    """
     servers = ("gateway", *options.cities)
     relays = {name: Relay(name) for name in servers} if relayed else {}
     if relayed:
@@ -106,6 +110,7 @@ async def running(
                 )
             for port in metrics.values():
                 port.release()
+            await asyncio.to_thread(prepare, network.layout, processes)
             await asyncio.to_thread(local.start)
             yield local
         finally:

@@ -99,9 +99,13 @@ def test_the_larger_set_of_pins_holds_the_smaller(checkout: Path) -> None:
     assert all(all_pins.values())
     assert all(pins(checkout, "requirements-fuzz.txt").values())
     assert all(pins(checkout, "requirements-interop.txt").values())
+    assert all(pins(checkout, "requirements-interop-aics.txt").values())
 
 
-@pytest.mark.parametrize("stem", ["requirements", "requirements-dev", "requirements-fuzz", "requirements-interop"])
+@pytest.mark.parametrize(
+    "stem",
+    ["requirements", "requirements-dev", "requirements-fuzz", "requirements-interop", "requirements-interop-aics"],
+)
 def test_every_requirement_is_pinned(checkout: Path, stem: str) -> None:
     pinned = {name for name, _ in pins(checkout, f"{stem}.txt")}
     assert set(requirements(checkout, f"{stem}.in")) <= pinned

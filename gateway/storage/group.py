@@ -35,7 +35,6 @@ from gateway.storage.operations import (
     RecordEvent,
     RecordRefusal,
     Result,
-    See,
 )
 from gateway.storage.proofs import PROOFS, keep_proof, used_proofs
 from gateway.storage.rows import commitment, short, stored_decision
@@ -131,13 +130,6 @@ class GroupTransaction:
                     (city, index),
                 )
                 return index
-            case See(what, version):
-                connection.execute(
-                    "INSERT INTO seen (what, version) VALUES (?, ?)"
-                    " ON CONFLICT (what) DO UPDATE SET version = max(version, excluded.version)",
-                    (what, version),
-                )
-                return version
             case Aside(run):
                 return run(connection)
             case ForgetRequests(now_ms, kept_ms):

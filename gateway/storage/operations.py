@@ -73,14 +73,6 @@ class ForgetRequests:
 
 
 @dataclass(frozen=True, slots=True)
-class See:
-    """Remember the newest version of a signed file. Result: the version."""
-
-    what: str
-    version: int
-
-
-@dataclass(frozen=True, slots=True)
 class Aside:
     """Statements beside the log, in the group's transaction. Result: what ``run`` returns."""
 
@@ -88,7 +80,7 @@ class Aside:
 
 
 Operation = (
-    RecordDecisions | RecordEvent | RecordRefusal | PublishBundle | Genesis | Acknowledge | ForgetRequests | See | Aside
+    RecordDecisions | RecordEvent | RecordRefusal | PublishBundle | Genesis | Acknowledge | ForgetRequests | Aside
 )
 ConsentColumns = tuple[str, int | None, str, int | None, int, int | None, int | None]
 Result = list[Decision | TiergateError] | int

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from gateway.consentlog.merkle import consistency_proof, inclusion_proof, inclusion_proofs
@@ -33,9 +34,9 @@ from gateway.storage.operations import (
     RecordEvent,
     RecordRefusal,
     Result,
-    See,
 )
 from gateway.storage.schema import MIGRATIONS
+from gateway.storage.statements import remember
 from gateway.storage.tree import Head, NodeCache, TreeReader, TreeWriter
 
 REQUEST_KEPT_MS = 24 * 3600 * 1000
@@ -178,8 +179,7 @@ class SqliteStore:
         if bundle < known.get("bundle", 0):
             detail = f"bundle version {bundle} is older than version {known['bundle']}, seen before"
             raise TiergateError(Reason.BUNDLE_INVALID, detail)
-        await self._index(See("directory", directory))
-        await self._index(See("bundle", bundle))
+        await self.aside(partial(remember, {"directory": directory, "bundle": bundle}))
 
     async def forget_requests(self) -> int:
         """Drop requests older than 24 hours, and marks of proofs that ended; returns how many requests."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.directory import Endpoint
 from gateway.domain.ids import CityId
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+from gateway.housekeeping import Housekeeping
 from gateway.observability import MetricsEndpoint, configure_logging, new_registry
 from gateway.policy.installed import Installed, load_installed
 from gateway.process import stop_event, write_ready
@@ -51,7 +51,6 @@ log = structlog.get_logger("gateway")
 # The writer thread gives up the interpreter lock at every step into SQLite; by default it would wait up to 5 ms for a
 # busy event loop each time it comes back.
 SWITCH_INTERVAL_S = 0.0005
-FORGET_EVERY_S = 600.0
 GC_ALLOCATIONS = 20_000  # between two collections of young objects; a check makes some hundred, nearly all short-lived
 
 
@@ -77,6 +76,7 @@ class Gateway:
         database = config.data_dir / "gateway.db"
         self.store = SqliteStore(database, config.log_mark, signer, self.clock)
         self.witnessed = Witnessed(config.witnessing, self.store, database, signer, self.clock, self.registry)
+        self._housekeeping = Housekeeping(self.store, database, self.clock, config.retention)
         self._alarms = Counter(
             "tiergate_report_failures", "Use reports that a home city did not take.", ["city"], registry=self.registry
         )
@@ -223,13 +223,7 @@ class Gateway:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.reporter.run())
             tasks.create_task(self.witnessed.run())
-            tasks.create_task(self._forget())
-
-    async def _forget(self) -> None:
-        while True:
-            await asyncio.sleep(FORGET_EVERY_S)
-            with contextlib.suppress(TiergateError):  # the log's own trouble is reported where it is used
-                await self.store.forget_requests()
+            tasks.create_task(self._housekeeping.run())
 
     def _read_installed(self, newest_directory: int) -> Installed:
         config = self.config

@@ -90,6 +90,13 @@ class Witnessing(Settings):
         return self
 
 
+class Retention(Settings):
+    """How long what can be erased is kept, and when files are written anew after an erasure."""
+
+    days: int = Field(default=1096, ge=401, le=36_600)  # private payload, from the decision; longer than any consent
+    rewrite_hour: int = Field(default=19, ge=0, le=23)  # UTC hour; nothing can be decided while the file is written
+
+
 class GatewayConfig(Settings):
     """Everything the gateway needs to start. Relative paths count from the file."""
 
@@ -106,6 +113,7 @@ class GatewayConfig(Settings):
     bench_plaintext: bool = False
     limits: Limits = Limits()
     witnessing: Witnessing | None = None
+    retention: Retention = Retention()
 
     @model_validator(mode="after")
     def _mark_apart(self) -> Self:

@@ -27,7 +27,7 @@ _SPAN_S = 60
 _BEFORE = "before: "
 """Begins the name of a question that is asked of some reasons alone, and not compared."""
 _EPOCH = Timestamp(seconds=1)
-_NUMBERS, _DIGESTS = {"time", "valid_until", "expires", "consent"}, {"id", "token", "attestation"}
+_NUMBERS, _DIGESTS = {"time", "valid_until", "expires", "consent"}, {"id", "token", "private"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,7 @@ _COMMANDS: tuple[tuple[str, str, Group, str], ...] = (
     ("keys", "gateway.cli.keys:app", _KEEP, "Signing keys: list, rotate with overlap, retire."),
     ("backup", "gateway.cli.backup:backup", _KEEP, "Copy the gateway's database while it runs."),
     ("restore", "gateway.cli.backup:restore", _KEEP, "Put a backup in place, if no newer log would be lost."),
+    ("erase", "gateway.cli.erase:erase", _KEEP, "Erase what has been kept long enough, or what an authority orders."),
     ("doctor", "gateway.cli.doctor:doctor", _KEEP, "Say what is wrong with an installation, and how to mend it."),
 )
 

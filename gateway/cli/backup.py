@@ -18,6 +18,7 @@ from gateway.errors import Problem, ProblemsError, Reason
 
 if TYPE_CHECKING:
     from gateway.config import GatewayConfig
+    from gateway.domain.directory import Directory
 
 DATABASE = "gateway.db"
 
@@ -34,9 +35,9 @@ def backup(
     """
     from gateway.cli.stored_log import check_database
 
-    settings = _settings(config)
+    settings = settings_of(config)
     source = settings.data_dir / DATABASE
-    _require(source, "data_dir", "is there a gateway with these settings?")
+    require_file(source, "data_dir", "is there a gateway with these settings?")
     if out.exists():
         raise UsageError(f"{out} exists; a backup is never overwritten", "name another file")
     trust = _trust(settings)
@@ -71,8 +72,8 @@ def restore(
     from gateway.cli.stored_log import check_database
     from gateway.sqlite.connect import DatabaseLock
 
-    settings = _settings(config)
-    _require(source, "--from", "name a file that `tiergate backup` wrote")
+    settings = settings_of(config)
+    require_file(source, "--from", "name a file that `tiergate backup` wrote")
     trust = _trust(settings)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     target = settings.data_dir / DATABASE
@@ -90,27 +91,33 @@ def restore(
     show(document, lambda: [facts("Restored, checked", document)], as_json=json)
 
 
-def _settings(config: Path) -> GatewayConfig:
+def settings_of(config: Path) -> GatewayConfig:
+    """The gateway's settings. Raises CONFIG_INVALID."""
     from gateway.config import PREFIX, GatewayConfig
     from gateway.settings import read_settings
 
     return read_settings(GatewayConfig, config, prefix=PREFIX)
 
 
-def _require(path: Path, key: str, remedy: str) -> None:
+def require_file(path: Path, key: str, remedy: str) -> None:
+    """Return if there is such a file. Raises CONFIG_INVALID."""
     if not path.is_file():
         raise ProblemsError(Reason.CONFIG_INVALID, [Problem(str(path), key, "is not a file", remedy)])
 
 
 def _trust(settings: GatewayConfig) -> bytes:
-    """Trust in the log key of the signed directory; one that has expired still names it."""
+    """Trust in the log key of the signed directory."""
+    return f"log {directory_of(settings).gateway.log_vkey}\nquorum none\n".encode()
+
+
+def directory_of(settings: GatewayConfig) -> Directory:
+    """The signed directory; one that has expired still names deployment and log key."""
     from gateway.cli.client import read_file
     from gateway.crypto.envelope import DIRECTORY_TYPE, MAX_ENVELOPE_BYTES, read_root, verify
     from gateway.policy.directory import read_directory
 
     envelope = read_file(settings.directory, MAX_ENVELOPE_BYTES)
-    directory = read_directory(verify(read_root(settings.root), DIRECTORY_TYPE, envelope))
-    return f"log {directory.gateway.log_vkey}\nquorum none\n".encode()
+    return read_directory(verify(read_root(settings.root), DIRECTORY_TYPE, envelope))
 
 
 @contextmanager

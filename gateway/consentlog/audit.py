@@ -4,7 +4,8 @@
 2. A decision's bundle was published before it.
 3. A decision names an earlier registration with the same city, operator and token commitment.
 4. No decision on a consent is entitled after its withdrawal (I7), or while it is paused.
-5. A contest names an earlier entry. (That it is a decision about a resident of the same city is the log's to hold.)
+5. No consent is entitled once its erasure was asked for, and none decides after its erasure by order.
+6. A contest names an earlier entry. (That it is a decision about a resident of the same city is the log's to hold.)
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class EntryAuditor:
         self._registered: dict[int, _Registration] = {}
         self._withdrawn: set[int] = set()
         self._paused: set[int] = set()
+        self._locked: set[int] = set()
         self._bundles: set[str] = set()
         self._counts: Counter[str] = Counter()
 
@@ -72,13 +74,15 @@ class EntryAuditor:
                 self._registered[self._index] = _Registration(
                     entry.text("city"), entry.text("operator"), entry.text("token")
                 )
-            case "consent_withdrawn" | "consent_paused" | "consent_resumed":
+            case "consent_withdrawn" | "consent_paused" | "consent_resumed" | "erasure_requested":
                 self._check_change(entry)
             case "contest":
                 if entry.number("decision") >= self._index:
                     raise _broken("contest of a later entry")
             case "decision":
                 self._check_decision(entry)
+            case "erasure":
+                self._check_erasure(entry)
 
     def _check_change(self, entry: Entry) -> None:
         if "consent" not in entry.fields:
@@ -92,8 +96,16 @@ class EntryAuditor:
                 self._withdrawn.add(consent)
             case "consent_paused":
                 self._paused.add(consent)
+            case "erasure_requested":
+                self._locked.add(consent)
             case _:
                 self._paused.discard(consent)
+
+    def _check_erasure(self, entry: Entry) -> None:
+        if entry.fields.get("upto", 0) > self._index:  # type: ignore[operator]  # a number, by the schema
+            raise _broken("erasure of later entries")
+        if "consent" in entry.fields and self._registered.pop(entry.number("consent"), None) is None:
+            raise _broken("erasure of a consent that is not registered, or is erased")
 
     def _check_decision(self, entry: Entry) -> None:
         consent = entry.number("consent")
@@ -104,6 +116,8 @@ class EntryAuditor:
             raise _broken("entitled after withdrawal")
         if entry.text("outcome") == "entitled" and consent in self._paused:
             raise _broken("entitled while paused")
+        if entry.text("outcome") == "entitled" and consent in self._locked:
+            raise _broken("entitled after a request for erasure")
         if entry.text("bundle") not in self._bundles:
             raise _broken("decision under a bundle that was not published before")
 

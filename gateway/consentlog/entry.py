@@ -61,6 +61,7 @@ SCHEMAS: Mapping[str, Mapping[str, Kind]] = {
     "consent_withdrawn": {"city": SLUG, "consent?": NUMBER, "event": HEX64},
     "consent_paused": {"city": SLUG, "consent?": NUMBER, "event": HEX64},
     "consent_resumed": {"city": SLUG, "consent?": NUMBER, "event": HEX64},
+    "erasure_requested": {"city": SLUG, "consent?": NUMBER, "event": HEX64},
     "decision": {
         "id": HEX32,
         "city": SLUG,
@@ -69,7 +70,7 @@ SCHEMAS: Mapping[str, Mapping[str, Kind]] = {
         "bundle": HEX64,
         "consent": NUMBER,
         "token": HEX64,
-        "attestation": HEX64,
+        "private": HEX64,
         "outcome": _enum("entitled", "ordinary"),
         "rung": RUNG,
         "valid_until": NUMBER,
@@ -77,6 +78,15 @@ SCHEMAS: Mapping[str, Mapping[str, Kind]] = {
     "refusal": {"operator": SLUG, "scenario": SLUG, "code": CODE},
     "correction": {"city": SLUG, "event": HEX64},
     "contest": {"city": SLUG, "decision": NUMBER, "step": _enum(*STEPS), "event": HEX64},
+    "erasure": {
+        "by": _enum("retention", "order"),
+        "consent?": NUMBER,
+        "consents": NUMBER,
+        "decisions": NUMBER,
+        "order?": HEX64,
+        "ordered_by?": SLUG,
+        "upto?": NUMBER,
+    },
 }
 """Fields of each type beside ``v``, ``type`` and ``time``. A question mark marks an optional field."""
 
@@ -137,7 +147,7 @@ def encode(entry: Mapping[str, Value]) -> bytes:
 
 def encode_decision(
     *, time: int, decision_id: str, city: str, operator: str, scenario: str, bundle: str, consent: int, token: str,
-    attestation: str, rung: int, valid_until: int,
+    private: str, rung: int, valid_until: int,
 ) -> str:  # fmt: skip
     """A decision's canonical text, as :func:`encode` makes it, without building it from a mapping first.
 
@@ -145,8 +155,8 @@ def encode_decision(
     """
     outcome = "entitled" if rung else "ordinary"
     text = (
-        f'{{"attestation":"{attestation}","bundle":"{bundle}","city":"{city}","consent":{consent},"id":"{decision_id}",'
-        f'"operator":"{operator}","outcome":"{outcome}","rung":{rung},"scenario":"{scenario}","time":{time},'
+        f'{{"bundle":"{bundle}","city":"{city}","consent":{consent},"id":"{decision_id}","operator":"{operator}",'
+        f'"outcome":"{outcome}","private":"{private}","rung":{rung},"scenario":"{scenario}","time":{time},'
         f'"token":"{token}","type":"decision","v":{VERSION},"valid_until":{valid_until}}}'
     )
     if not _PATTERNS["decision"].fullmatch(text):
@@ -177,7 +187,14 @@ def _sized(raw: bytes, reason: Reason) -> bytes:
 
 
 def _keeps_rules(members: Mapping[str, Value]) -> bool:
-    """What one field says about another: a decision is entitled exactly when its rung is positive (I2)."""
+    """What one field says about another: a decision is entitled exactly when its rung is positive (I2).
+
+    An erasure by order says by whose, and of which consent at most one; one by age says neither.
+    """
+    if members["type"] == "erasure":
+        named = {"order", "ordered_by"} & members.keys()
+        ordered = members["by"] == "order" and members["consents"] == 1 and "upto" not in members
+        return len(named) == 2 if ordered else members["by"] != "order" and not named and "consent" not in members
     if members["type"] != "decision":
         return True
     return (members["outcome"] == "entitled") == (members["rung"] != 0)

@@ -25,6 +25,7 @@ ENTRY_OF: Mapping[EventKind, str] = {
     "resumption": "consent_resumed",
     "correction": "correction",
     "contest": "contest",
+    "erasure": "erasure_requested",
 }
 """The type of entry that an event has to have. An event without a row is never settled: no receipt verifies for it."""
 _ENTRY_OF_URN = {URNS[kind]: entry for kind, entry in ENTRY_OF.items()}

@@ -1,8 +1,8 @@
 """Consent events: security event tokens (RFC 8417), ``typ: secevent+jwt``, signed by the home city.
 
-A withdrawal, pause or resumption names the consent by its ``jti``. A correction names no person and no consent: it
-makes the gateway drop every live attestation of that city (I6). A contest names a decision by its place in the log, and
-how far the case about it has come; it changes no outcome (I3).
+A withdrawal, pause, resumption or request for erasure names the consent by its ``jti``. A correction names no person
+and no consent: it makes the gateway drop every live attestation of that city (I6). A contest names a decision by its
+place in the log, and how far the case about it has come; it changes no outcome (I3).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ URNS: Mapping[EventKind, str] = {
     "resumption": "urn:tiergate:event:consent-resumed",
     "correction": "urn:tiergate:event:correction",
     "contest": "urn:tiergate:event:decision-contested",
+    "erasure": "urn:tiergate:event:erasure-requested",
 }
 """Event types, as members of ``events`` (RFC 8417, 2.2)."""
 _KINDS = {urn: kind for kind, urn in URNS.items()}

@@ -23,8 +23,11 @@ State = Literal["active", "paused", "spent", "expired", "withdrawn", "replaced"]
 Act = Literal["pause", "resume", "narrow", "renew", "withdraw"]
 End = Literal["withdrawn", "replaced"]
 
-EventKind = Literal["withdrawal", "pause", "resumption", "correction", "contest"]
-"""What a home city tells the gateway. Narrowing and renewing are told as the withdrawal of what they replace."""
+EventKind = Literal["withdrawal", "pause", "resumption", "correction", "contest", "erasure"]
+"""What a home city tells the gateway; ``erasure`` is a resident's request for it.
+
+Narrowing and renewing are told as the withdrawal of what they replace.
+"""
 Step = Literal["opened", "flagged", "forwarded", "upheld", "corrected", "lapsed"]
 """How far a case about a decision has come: opened by the resident, flagged on her record, forwarded to who keeps the
 facts, and one of its three ends."""

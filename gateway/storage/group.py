@@ -14,18 +14,21 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 
 from gateway.consentlog.checkpoint import Checkpoint
-from gateway.consentlog.entry import VERSION, Value, encode, encode_decision
+from gateway.consentlog.entry import VERSION, Value, encode
 from gateway.consentlog.note import SignerKey, sign_note
 from gateway.domain.consent import EventKind
 from gateway.domain.decision import Decision
-from gateway.domain.evaluate import logged_from, logged_until
 from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
 from gateway.ports import ConsentEvent, DecisionDraft
+from gateway.storage.decisions import write_decision
+from gateway.storage.erasing import erase, erased
 from gateway.storage.operations import (
+    BY_TOMBSTONE,
     Acknowledge,
     Aside,
     ConsentState,
+    Erasing,
     ForgetRequests,
     Genesis,
     GroupRows,
@@ -33,6 +36,7 @@ from gateway.storage.operations import (
     PublishBundle,
     RecordDecisions,
     RecordEvent,
+    Recording,
     RecordRefusal,
     Result,
 )
@@ -78,8 +82,15 @@ class GroupTransaction:
         self._correcting = {}
         self._head = None
         before = self._tree.size
+        # before anything is read or collected: what they delete nothing else in the group may hold
+        done = {
+            place: self._erase(connection, item) for place, item in enumerate(operations) if isinstance(item, Erasing)
+        }
         self._load(connection, operations)
-        results: list[Result | Exception] = [self._one(connection, operation) for operation in operations]
+        results: list[Result | Exception] = [
+            done[place] if isinstance(operation, Erasing) else self._one(connection, operation)
+            for place, operation in enumerate(operations)
+        ]
         self._insert(connection)
         if self._tree.size != before:
             self._sign(connection)
@@ -100,13 +111,21 @@ class GroupTransaction:
             (found,) = connection.execute(SELECT_CONSENTS, (json.dumps(list(consents)),)).fetchone()
             for key, index, secret, *state in json.loads(found):
                 self._consents[key] = ConsentState(index, bytes.fromhex(secret), *state)
+            for key in erased(connection, consents - self._consents.keys()):
+                self._consents[key] = ConsentState(None, os.urandom(32), None, locked=BY_TOMBSTONE)
         if requests:
             (found,) = connection.execute(SELECT_REQUESTS, (json.dumps(requests),)).fetchone()
             for key, body, index, leaf, at, until in json.loads(found):
                 self._requests[key] = (body, stored_decision(leaf, index, at, until))
         self._proofs = used_proofs(connection, operations)
 
-    def _one(self, connection: sqlite3.Connection, operation: Operation) -> Result | Exception:
+    def _erase(self, connection: sqlite3.Connection, operation: Erasing) -> Result | Exception:
+        try:
+            return erase(connection, operation, self._append)
+        except TiergateError as error:  # found before anything was changed
+            return error
+
+    def _one(self, connection: sqlite3.Connection, operation: Recording) -> Result | Exception:
         match operation:
             case RecordDecisions(drafts):
                 return [self._decide(draft) for draft in drafts]
@@ -161,7 +180,7 @@ class GroupTransaction:
         if consent is None or consent.index is None:
             consent = self._register(key, consent, draft)
         keep_proof(draft, self._proofs, self._rows)
-        decision = self._append_decision(draft, consent, rung)
+        decision = write_decision(self._tree, self._rows, draft, consent, rung, keep=self._known_attestations)
         self._requests[request] = (body, decision)
         self._rows.requests[request] = (
             request, body, decision.log_index, draft.decided_at_ms, draft.valid_until_ms,
@@ -179,36 +198,10 @@ class GroupTransaction:
             bound=draft.bound,
             expires=draft.consent_expires_s,
         )
-        state.expires = draft.consent_expires_s
+        state.expires, state.token = draft.consent_expires_s, draft.token_hash.hex()
         self._consents[key] = state
         self._rows.consents[key] = state.row(key)
         return state
-
-    def _append_decision(self, draft: DecisionDraft, consent: ConsentState, rung: int) -> Decision:
-        random = os.urandom(48)
-        salt, identifier = random[:32], random[32:].hex()
-        attestation, grain = draft.attestation, draft.grain_ms
-        leaf = encode_decision(
-            time=logged_from(draft.decided_at_ms, grain),
-            decision_id=identifier,
-            city=draft.city,
-            operator=draft.operator,
-            scenario=draft.scenario,
-            bundle=draft.bundle,
-            consent=consent.index or 0,
-            token=commitment(consent.secret, draft.token_hash),
-            attestation=commitment(salt, attestation.digest),
-            rung=rung,
-            valid_until=logged_until(draft.valid_until_ms, grain),
-        )
-        index = self._tree.append(leaf.encode("ascii"))
-        self._rows.entries.append((index, leaf, draft.city, attestation.id, salt.hex()))
-        if attestation.id not in self._known_attestations:
-            self._rows.attestations[attestation.id] = (attestation.id, attestation.jws)
-        return Decision(
-            identifier, draft.operator, draft.city, draft.scenario, draft.bundle, rung, draft.decided_at_ms,
-            draft.valid_until_ms, index,
-        )  # fmt: skip
 
     # -- everything else -----------------------------------------------------------------------------------------
 
@@ -245,7 +238,8 @@ class GroupTransaction:
         index = self._append(at_ms, CHANGES[kind], **common, **link)
         state.change(kind, index)
         self._consents[key] = state
-        self._rows.consents[key] = state.row(key)
+        if state.index is not None or state.locked != BY_TOMBSTONE:  # else a row would tie the entry to the token again
+            self._rows.consents[key] = state.row(key)
         return index
 
     def _publish(self, connection: sqlite3.Connection, operation: PublishBundle) -> int:
@@ -263,7 +257,7 @@ class GroupTransaction:
     def _append(self, at_ms: int, kind: str, /, **fields: Value) -> int:
         leaf = encode({"v": VERSION, "type": kind, "time": at_ms, **fields})
         index = self._tree.append(leaf)
-        self._rows.entries.append((index, leaf.decode("ascii"), None, None, None))
+        self._rows.entries.append((index, leaf.decode("ascii"), None, None, None, None, None, None))
         return index
 
     def _insert(self, connection: sqlite3.Connection) -> None:

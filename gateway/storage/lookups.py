@@ -17,8 +17,8 @@ def known_request(
     """See ``DecisionStore``. Raises REQUEST_CONFLICT, STORE_BUSY or STORE_FAILED."""
     try:
         row = connection.execute(
-            "SELECT r.body, r.idx, e.leaf, (SELECT COALESCE(withdrawn, paused) FROM consent WHERE key = ?), r.at,"
-            " r.until, (SELECT jws FROM attestation WHERE id = e.attestation)"
+            "SELECT r.body, r.idx, e.leaf, (SELECT COALESCE(withdrawn, paused, locked) FROM consent WHERE key = ?),"
+            " r.at, r.until, (SELECT jws FROM attestation WHERE id = e.attestation)"
             " FROM request r JOIN entry e ON e.idx = r.idx WHERE r.key = ?",
             (short(consent), short(request)),
         ).fetchone()

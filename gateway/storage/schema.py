@@ -7,8 +7,11 @@
 | 3 | a consent by the index of its registration, for the report of its first decision |
 | 4 | marks of proofs that are good once, kept until no proof of their age is fresh (Unix milliseconds) |
 | 5 | the newest checkpoint that satisfies the witnesses' quorum, with its cosignatures (Unix milliseconds) |
+| 6 | the private payload of decisions, consents that are locked for erasure, tombstones of erased ones |
 
-``entry.salt`` and ``entry.attestation`` are the erasable part of an entry; the leaf itself is never changed.
+``entry.salt``, ``attestation``, ``decided_at``, ``valid_until`` and ``request`` are the erasable part of an entry, and
+``consent.secret`` and ``token`` that of a consent's; the leaf itself is never changed. ``sweep.idx``: before it nothing
+is left to erase by age; ``sweep.rewrite``: something was erased since the file was last written anew.
 Keys are 32 hex digits (the first 128 bits of a SHA-256), which SQLite's JSON functions carry as they are.
 """
 
@@ -118,6 +121,32 @@ MIGRATIONS: tuple[Migration, ...] = (
             checkpoint TEXT NOT NULL,
             at INTEGER NOT NULL
         );
+        """,
+    ),
+    Migration(
+        6,
+        "private payload and erasure",
+        """
+        ALTER TABLE entry ADD COLUMN decided_at INTEGER;
+        ALTER TABLE entry ADD COLUMN valid_until INTEGER;
+        ALTER TABLE entry ADD COLUMN request TEXT;
+        ALTER TABLE consent ADD COLUMN locked INTEGER;
+        ALTER TABLE consent ADD COLUMN token TEXT;
+        CREATE INDEX event_at ON event (idx);
+        CREATE TABLE tombstone (
+            key TEXT PRIMARY KEY,
+            until INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TABLE tombstone_secret (
+            period INTEGER PRIMARY KEY,
+            secret TEXT NOT NULL
+        );
+        CREATE TABLE sweep (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            idx INTEGER NOT NULL,
+            rewrite INTEGER NOT NULL
+        );
+        INSERT INTO sweep (one, idx, rewrite) VALUES (1, 0, 0);
         """,
     ),
 )

@@ -81,7 +81,7 @@ class SqliteStore:
     async def start(self, deployment: str) -> None:
         """Start the writer and make sure that the log has its first entry."""
         self._writer.start()
-        await self._index(Genesis(self._origin, deployment, self._clock.now_ms()))
+        await self.perform(Genesis(self._origin, deployment, self._clock.now_ms()))
 
     async def close(self) -> None:
         """Finish what was submitted, then release the file."""
@@ -132,7 +132,8 @@ class SqliteStore:
                 raise TiergateError(Reason.LOG_UNAVAILABLE, error.detail, retry_after_s=retry) from error
             raise
 
-    async def _index(self, operation: Operation) -> int:
+    async def perform(self, operation: Operation) -> int:
+        """Run one operation that gives a number; durable when it returns. Raises LOG_UNAVAILABLE and its own."""
         result = await self._submit(operation)
         if not isinstance(result, int):
             raise TiergateError(Reason.INTERNAL, "operation gave no index")
@@ -160,15 +161,15 @@ class SqliteStore:
 
     async def record_event(self, event: ConsentEvent) -> int:
         """See ``DecisionStore``."""
-        return await self._index(RecordEvent(event))
+        return await self.perform(RecordEvent(event))
 
     async def record_refusal(self, operator: OperatorId, scenario: str, code: str, at_ms: int) -> int:
         """See ``DecisionStore``."""
-        return await self._index(RecordRefusal(operator, scenario, code, at_ms))
+        return await self.perform(RecordRefusal(operator, scenario, code, at_ms))
 
     async def publish_bundle(self, digest: BundleDigest, version: int, data: bytes, at_ms: int) -> None:
         """See ``DecisionStore``."""
-        await self._index(PublishBundle(digest, version, data, at_ms))
+        await self.perform(PublishBundle(digest, version, data, at_ms))
 
     async def see_versions(self, *, directory: int, bundle: int) -> None:
         """Remember versions before they are worked by. Raises DIRECTORY_INVALID or BUNDLE_INVALID for older ones."""
@@ -183,11 +184,11 @@ class SqliteStore:
 
     async def forget_requests(self) -> int:
         """Drop requests older than 24 hours, and marks of proofs that ended; returns how many requests."""
-        return await self._index(ForgetRequests(self._clock.now_ms(), REQUEST_KEPT_MS))
+        return await self.perform(ForgetRequests(self._clock.now_ms(), REQUEST_KEPT_MS))
 
     async def aside(self, run: Callable[[sqlite3.Connection], int]) -> int:
         """Run statements beside the log on the writer; durable when it returns. Raises LOG_UNAVAILABLE."""
-        return await self._index(Aside(run))
+        return await self.perform(Aside(run))
 
     # -- LogReader -----------------------------------------------------------------------------------------------
 
@@ -284,7 +285,7 @@ class SqliteStore:
         with self._reads() as connection:
             rows = connection.execute(
                 "SELECT idx, attestation, leaf ->> '$.rung', leaf, CASE leaf ->> '$.consent' WHEN idx - 1 THEN"
-                " (SELECT secret FROM consent WHERE consent.idx = entry.idx - 1) END FROM entry"
+                " (SELECT secret FROM consent WHERE consent.idx = entry.idx - 1 AND locked IS NULL) END FROM entry"
                 " WHERE city = ? AND idx > coalesce((SELECT idx FROM report_cursor WHERE city = ?), -1) AND idx < ?"
                 " AND attestation IS NOT NULL ORDER BY idx LIMIT ?",
                 (city, city, size, limit),
@@ -296,4 +297,4 @@ class SqliteStore:
 
     async def acknowledge(self, city: CityId, index: int) -> None:
         """See ``ReportCursor``."""
-        await self._index(Acknowledge(city, index))
+        await self.perform(Acknowledge(city, index))

@@ -11,28 +11,29 @@ from gateway.errors import Reason, TiergateError
 from gateway.sqlite.rows import RowInsert
 
 SELECT_CONSENTS = """
-    SELECT json_group_array(json_array(key, idx, secret, withdrawn, expires, paused, resumed))
+    SELECT json_group_array(json_array(key, idx, secret, withdrawn, expires, paused, resumed, locked, token))
     FROM consent WHERE key IN (SELECT value FROM json_each(?))"""
 SELECT_REQUESTS = """
     SELECT json_group_array(json_array(r.key, r.body, r.idx, e.leaf, r.at, r.until))
     FROM request r JOIN entry e ON e.idx = r.idx WHERE r.key IN (SELECT value FROM json_each(?))"""
-ENTRIES = RowInsert("INSERT INTO entry (idx, leaf, city, attestation, salt)", 5)
+ENTRIES = RowInsert("INSERT INTO entry (idx, leaf, city, attestation, salt, decided_at, valid_until, request)", 8)
 REQUESTS = RowInsert(
     "INSERT INTO request (key, body, idx, at, until)",
     5,
     "ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, at = excluded.at, until = excluded.until",
 )
 CONSENTS = RowInsert(
-    "INSERT INTO consent (key, idx, secret, withdrawn, expires, paused, resumed)",
-    7,
+    "INSERT INTO consent (key, idx, secret, withdrawn, expires, paused, resumed, locked, token)",
+    9,
     "ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, withdrawn = excluded.withdrawn, expires = excluded.expires,"
-    " paused = excluded.paused, resumed = excluded.resumed",
+    " paused = excluded.paused, resumed = excluded.resumed, locked = excluded.locked, token = excluded.token",
 )
 ATTESTATIONS = RowInsert("INSERT OR IGNORE INTO attestation (id, jws)", 2)
 CHANGES: Mapping[EventKind, str] = {
     "withdrawal": "consent_withdrawn",
     "pause": "consent_paused",
     "resumption": "consent_resumed",
+    "erasure": "erasure_requested",
 }
 """What the log calls an event that changes a consent."""
 

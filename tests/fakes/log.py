@@ -36,7 +36,7 @@ class FakeLog:
             "bundle": "ab" * 32,
             "consent": 0,
             "token": secrets.token_hex(32),
-            "attestation": secrets.token_hex(32),
+            "private": secrets.token_hex(32),
             "outcome": "entitled" if rung else "ordinary",
             "rung": rung,
             "valid_until": 1_793_491_500_000,

@@ -27,7 +27,7 @@ def entries() -> tuple[bytes, ...]:
         {
             "type": "decision", "id": "02" * 16, "city": world.CITY, "operator": world.OPERATOR,
             "scenario": world.SCENARIO, "bundle": BUNDLE, "consent": 2, "token": "01" * 32,
-            "attestation": "03" * 32, "outcome": "entitled", "rung": 1, "valid_until": TIME + 1,
+            "private": "03" * 32, "outcome": "entitled", "rung": 1, "valid_until": TIME + 1,
         },
         {"type": "consent_paused", "city": world.CITY, "consent": 2, "event": "06" * 32},
         {"type": "consent_resumed", "city": world.CITY, "consent": 2, "event": "07" * 32},

@@ -17,6 +17,7 @@ from gateway.consentlog import (
     export,
     merkle,
     note,
+    private,
     proof,
     tiles,
     trust,
@@ -203,7 +204,25 @@ def _export_seeds() -> Iterator[bytes]:
         yield bytes([kind]) + _export().get(name, b"x")
 
 
+PAYLOAD = private.PrivatePayload(b"\1" * 32, 1_800_000_000_000, b"\2" * 32, b"\3" * 32, 1_800_000_300_000)
+SALT = b"\4" * 32
+
+
+def _opening(data: bytes) -> bool:
+    """What opens the commitment is one of its fields as it is, and nothing else."""
+    found = private.decode_opening(data)
+    assert private.encode_opening(found) == data
+    value = private.verify_opening(found, private.commit(SALT, PAYLOAD))
+    assert value == private.open_field(SALT, PAYLOAD, found.field).value
+    return True
+
+
+def _opening_seeds() -> Iterator[bytes]:
+    return (private.encode_opening(private.open_field(SALT, PAYLOAD, name)) for name in private.FIELDS)
+
+
 HARNESSES = (
+    Harness("private-opening", (private.decode_opening, private.verify_opening), _opening, _opening_seeds),
     Harness(
         "note",
         (note.parse_note, note.open_note, trust.TrustPolicy.verify, note.VerifierKey.verify),

@@ -46,7 +46,7 @@ def decision(consent: int, rung: int = 2, **changes: Value) -> dict[str, Value]:
         "bundle": DIGEST,
         "consent": consent,
         "token": TOKEN,
-        "attestation": "cd" * 32,
+        "private": "cd" * 32,
         "outcome": "entitled" if rung else "ordinary",
         "rung": rung,
         "valid_until": TIME + 300_000,
@@ -56,6 +56,15 @@ def decision(consent: int, rung: int = 2, **changes: Value) -> dict[str, Value]:
 
 def withdrawn(**changes: Value) -> dict[str, Value]:
     return entry("consent_withdrawn", city="fuzhou", event="ef" * 32, **changes)
+
+
+def erasure_requested(**changes: Value) -> dict[str, Value]:
+    return entry("erasure_requested", city="fuzhou", event="ef" * 32, **changes)
+
+
+def erasure(**changes: Value) -> dict[str, Value]:
+    fields: dict[str, Value] = {"by": "order", "consents": 1, "decisions": 3, "order": "aa" * 32}
+    return entry("erasure", **{**fields, "ordered_by": "fuzhou-court", **changes})
 
 
 def refusal() -> dict[str, Value]:

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from gateway.consentlog.entry import MAX_ENTRY_BYTES, SCHEMAS, VERSION, Value, decode, encode, encode_decision
 from gateway.errors import Reason, TiergateError
-from tests.unit.consentlog.samples import decision, entry, genesis, published, refusal, registered, withdrawn
+from tests.unit.consentlog.samples import (
+    decision,
+    entry,
+    erasure,
+    erasure_requested,
+    genesis,
+    published,
+    refusal,
+    registered,
+    withdrawn,
+)
 
 SAMPLES = [
     genesis(),
@@ -19,6 +29,8 @@ SAMPLES = [
     registered(),
     withdrawn(),
     withdrawn(consent=7),
+    erasure_requested(consent=7),
+    erasure(),
     decision(2),
     decision(2, rung=0),
     refusal(),
@@ -42,6 +54,11 @@ def entries(draw: st.DrawFn) -> dict[str, Value]:
             made[field.rstrip("?")] = draw(value_of(kind.pattern))
     if name == "decision":
         made["outcome"] = "entitled" if made["rung"] else "ordinary"
+    if made.get("by") == "order":
+        made |= {"consents": 1, "order": "aa" * 32, "ordered_by": "court"}
+        made.pop("upto", None)
+    elif "by" in made:
+        made = {field: value for field, value in made.items() if field not in {"order", "ordered_by", "consent"}}
     return made
 
 
@@ -192,7 +209,7 @@ def test_fields_are_read_by_kind() -> None:
 def test_the_short_way_to_a_decision_gives_the_same_bytes() -> None:
     fields: dict[str, str | int] = {
         "time": 1_793_491_200_000, "decision_id": "0" * 32, "city": "fuzhou", "operator": "xiamen-library",
-        "scenario": "xiamen-library", "bundle": "a" * 64, "consent": 7, "token": "b" * 64, "attestation": "c" * 64,
+        "scenario": "xiamen-library", "bundle": "a" * 64, "consent": 7, "token": "b" * 64, "private": "c" * 64,
         "rung": 0, "valid_until": 1_793_491_500_000,
     }  # fmt: skip
     for rung, outcome in ((0, "ordinary"), (2, "entitled")):
@@ -205,7 +222,7 @@ def test_the_short_way_to_a_decision_gives_the_same_bytes() -> None:
 def test_the_short_way_refuses_what_breaks_the_schema(change: dict[str, str | int]) -> None:
     fields: dict[str, str | int] = {
         "time": 1, "decision_id": "0" * 32, "city": "fuzhou", "operator": "o", "scenario": "s", "bundle": "a" * 64,
-        "consent": 7, "token": "b" * 64, "attestation": "c" * 64, "rung": 0, "valid_until": 2,
+        "consent": 7, "token": "b" * 64, "private": "c" * 64, "rung": 0, "valid_until": 2,
     }  # fmt: skip
     with pytest.raises(TiergateError) as caught:
         encode_decision(**{**fields, **change})  # type: ignore[arg-type]  # by name

@@ -1,0 +1,43 @@
+"""What the gateway does beside answering: forgetting request ids, erasing what has been kept long enough."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+
+import structlog
+
+from gateway.config import Retention
+from gateway.errors import TiergateError
+from gateway.ports import Clock
+from gateway.storage.eraser import Eraser
+from gateway.storage.sqlite_store import SqliteStore
+
+EVERY_S = 600.0
+_log = structlog.get_logger("gateway")
+
+
+class Housekeeping:
+    """One background task. Erasing goes in small steps between the groups of decisions."""
+
+    def __init__(self, store: SqliteStore, database: Path, clock: Clock, retention: Retention) -> None:
+        self._store = store
+        self._clock = clock
+        self._eraser = Eraser(store, database, clock, retention.days)
+        self._hour = retention.rewrite_hour
+
+    async def run(self) -> None:
+        """Every ten minutes, until cancelled."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            with contextlib.suppress(TiergateError):  # the log's own trouble is reported where it is used
+                await self.once()
+
+    async def once(self) -> None:
+        """All that is due now. Raises what the store raises: what is left is done the next time."""
+        await self._store.forget_requests()
+        done = await self._eraser.due()
+        if done.entries or done.consents:
+            _log.info("erased", size=self._store.size())
+        await self._eraser.empty(rewrite=self._clock.now_ms() // 3_600_000 % 24 == self._hour)

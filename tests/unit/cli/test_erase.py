@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ async def decided(gateway: Gateway) -> int:
 
 async def test_an_order_is_carried_out_and_the_log_goes_on(run: Run, gateway: Gateway, tmp_path: Path) -> None:
     registered = await decided(gateway)
-    done = run("erase", "--config", gateway.config, "--consent", registered, *ORDER, "--json")
+    done = await asyncio.to_thread(run, "erase", "--config", gateway.config, "--consent", registered, *ORDER, "--json")
     assert done.code == 0, done.err
     assert done.document["log_index"] == registered + 2
     assert b"synthetic.attestation.bytes" not in gateway.database.read_bytes()
@@ -39,7 +40,8 @@ async def test_an_order_is_carried_out_and_the_log_goes_on(run: Run, gateway: Ga
 async def test_a_backup_from_before_an_erasure_cannot_be_put_back(run: Run, gateway: Gateway, tmp_path: Path) -> None:
     registered = await decided(gateway)
     back_up(run, gateway, tmp_path / "before")
-    assert run("erase", "--config", gateway.config, "--consent", registered, *ORDER).code == 0
+    done = await asyncio.to_thread(run, "erase", "--config", gateway.config, "--consent", registered, *ORDER)
+    assert done.code == 0
     code, said = restore(run, gateway, tmp_path / "before")
     assert code != 0
     assert "fork" in said
@@ -48,13 +50,13 @@ async def test_a_backup_from_before_an_erasure_cannot_be_put_back(run: Run, gate
 async def test_a_running_gateway_is_left_alone(run: Run, gateway: Gateway) -> None:
     await decided(gateway)
     async with gateway.running():
-        done = run("erase", "--config", gateway.config, "--due")
+        done = await asyncio.to_thread(run, "erase", "--config", gateway.config, "--due")
     assert done.code != 0
 
 
 async def test_what_is_not_due_stays(run: Run, gateway: Gateway) -> None:
     await decided(gateway)
-    done = run("erase", "--config", gateway.config, "--due", "--json")
+    done = await asyncio.to_thread(run, "erase", "--config", gateway.config, "--due", "--json")
     assert done.code == 0, done.err
     assert b"synthetic.attestation.bytes" in gateway.database.read_bytes()
 

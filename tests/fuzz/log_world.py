@@ -34,6 +34,11 @@ def entries() -> tuple[bytes, ...]:
         {"type": "contest", "city": world.CITY, "decision": 3, "step": STEPS[0], "event": "08" * 32},
         {"type": "consent_withdrawn", "city": world.CITY, "consent": 2, "event": "04" * 32},
         {"type": "refusal", "operator": world.OPERATOR, "scenario": world.SCENARIO, "code": "SCENARIO_NOT_OPEN"},
+        {"type": "erasure_requested", "city": world.CITY, "consent": 2, "event": "09" * 32},
+        {
+            "type": "erasure", "by": "order", "consent": 2, "consents": 1, "decisions": 1, "order": "0a" * 32,
+            "ordered_by": "court",
+        },
         {"type": "correction", "city": world.CITY, "event": "05" * 32},
     )  # fmt: skip
     return tuple(entry.encode({"v": 1, "time": TIME, **item}) for item in members)

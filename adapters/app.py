@@ -24,19 +24,19 @@ from adapters.handles import HandleDesk, Presentations
 from adapters.keys import KeyFollower
 from adapters.punctual import Punctual
 from adapters.receipts import ConsentReceipts
-from adapters.reference import Reference, load_reference
 from adapters.reports import UseReports
 from adapters.rpc import AttestationServicer, GatewayEvents, StatusServicer, UseReportServicer
 from adapters.rpc_consents import ConsentServicer
 from adapters.rpc_residents import ResidentServicer
 from adapters.sources.settings import open_source
+from adapters.standing import Standing
 from adapters.store.attestations import Tidy
-from adapters.store.city_store import CityStore, SeeVersion, open_store
+from adapters.store.city_store import CityStore, open_store
 from gateway.api.consent.v1 import consent_pb2, resident_pb2
 from gateway.api.peer.v1 import peer_pb2, status_pb2
 from gateway.clock import SystemClock
 from gateway.domain.ids import CityId, ResidentRef
-from gateway.errors import Reason, TiergateError
+from gateway.errors import TiergateError
 from gateway.observability import MetricsEndpoint, new_registry
 from gateway.transport.access import ADAPTER_ACCESS
 from gateway.transport.channel import open_channel
@@ -55,7 +55,7 @@ class Adapter:
 
     _keys: Custody
     _follower: KeyFollower
-    _reference: Reference
+    _standing: Standing
     _store: CityStore
     _platform: Platform
     _desk: ResidentDesk
@@ -97,7 +97,7 @@ class Adapter:
 
     def announce(self) -> None:
         """Say in the log what is served, and by which rules."""
-        reference = self._reference
+        reference = self._standing.in_force()
         _log.info(
             "serving",
             city=self._city,
@@ -122,20 +122,15 @@ class Adapter:
             try:
                 await self._take_reference()
             finally:
-                await self._follower.follow(self._reference.city, str(self._settings.directory))
+                await self._follower.follow(self._standing.in_force().city, str(self._settings.directory))
 
     async def _take_reference(self) -> None:
         try:
-            reference = self._load()
-            if reference.directory.gateway.endpoint != self._reference.directory.gateway.endpoint:
-                detail = "the gateway has moved to another address; restart the adapter"
-                raise TiergateError(Reason.DIRECTORY_INVALID, detail)
-            await self._see(reference)
+            reference = await self._standing.take()
         except TiergateError as error:
             self._alarms.alarm("reference_refused")
             _log.error("reload_refused", reason=error.reason.value, detail=error.detail)
             return
-        self._reference = reference
         _log.info("reloaded", digest=reference.bundle.digest, directory_version=reference.directory.version)
 
     async def _wire(self, stack: AsyncExitStack) -> Server:
@@ -145,13 +140,13 @@ class Adapter:
         self._store = open_store(settings.data_dir)
         stack.push_async_callback(self._store.close)
         self._store.start()
-        self._reference = self._load()
-        self._keys = Custody(keys, self._reference.city, str(settings.directory))
-        await self._see(self._reference)
+        self._standing = Standing(settings, self._store, self._clock)
+        reference = await self._standing.take()
+        self._keys = Custody(keys, reference.city, str(settings.directory))
         self._follower = KeyFollower(
             self._keys, lambda: load_keys(self._reread().keys), self._store, self._alarms, self._clock
         )
-        await self._follower.remember(self._reference.city)
+        await self._follower.remember(reference.city)
         source = open_source(settings.source)
         stack.push_async_callback(source.close)
         self._platform = Platform(
@@ -162,12 +157,12 @@ class Adapter:
             metrics=self._metrics,
             clock=self._clock,
         )
-        channel = open_channel(self._reference.directory.gateway.endpoint, self._certificate)
+        channel = open_channel(reference.directory.gateway.endpoint, self._certificate)
         stack.push_async_callback(channel.close)
         pusher = EventPusher(
             self._store,
             GatewayEvents(channel),
-            reference=lambda: self._reference,
+            reference=self._standing.in_force,
             alarms=self._alarms,
             metrics=self._metrics,
             signed=self._keys.current_event,
@@ -176,19 +171,19 @@ class Adapter:
         stack.push_async_callback(pusher.close)
         punctual = stack.enter_context(closing(Punctual()))
         server = self._build_server(pusher, punctual)
-        watch_expiries(self._registry, self._certificate, lambda: self._reference)
+        watch_expiries(self._registry, self._certificate, self._standing.files)
         if settings.metrics_listen is not None:
             stack.callback(MetricsEndpoint(settings.metrics_listen, self._registry).close)
         stack.push_async_callback(self._end_tasks)
         self._spawn(self._tidy())
-        self._spawn(self._platform.keep_checking(lambda: self._reference))
+        self._spawn(self._platform.keep_checking(self._standing.in_force))
         return server
 
     def _build_server(self, pusher: EventPusher, punctual: Punctual) -> Server:
         settings = self._settings
         attester = Attester(
             keys=self._keys,
-            reference=lambda: self._reference,
+            reference=self._standing.in_force,
             store=self._store,
             platform=self._platform,
             clock=self._clock,
@@ -199,7 +194,7 @@ class Adapter:
         )
         announcer = Announcer(
             keys=self._keys,
-            reference=lambda: self._reference,
+            reference=self._standing.in_force,
             store=self._store,
             pusher=pusher,
             clock=self._clock,
@@ -208,14 +203,14 @@ class Adapter:
         )
         authority = ConsentAuthority(
             keys=self._keys,
-            reference=lambda: self._reference,
+            reference=self._standing.in_force,
             store=self._store,
             announcer=announcer,
             clock=self._clock,
             quiet_days=settings.declined_quiet_days,
         )
         desk = self._desk = ResidentDesk(
-            reference=lambda: self._reference,
+            reference=self._standing.in_force,
             store=self._store,
             platform=self._platform,
             announcer=announcer,
@@ -224,28 +219,29 @@ class Adapter:
             deadlines=settings.cases.deadlines(),
         )
         reports = UseReports(
-            reference=lambda: self._reference, store=self._store, alarms=self._alarms, metrics=self._metrics
+            reference=self._standing.in_force, store=self._store, alarms=self._alarms, metrics=self._metrics
         )
         receipts = ConsentReceipts(
-            keys=self._keys, reference=lambda: self._reference, store=self._store, clock=self._clock
+            keys=self._keys, reference=self._standing.in_force, store=self._store, clock=self._clock
         )
         secret = self._keys.pairwise
         presentations = Presentations(attester, secret, self._store, self._clock, self._alarms, self._metrics)
-        counter = HandleDesk(secret, lambda: self._reference, self._store, authority, self._clock)
+        counter = HandleDesk(secret, self._standing.in_force, self._store, authority, self._clock)
         services = {
             **peer_pb2.DESCRIPTOR.services_by_name,
             **consent_pb2.DESCRIPTOR.services_by_name,
             **resident_pb2.DESCRIPTOR.services_by_name,
             **status_pb2.DESCRIPTOR.services_by_name,
         }
-        callers = Callers(lambda: self._reference.directory, self._reference.city.identity)
+        standing = self._standing
+        callers = Callers(lambda: standing.in_force().directory, standing.in_force().city.identity)
         return build_server(
             [
                 ServiceBinding(services["AttestationService"], AttestationServicer(presentations)),
                 ServiceBinding(services["UseReportService"], UseReportServicer(reports)),
                 ServiceBinding(services["ConsentService"], ConsentServicer(authority, receipts, counter, self._city)),
                 ServiceBinding(services["ResidentService"], ResidentServicer(desk, self._city)),
-                ServiceBinding(services["StatusService"], StatusServicer(lambda: self._reference, self._keys.signing)),
+                ServiceBinding(services["StatusService"], StatusServicer(self._standing.in_force, self._keys.signing)),
             ],
             address=settings.listen,
             security=self._certificate,
@@ -254,23 +250,6 @@ class Adapter:
             limits=ServerLimits(settings.limits.in_flight, settings.limits.per_caller_per_s, settings.limits.burst),
             registry=self._registry,
         )
-
-    def _load(self) -> Reference:
-        settings = self._settings
-        return load_reference(
-            self._city,
-            settings.root,
-            settings.directory,
-            settings.bundle,
-            now_s=self._clock.now_ms() // 1000,
-            newest_directory=self._store.seen("directory"),
-            newest_bundle=self._store.seen("bundle"),
-        )
-
-    async def _see(self, reference: Reference) -> None:
-        """Remember the versions before they are worked by: a restart must not fall behind them."""
-        await self._store.submit(SeeVersion("directory", reference.directory.version))
-        await self._store.submit(SeeVersion("bundle", reference.bundle.version))
 
     async def _tidy(self) -> None:
         """Forget what has served, a little at a time, and look after cases, as long as the adapter runs."""

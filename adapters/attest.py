@@ -1,8 +1,8 @@
 """The heart of an adapter: one attestation, or one typed error.
 
-1  The caller's role is settled by the transport. 2 The bundle is the one loaded. 3 The token is verified from scratch,
-   the scenario and the proof too. 4 A request seen before is answered as before, its proof need not be fresh;
-   for a new one a device's proof must not have been taken before.
+1  The caller's role is settled by the transport. 2 The bundle is one in force or in grace. 3 The token is
+   verified from scratch, the scenario and the proof too. 4 A request seen before is answered as before, its proof need
+   not be fresh; for a new one a device's proof must not have been taken before.
 5  The consent is looked up by id and token hash; unless it is active, a decoy's record takes the person's place.
 6  Questions per hour and uses are counted, whatever the consent's state. 7 The platform is read, 8 the level capped to
    the scenario's rungs.
@@ -121,7 +121,7 @@ class Attester:
 
     async def _attest(self, question: Question) -> str:
         now_s = self._clock.now_ms() / 1000
-        reference = self._reference()
+        reference = self._reference().under(question.bundle, now_s)
         examined = examine(question, reference, now_s)
         concordance = reference.concordance(now_s)
         token = examined.token

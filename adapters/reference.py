@@ -5,7 +5,7 @@ Both are taken together or not at all, and never in an older version than one se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapters.clock import utc_day
@@ -14,19 +14,22 @@ from gateway.consentlog.trust import NONE, TrustPolicy
 from gateway.crypto.consent import ConsentVerifier
 from gateway.crypto.keys import KeyRing
 from gateway.crypto.proof import ProofVerifier
-from gateway.domain.bundle import Bundle
+from gateway.domain.bundle import Bundle, Timeline
 from gateway.domain.directory import CityPeer, Directory
-from gateway.domain.ids import CityId
+from gateway.domain.ids import BundleDigest, CityId
 from gateway.domain.tier import Concordance
 from gateway.errors import Reason, TiergateError
-from gateway.policy.installed import load_installed
+from gateway.policy.installed import Seen, load_installed
 
 REMEMBERED_PROOFS = 4096  # about 4 MiB
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One pair of directory and bundle, with what follows from it for one city; replaced as a whole."""
+    """One pair of directory and bundle, with what follows from it for one city; replaced as a whole.
+
+    ``bundle`` is the one in force when it was made by :meth:`at`; ``seen``: what the files must not fall behind.
+    """
 
     city: CityPeer
     directory: Directory
@@ -34,9 +37,19 @@ class Reference:
     consents: ConsentVerifier
     proofs: ProofVerifier
     log: TrustPolicy
+    timeline: Timeline
+    seen: Seen
 
     @classmethod
-    def of(cls, city: CityId, directory: Directory, bundle: Bundle) -> Reference:
+    def of(
+        cls,
+        city: CityId,
+        directory: Directory,
+        bundle: Bundle,
+        *,
+        timeline: Timeline | None = None,
+        seen: Seen | None = None,
+    ) -> Reference:
         """Build the verifiers. Raises DIRECTORY_INVALID if the city is not listed, KEY_INVALID for an unusable key.
 
         Only the city's own tokens verify here: another city's are no business of this one.
@@ -54,7 +67,24 @@ class Reference:
                 remember=REMEMBERED_PROOFS,
             ),
             log=TrustPolicy((VerifierKey.parse(directory.gateway.log_vkey),), {}, {}, NONE),
+            timeline=timeline or Timeline((bundle,)),
+            seen=seen or Seen(),
         )
+
+    def at(self, now_s: float) -> Reference:
+        """The same with the bundle in force at a Unix time. Raises BUNDLE_INVALID."""
+        return self._with(self.timeline.at(now_s))
+
+    def under(self, digest: BundleDigest, now_s: float) -> Reference:
+        """The same with the bundle that a question names. Raises BUNDLE_MISMATCH (see ``Timeline.named``)."""
+        return self._with(self.timeline.named(digest, now_s))
+
+    def going_by(self, bundle: Bundle) -> Reference:
+        """The same with this bundle alone."""
+        return replace(self, bundle=bundle, timeline=Timeline((bundle,)))
+
+    def _with(self, bundle: Bundle) -> Reference:
+        return self if bundle is self.bundle else replace(self, bundle=bundle)
 
     def concordance(self, now_s: float) -> Concordance:
         """The city's concordance in force at a Unix time. Raises HOME_CITY_UNAVAILABLE: nobody can be attested then.
@@ -77,14 +107,12 @@ def _out_of_force(detail: str) -> TiergateError:
 
 
 def load_reference(
-    city: CityId, root: Path, directory: Path, bundle: Path, *, now_s: int, newest_directory: int, newest_bundle: int
+    city: CityId, root: Path, directory: Path, bundle: Path, *, now_s: int, seen: Seen | None = None
 ) -> Reference:
-    """Read and verify the signed files. ``newest_*``: the highest versions that this city has worked by, or 0.
+    """Read and verify the signed files. ``seen``: what this city has worked by before.
 
-    Raises CONFIG_INVALID (a file is missing), SIGNATURE_INVALID, DIRECTORY_INVALID, BUNDLE_INVALID, KEY_INVALID.
+    Raises CONFIG_INVALID (a file is missing), SIGNATURE_INVALID, DIRECTORY_INVALID, NOTICE_INVALID, BUNDLE_INVALID,
+    KEY_INVALID.
     """
-    files = load_installed(root, directory, bundle, now_s=now_s, newest_directory=newest_directory)
-    if files.bundle.version < newest_bundle:
-        detail = f"bundle version {files.bundle.version} is older than version {newest_bundle}, seen before"
-        raise TiergateError(Reason.BUNDLE_INVALID, detail)
-    return Reference.of(city, files.directory, files.bundle)
+    files = load_installed(root, directory, bundle, now_s=now_s, seen=seen)
+    return Reference.of(city, files.directory, files.timeline.at(now_s), timeline=files.timeline, seen=files.seen)

@@ -14,8 +14,9 @@ from typing import Any
 
 from gateway.cli.localnet.plan import DEPLOYMENT, TRUST_DOMAIN, Layout
 from gateway.cli.localnet.provision import Network
-from gateway.crypto.envelope import BUNDLE_TYPE, read_root, verify
+from gateway.crypto.envelope import BUNDLE_TYPE, verify
 from gateway.crypto.keys import load_private_key, public_jwk, thumbprint
+from gateway.crypto.root_files import read_root
 from gateway.domain.ids import PeerIdentity, ScenarioId
 from gateway.policy.bundle import read_bundle
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -17,12 +18,13 @@ from gateway.clock import SystemClock
 from gateway.config import PREFIX, GatewayConfig
 from gateway.consentlog.key_file import read_signer
 from gateway.crypto.trusted import TrustedKeys
+from gateway.domain.bundle import Bundle
 from gateway.domain.directory import Endpoint
 from gateway.domain.ids import CityId
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.housekeeping import Housekeeping
 from gateway.observability import MetricsEndpoint, configure_logging, new_registry
-from gateway.policy.installed import Installed, load_installed
+from gateway.policy.installed import Installed, Seen, load_installed
 from gateway.process import stop_event, write_ready
 from gateway.rpc.audit import AuditServicer
 from gateway.rpc.cities import CityPeerClient
@@ -62,7 +64,7 @@ class Gateway:
         self.config = config
         self.clock = SystemClock()
         self.registry: CollectorRegistry = new_registry()
-        self._installed = self._read_installed(0)
+        self._installed = self._read_installed(Seen())
         self._keys = self._trusted(self._installed)
         directory = self._installed.directory
         signer = read_signer(config.log_key)
@@ -92,7 +94,7 @@ class Gateway:
         self.reporter = ReportUses(clock=clock, log=store, cursor=store, cities=self.cities, alarm=self._report_failed)
         self.checks = CheckEligibility(
             clock=clock,
-            bundle=lambda: self._installed.bundle,
+            bundle=self._bundle,
             keys=self._keys_in_force,
             cities=self.cities,
             store=store,
@@ -105,7 +107,7 @@ class Gateway:
         size.set_function(store.size)
         live = Gauge("tiergate_live_attestations", "Attestations held in memory.", registry=self.registry)
         live.set_function(lambda: len(self.cache))
-        watch_expiries(self.registry, self.certificate, lambda: self._installed)
+        watch_expiries(self.registry, self.certificate, lambda: (self._installed.directory, self._bundle()))
 
     def _dial(self) -> list[PeerChannel]:
         """Open channels to cities that are new or have moved; returns those of others, to be closed."""
@@ -118,8 +120,13 @@ class Gateway:
             if city not in self._channels:
                 self._dialled[city] = peer.endpoint
                 channel = self._channels[city] = open_channel(peer.endpoint, self.certificate)
-                self.cities[city] = CityPeerClient(channel, deadline_s=self.config.limits.city_deadline_s)
+                self.cities[city] = CityPeerClient(
+                    channel, deadline_s=self.config.limits.city_deadline_s, away_s=partial(self._away_s, city)
+                )
         return dropped
+
+    def _away_s(self, city: CityId) -> float:
+        return self._installed.maintenance_left(city, self.clock.now_ms() / 1000)
 
     def build(self) -> Server:
         """The server, not yet started. Needs a running event loop."""
@@ -132,7 +139,7 @@ class Gateway:
             checks=self.checks,
             refusals=LogRefusals(clock=self.clock, store=self.store),
             log=ReadLog(self.witnessed.receipts),
-            bundle=lambda: self._installed.bundle,
+            bundle=self._bundle,
             clock=self.clock,
         )
         return build_server(
@@ -176,20 +183,26 @@ class Gateway:
     @property
     def digest(self) -> str:
         """Digest of the bundle in force."""
-        return self._installed.bundle.digest
+        return self._bundle().digest
+
+    def _bundle(self) -> Bundle:
+        return self._installed.timeline.at(self.clock.now_ms() / 1000)
 
     async def start(self) -> None:
         """Open the log and publish the bundle in it, before any decision can name it."""
         installed = self._installed
         await self.witnessed.compare()
         await self.store.start(installed.directory.gateway.deployment)
+        self._installed = installed = self._read_installed(Seen.of(self.store.seen()))
+        self._keys = self._trusted(installed)
         await self._take(installed)
 
     async def _take(self, installed: Installed) -> None:
-        """Neither file may be older than one worked by before, restarts included: it could bring back a removed key."""
-        bundle = installed.bundle
-        await self.store.see_versions(directory=installed.directory.version, bundle=bundle.version)
-        await self.store.publish_bundle(bundle.digest, bundle.version, installed.bundle_bytes, self.clock.now_ms())
+        """Remember the versions, and enter the bundles in the log: before any decision rests on them."""
+        await self.store.see(installed.seen.numbers())
+        for bundle in installed.timeline.bundles:  # the next one too, which then takes effect by the clock alone
+            data = installed.bundle_bytes[bundle.digest]
+            await self.store.publish_bundle(bundle.digest, bundle.version, data, self.clock.now_ms())
 
     async def reload(self) -> None:
         """Take newer signed files, all or nothing; on any fault the running ones stay and the fault is logged."""
@@ -198,7 +211,7 @@ class Gateway:
 
     async def _reload(self) -> None:
         try:
-            installed = self._read_installed(self._installed.directory.version)
+            installed = self._read_installed(Seen.of(self.store.seen()))
             keys = self._trusted(installed)
             await self._take(installed)
         except TiergateError as error:
@@ -210,7 +223,7 @@ class Gateway:
             await channel.close(self.config.limits.city_deadline_s)
         if not self._may_sign():
             log.error("log_key_unlisted", file=self.config.log_key.name)
-        log.info("reloaded", digest=installed.bundle.digest, directory_version=installed.directory.version)
+        log.info("reloaded", digest=self.digest, directory_version=installed.directory.version)
 
     async def stop(self) -> None:
         """Finish what was submitted to the log, close it and the channels. The server has been stopped before."""
@@ -225,15 +238,10 @@ class Gateway:
             tasks.create_task(self.witnessed.run())
             tasks.create_task(self._housekeeping.run())
 
-    def _read_installed(self, newest_directory: int) -> Installed:
+    def _read_installed(self, seen: Seen) -> Installed:
         config = self.config
-        return load_installed(
-            config.root,
-            config.directory,
-            config.bundle,
-            now_s=self.clock.now_ms() // 1000,
-            newest_directory=newest_directory,
-        )
+        now_s = self.clock.now_ms() // 1000
+        return load_installed(config.root, config.directory, config.bundle, now_s=now_s, seen=seen)
 
     def _trusted(self, installed: Installed) -> TrustedKeys:
         limits = self.config.limits

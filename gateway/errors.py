@@ -85,6 +85,7 @@ class Reason(StrEnum):
     POLICY_INVALID = "POLICY_INVALID"
     BUNDLE_INVALID = "BUNDLE_INVALID"
     DIRECTORY_INVALID = "DIRECTORY_INVALID"
+    NOTICE_INVALID = "NOTICE_INVALID"
     SIGNATURE_INVALID = "SIGNATURE_INVALID"
     CONFIG_INVALID = "CONFIG_INVALID"
     KEY_INVALID = "KEY_INVALID"
@@ -178,6 +179,7 @@ CATALOGUE: dict[Reason, CatalogueEntry] = {
     Reason.POLICY_INVALID: CatalogueEntry("FAILED_PRECONDITION", "The policy files are not valid."),
     Reason.BUNDLE_INVALID: CatalogueEntry("FAILED_PRECONDITION", "The policy bundle is not valid."),
     Reason.DIRECTORY_INVALID: CatalogueEntry("FAILED_PRECONDITION", "The peer directory is not valid."),
+    Reason.NOTICE_INVALID: CatalogueEntry("FAILED_PRECONDITION", "The notice is not valid."),
     Reason.SIGNATURE_INVALID: CatalogueEntry("FAILED_PRECONDITION", "A signed file does not verify under the root."),
     Reason.CONFIG_INVALID: CatalogueEntry("FAILED_PRECONDITION", "The configuration is not valid."),
     Reason.KEY_INVALID: CatalogueEntry("FAILED_PRECONDITION", "A key is not usable for its purpose."),

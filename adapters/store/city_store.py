@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from adapters.store import attestations, cases, consents, outbox, registrations, reports, residents
 from adapters.store.migrations import MIGRATIONS
@@ -21,14 +21,13 @@ from gateway.sqlite.writer import GroupWriter
 FILE_NAME = "city.db"
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
-Versioned = Literal["directory", "bundle"]
 
 
 @dataclass(frozen=True, slots=True)
 class SeeVersion:
-    """Remember the highest version of a signed file that this city has worked by; it never falls."""
+    """Remember a number of the signed files that this city has worked by (see ``Seen``); it never falls."""
 
-    name: Versioned
+    name: str
     version: int
 
     def run(self, connection: sqlite3.Connection) -> None:
@@ -147,9 +146,9 @@ class CityStore:
         """How many events are still to be sent."""
         return self._read(outbox.count_pending)
 
-    def seen(self, name: Versioned) -> int:
-        """The highest version of a signed file worked by so far; 0 before the first."""
-        return self._read(_seen, name)
+    def seen(self) -> dict[str, int]:
+        """What has been remembered by ``SeeVersion``, by name."""
+        return self._read(_seen)
 
     def _read(
         self,
@@ -163,9 +162,8 @@ class CityStore:
             raise map_sqlite_error(error) from error
 
 
-def _seen(connection: sqlite3.Connection, name: Versioned) -> int:
-    found = connection.execute("SELECT version FROM seen WHERE name = ?", (name,)).fetchone()
-    return 0 if found is None else int(found[0])
+def _seen(connection: sqlite3.Connection) -> dict[str, int]:
+    return dict(connection.execute("SELECT name, version FROM seen").fetchall())
 
 
 def open_store(folder: Path) -> CityStore:

@@ -112,12 +112,9 @@ def _trust(settings: GatewayConfig) -> bytes:
 
 def directory_of(settings: GatewayConfig) -> Directory:
     """The signed directory; one that has expired still names deployment and log key."""
-    from gateway.cli.client import read_file
-    from gateway.crypto.envelope import DIRECTORY_TYPE, MAX_ENVELOPE_BYTES, read_root, verify
-    from gateway.policy.directory import read_directory
+    from gateway.policy.installed import installed_directory
 
-    envelope = read_file(settings.directory, MAX_ENVELOPE_BYTES)
-    return read_directory(verify(read_root(settings.root), DIRECTORY_TYPE, envelope))
+    return installed_directory(settings.root, settings.directory)
 
 
 @contextmanager

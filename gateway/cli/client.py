@@ -13,13 +13,14 @@ import grpc.aio
 
 from gateway.cli.profile import Profile
 from gateway.config import TlsFiles
-from gateway.crypto.envelope import BUNDLE_TYPE, DIRECTORY_TYPE, MAX_ENVELOPE_BYTES, read_root, verify
-from gateway.domain.bundle import Bundle
+from gateway.crypto.root_files import read_root
+from gateway.domain.bundle import Bundle, Timeline
 from gateway.domain.directory import Directory, Endpoint
 from gateway.domain.ids import CityId
 from gateway.errors import Problem, ProblemsError, Reason
-from gateway.policy.bundle import check_in_force, read_bundle
-from gateway.policy.directory import check_fresh, read_directory
+from gateway.policy.bundle import check_in_force
+from gateway.policy.directory import check_fresh
+from gateway.policy.installed import installed_directory, read_bundles
 from gateway.transport.channel import open_channel
 from gateway.transport.errors import error_from_rpc
 from gateway.transport.tls import CertificateFiles, WatchedCertificate
@@ -45,9 +46,7 @@ def read_file(path: Path, limit: int, remedy: str = "") -> bytes:
 
 def known_directory(profile: Profile) -> Directory:
     """The profile's directory, signed and in force. Raises CONFIG_INVALID, SIGNATURE_INVALID, DIRECTORY_INVALID."""
-    envelope = read_file(profile.directory, MAX_ENVELOPE_BYTES)
-    directory = read_directory(verify(read_root(profile.root), DIRECTORY_TYPE, envelope))
-    return check_fresh(directory, int(time.time()), 0)
+    return check_fresh(installed_directory(profile.root, profile.directory), int(time.time()), 0)
 
 
 def known_bundle(profile: Profile) -> Bundle | None:
@@ -57,8 +56,9 @@ def known_bundle(profile: Profile) -> Bundle | None:
     """
     if profile.bundle is None:
         return None
-    data = verify(read_root(profile.root), BUNDLE_TYPE, read_file(profile.bundle, MAX_ENVELOPE_BYTES))
-    return check_in_force(read_bundle(data), datetime.now(UTC).date())
+    now = datetime.now(UTC)
+    bundles, _ = read_bundles(read_root(profile.root), profile.bundle)
+    return check_in_force(Timeline(bundles).at(now.timestamp()), now.date())
 
 
 def endpoint_of(profile: Profile, directory: Directory) -> Endpoint:

@@ -10,14 +10,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli.client import read_file
 from gateway.cli.key_site import KeySite
 from gateway.cli.messages import time_of_s
 from gateway.crypto.attestation import MAX_LIFETIME_S
-from gateway.crypto.envelope import BUNDLE_TYPE, MAX_ENVELOPE_BYTES, read_root, verify
+from gateway.crypto.root_files import read_root
 from gateway.domain.directory import KeyPurpose
 from gateway.domain.ids import OperatorId
-from gateway.policy.bundle import read_bundle
+from gateway.policy.installed import read_bundles
 from gateway.sqlite.connect import connect_reader
 
 if TYPE_CHECKING:
@@ -103,8 +102,8 @@ def _longest_bound(site: KeySite) -> int:
     installation = site.installation
     if installation.bundle is None:
         raise _no_bundle()
-    envelope = read_file(installation.bundle, MAX_ENVELOPE_BYTES)
-    bundle = read_bundle(verify(read_root(installation.root), BUNDLE_TYPE, envelope))
+    bundles, _ = read_bundles(read_root(installation.root), installation.bundle)
+    bundle = bundles[-1]
     mine = [item for item in bundle.scenarios.values() if OperatorId(installation.name) in item.operators]
     return max((item.consent.max_lifetime_s for item in mine if item.consent.unlimited), default=0)
 

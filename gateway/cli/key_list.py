@@ -8,23 +8,20 @@ from typing import Any
 
 from gateway.cli.installation import Installation
 from gateway.cli.key_effects import consents_of, key_uses
-from gateway.cli.key_site import GATEWAY, KeySite
+from gateway.cli.key_site import KeySite
 from gateway.cli.messages import time_of_s
+from gateway.cli.peer_state import GATEWAY
 from gateway.consentlog.note import SignerKey
-from gateway.crypto.envelope import DIRECTORY_TYPE, MAX_ENVELOPE_BYTES, read_root, verify
 from gateway.domain.directory import Directory
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
-from gateway.policy.directory import read_directory
+from gateway.policy.installed import installed_directory
 
 Row = dict[str, Any]
 
 
 async def describe(installation: Installation, *, ask_peers: bool) -> dict[str, Any]:
     """The document of ``keys list``. Raises what keeps the files from being read."""
-    from gateway.cli.client import read_file
-
-    envelope = read_file(installation.directory, MAX_ENVELOPE_BYTES)
-    directory = read_directory(verify(read_root(installation.root), DIRECTORY_TYPE, envelope))
+    directory = installed_directory(installation.root, installation.directory)
     facts = installation.certificate.facts()
     document: dict[str, Any] = {
         "owner": " ".join(part for part in (installation.role, installation.name) if part),

@@ -4,41 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import grpc.aio
-
-from gateway.api.peer.v1 import status_pb2 as pb
-from gateway.api.peer.v1.status_pb2_grpc import StatusServiceStub
 from gateway.cli.client import read_file
 from gateway.cli.installation import Installation
 from gateway.cli.key_files import KeySlot
 from gateway.cli.output import UsageError, progress
-from gateway.crypto.envelope import DIRECTORY_TYPE, MAX_ENVELOPE_BYTES, read_root, sign, verify
+from gateway.cli.peer_state import GATEWAY, PeerState, state_of
+from gateway.crypto.envelope import DIRECTORY_TYPE, MAX_ENVELOPE_BYTES, sign, verify
 from gateway.crypto.keys import PrivateKey
-from gateway.domain.directory import Directory, DirectoryKey, Endpoint, KeyPurpose
-from gateway.domain.ids import CityId
+from gateway.crypto.root_files import read_root
+from gateway.domain.directory import Directory, DirectoryKey, KeyPurpose
 from gateway.policy.directory import build_directory, check_fresh, read_directory
 from gateway.policy.rotation import KeyOwner, keys_of
 from gateway.process import write_whole
-from gateway.transport.channel import open_channel
-from gateway.transport.errors import error_from_rpc
-from gateway.transport.tls import WatchedCertificate
 
-GATEWAY = "gateway"
-ASK_S = 5.0
 LOOK_EVERY_S = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class PeerState:
-    """What one process works by: ``version`` of the directory (0: it does not answer) and its keys by purpose."""
-
-    version: int
-    signing: Mapping[str, str]
-    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -115,15 +98,8 @@ class KeySite:
         )
 
     async def state_of(self, name: str) -> PeerState:
-        """What a peer works by now. It raises nothing: a peer in trouble has version 0."""
-        directory = self.directory()
-        endpoint: Endpoint = directory.gateway.endpoint if name == GATEWAY else directory.cities[CityId(name)].endpoint
-        async with open_channel(endpoint, WatchedCertificate(self.installation.certificate)) as channel:
-            try:
-                answer = await StatusServiceStub(channel).GetInForce(pb.GetInForceRequest(), timeout=ASK_S)
-            except grpc.aio.AioRpcError as error:
-                return PeerState(0, {}, error_from_rpc(error).reason.value)
-        return PeerState(answer.directory_version, {item.purpose: item.kid for item in answer.signing})
+        """What a peer works by now (see ``peer_state.state_of``)."""
+        return await state_of(self.installation.certificate, self.directory(), name)
 
     async def _until(self, names: Sequence[str], holds: Callable[[PeerState], bool], what: str) -> list[str]:
         deadline = time.monotonic() + self._wait_s

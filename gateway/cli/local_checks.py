@@ -15,14 +15,15 @@ from gateway.cli.findings import Finding, of_error, ok, problem, warning
 from gateway.cli.installation import Installation
 from gateway.cli.messages import time_of_s
 from gateway.consentlog.note import SignerKey
-from gateway.crypto.envelope import BUNDLE_TYPE, DIRECTORY_TYPE, MAX_ENVELOPE_BYTES, Root, read_root, verify
+from gateway.crypto.envelope import DIRECTORY_TYPE, MAX_ENVELOPE_BYTES, Root, verify
 from gateway.crypto.keys import load_private_key, public_jwk, thumbprint
-from gateway.domain.bundle import Bundle
+from gateway.crypto.root_files import read_root
+from gateway.domain.bundle import Bundle, Timeline
 from gateway.domain.directory import Directory, DirectoryKey
 from gateway.domain.ids import CityId, OperatorId, PeerIdentity
 from gateway.errors import TiergateError
-from gateway.policy.bundle import read_bundle
 from gateway.policy.directory import read_directory
+from gateway.policy.installed import read_bundles
 
 SOON_DAYS = 7
 LEAST_FREE_BYTES = 256 * 1024 * 1024
@@ -91,7 +92,8 @@ def _bundle(installation: Installation, root: Root, examined: ExaminedFiles) -> 
         return
     subject = str(installation.bundle)
     try:
-        bundle = read_bundle(verify(root, BUNDLE_TYPE, read_file(installation.bundle, MAX_ENVELOPE_BYTES)))
+        bundles, _ = read_bundles(root, installation.bundle)
+        bundle = Timeline(bundles).at(time.time())
     except TiergateError as error:
         examined.findings += of_error("bundle", subject, error, f"{_HANDED_OVER}: it must be signed under the root")
         return

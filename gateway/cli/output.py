@@ -30,6 +30,7 @@ _UNVERIFIED = frozenset(
     {
         Reason.BUNDLE_INVALID,
         Reason.DIRECTORY_INVALID,
+        Reason.NOTICE_INVALID,
         Reason.LOG_CORRUPT,
         Reason.NOTE_INVALID,
         Reason.PROOF_OF_LOG_INVALID,

@@ -12,9 +12,11 @@ from gateway.cli.client import read_file
 from gateway.cli.messages import terms_document
 from gateway.cli.options import Json
 from gateway.cli.output import UsageError, show, table
-from gateway.cli.policy import load, payload_type_of, unverified_payload
-from gateway.crypto.envelope import MAX_ENVELOPE_BYTES, read_root
+from gateway.cli.policy import load
+from gateway.cli.policy_sign import payload_type_of, unverified_payload
+from gateway.crypto.envelope import MAX_ENVELOPE_BYTES
 from gateway.crypto.envelope import verify as verify_envelope
+from gateway.crypto.root_files import read_root
 from gateway.domain.scenario import Scenario
 from gateway.domain.tier import Concordance, TierScale
 from gateway.policy.bundle import read_bundle

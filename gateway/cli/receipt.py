@@ -89,15 +89,13 @@ async def _fetched(consent: str, resident: str, profile: Path | None) -> tuple[D
 
 def _directory(root: Path | None, directory: Path | None, profile: Path | None) -> Directory:
     """The directory, signed under the root. It may have expired: a receipt is of its own time."""
-    from gateway.cli.client import read_file
     from gateway.cli.profile import read_profile
-    from gateway.crypto.envelope import DIRECTORY_TYPE, MAX_ENVELOPE_BYTES, read_root, verify
-    from gateway.policy.directory import read_directory
+    from gateway.policy.installed import installed_directory
 
     if root is None or directory is None:
         named = read_profile(profile, {"city-app", "operator", "auditor"})
         root, directory = named.root, named.directory
-    return read_directory(verify(read_root(root), DIRECTORY_TYPE, read_file(directory, MAX_ENVELOPE_BYTES)))
+    return installed_directory(root, directory)
 
 
 def _trust(path: Path | None, directory: Directory) -> TrustPolicy:

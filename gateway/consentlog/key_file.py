@@ -15,4 +15,4 @@ def read_signer(path: Path) -> SignerKey:
             raise TiergateError(Reason.KEY_INVALID, f"{path.name} can be read by others; chmod 600")
         return SignerKey.parse(path.read_text("ascii").strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise TiergateError(Reason.KEY_INVALID, f"{path.name} is not a readable signer key") from error
+        raise TiergateError(Reason.KEY_INVALID, f"{path.name} is not a readable log key or witness key") from error

@@ -38,6 +38,7 @@ class Code(StrEnum):
     BUNDLE_UNREADABLE = "BUNDLE_UNREADABLE"
     BUNDLE_EXPIRED = "BUNDLE_EXPIRED"
     BUNDLE_SUPERSEDED = "BUNDLE_SUPERSEDED"
+    BUNDLE_NOT_EFFECTIVE = "BUNDLE_NOT_EFFECTIVE"
     VERSION_DIFFERS = "VERSION_DIFFERS"
     VERSION_FALLS = "VERSION_FALLS"
     SCENARIO_UNKNOWN = "SCENARIO_UNKNOWN"
@@ -59,7 +60,8 @@ class Code(StrEnum):
 MEANINGS: Mapping[Code, str] = {
     Code.BUNDLE_UNREADABLE: "the bundle does not follow its schema: nothing can be recomputed from it",
     Code.BUNDLE_EXPIRED: "the bundle's last day had passed at the logged time",
-    Code.BUNDLE_SUPERSEDED: "another bundle had been published more than an attestation's lifetime before",
+    Code.BUNDLE_SUPERSEDED: "a newer bundle had been in force for more than an attestation's lifetime",
+    Code.BUNDLE_NOT_EFFECTIVE: "the bundle was not effective yet",
     Code.VERSION_DIFFERS: "the entry names another version than the bundle has",
     Code.VERSION_FALLS: "the version is not above that of the bundle published before",
     Code.SCENARIO_UNKNOWN: "the bundle has no such scenario",
@@ -113,11 +115,10 @@ class _Rules(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Published:
-    """The newest publication: its bundle, the version that its entry names, and its time (Unix milliseconds)."""
+    """The newest publication: its bundle, and the version that its entry names."""
 
     digest: str
     version: int
-    at_ms: int
 
 
 class Replay:
@@ -131,6 +132,8 @@ class Replay:
         self._read = read
         self._bundles: dict[str, Bundle | None] = {}
         self._newest: _Published | None = None
+        self._superseded_ms: dict[str, int] = {}
+        """From when a newer bundle was in force, by the digest of the older one (Unix milliseconds)."""
         self._consents: dict[int, int] = {}
         self._rules: dict[tuple[object, ...], _Rules] = {}
         self._index = -1
@@ -165,7 +168,11 @@ class Replay:
         if newest is not None and newest.digest != digest and version <= newest.version:
             codes.append(Code.VERSION_FALLS)
         if newest is None or newest.digest != digest:
-            self._newest = _Published(digest, version, entry.time)
+            self._newest = _Published(digest, version)
+            from_ms = max(entry.time, 0 if bundle is None else bundle.effective * 1000)
+            for other in self._bundles:
+                if other != digest:
+                    self._superseded_ms[other] = min(from_ms, self._superseded_ms.get(other, from_ms))
         return self._replayed(entry, _Rules(bundle, None, None, tuple(codes)), ())
 
     def _decision(self, entry: Entry) -> Replayed:
@@ -220,12 +227,15 @@ class Replay:
     def _of_times(self, entry: Entry, scenario: Scenario | None) -> tuple[Code, ...]:
         time, until = entry.time, entry.number("valid_until")
         codes: list[Code] = []
-        newest = self._newest
-        if newest is not None and entry.fields["bundle"] != newest.digest and time > newest.at_ms + LIFETIME_MS:
+        bundle = self._bundles.get(entry.text("bundle"))
+        superseded_ms = self._superseded_ms.get(entry.text("bundle"))
+        if superseded_ms is not None and time > superseded_ms + LIFETIME_MS:
             codes.append(Code.BUNDLE_SUPERSEDED)  # what was asked under the old one has ended by then
         if scenario is None:
             return tuple(codes)
         grain = GRAINS_MS[scenario.time_grain]
+        if bundle is not None and time + grain <= bundle.effective * 1000:
+            codes.append(Code.BUNDLE_NOT_EFFECTIVE)
         if time % grain:
             codes.append(Code.TIME_OFF_GRAIN)
         if until % grain:

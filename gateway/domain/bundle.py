@@ -38,6 +38,12 @@ class Bundle:
     scenarios: Mapping[ScenarioId, Scenario]
     operators: Mapping[OperatorId, Operator]
     notice: NoticeTemplate
+    effective: int = 0
+    """From when (Unix seconds) it takes the place of the one before; 0: at once."""
+    grace_s: int = 0
+    """For how many seconds after that a peer may still ask under the one before."""
+    directory_from: int = 1
+    """The lowest version of the peer directory that it goes with."""
 
     def scenario_for(self, scenario: str, operator: OperatorId, day: date) -> Scenario:
         """The scenario, if it is in force and open to the operator.
@@ -50,3 +56,38 @@ class Bundle:
         if not found.is_open(operator, day):
             raise TiergateError(Reason.SCENARIO_NOT_OPEN)
         return found
+
+
+CLOCK_AHEAD_S = 10
+"""How much earlier than here another peer's clock may bring a new bundle into force."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The bundles that a process holds, in order of version: at each moment the newest effective one is in force.
+
+    Nothing has to be done at the moment of the change, and no check fails for it: each peer that holds both bundles
+    turns by its own clock, and answers under the one before for as long as the new one's grace lasts.
+    """
+
+    bundles: tuple[Bundle, ...]
+
+    def at(self, now_s: float) -> Bundle:
+        """The bundle in force at a Unix time. Raises BUNDLE_INVALID when none is effective yet."""
+        for bundle in reversed(self.bundles):
+            if bundle.effective <= now_s:
+                return bundle
+        raise TiergateError(Reason.BUNDLE_INVALID, "no bundle is effective yet")
+
+    def named(self, digest: BundleDigest, now_s: float) -> Bundle:
+        """The bundle of a digest, if a peer may ask under it now: it is in force, in grace, or about to be in force.
+
+        Raises BUNDLE_MISMATCH.
+        """
+        for place, bundle in enumerate(self.bundles):
+            if bundle.digest != digest:
+                continue
+            ends = min((item.effective + item.grace_s for item in self.bundles[place + 1 :]), default=now_s + 1)
+            if bundle.effective - CLOCK_AHEAD_S <= now_s < ends:
+                return bundle
+        raise TiergateError(Reason.BUNDLE_MISMATCH, "asked under a bundle that is not in force, nor in grace")

@@ -78,3 +78,14 @@ class Directory:
     operators: Mapping[OperatorId, OperatorPeer]
     auditors: Mapping[str, PeerIdentity]
     witnesses: Mapping[str, PeerIdentity]
+    bundle_from: int = 1
+    """The lowest version of the policy bundle that goes with it: an older one is not brought back beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """A city announces that it does not answer from ``starts`` until before ``ends`` (Unix seconds)."""
+
+    city: CityId
+    starts: int
+    ends: int

@@ -24,6 +24,8 @@ from gateway.policy.load import LoadedPolicies
 from gateway.policy.problems import problems_of
 
 MAX_BUNDLE_BYTES = 2 * 1024 * 1024
+DEFAULT_GRACE_S = 86_400
+MAX_GRACE_S = 30 * 86_400
 _FILE = "bundle"
 Item = TypeVar("Item", bound=schema.Named)
 
@@ -34,6 +36,9 @@ class BundleDoc(schema.Strict):
     format: Literal["tiergate-bundle/1"]
     version: schema.Version
     expires: date
+    effective: Annotated[int, Field(ge=0, le=schema.SAFE_INTEGER)]
+    grace_s: Annotated[int, Field(ge=0, le=MAX_GRACE_S)]
+    directory_from: schema.Version
     scale: schema.ScaleFile
     cities: Annotated[list[schema.CityFile], Field(max_length=1000)]
     scenarios: Annotated[list[schema.ScenarioFile], Field(max_length=10_000)]
@@ -41,8 +46,19 @@ class BundleDoc(schema.Strict):
     notice: schema.NoticeFile
 
 
-def build_bundle(loaded: LoadedPolicies, version: int, expires: date) -> bytes:
+def build_bundle(
+    loaded: LoadedPolicies,
+    version: int,
+    expires: date,
+    *,
+    effective: int = 0,
+    grace_s: int = DEFAULT_GRACE_S,
+    directory_from: int = 1,
+) -> bytes:
     """The canonical bytes of a bundle; ``expires`` is the last day (UTC) on which it may be used.
+
+    ``effective``: from when it is in force (Unix seconds; 0: at once), and ``grace_s``: how long the one before is
+    still answered under; ``directory_from``: the lowest version of the directory that it goes with.
 
     Raises BUNDLE_INVALID for a version or size out of range. The same policies, version and day give the same bytes.
     """
@@ -51,6 +67,9 @@ def build_bundle(loaded: LoadedPolicies, version: int, expires: date) -> bytes:
             format="tiergate-bundle/1",
             version=version,
             expires=expires,
+            effective=effective,
+            grace_s=grace_s,
+            directory_from=directory_from,
             scale=loaded.scale,
             cities=_by_id(loaded.cities),
             scenarios=_by_id(loaded.scenarios),
@@ -105,6 +124,9 @@ def read_bundle(data: bytes) -> Bundle:
         policies.scenarios,
         policies.operators,
         policies.notice,
+        document.effective,
+        document.grace_s,
+        document.directory_from,
     )
 
 

@@ -59,6 +59,7 @@ def build_directory(directory: Directory) -> bytes:
         ],
         "auditors": {name: identity.uri for name, identity in directory.auditors.items()},
         "witnesses": {name: identity.uri for name, identity in directory.witnesses.items()},
+        "bundle_from": directory.bundle_from,
     }
     try:
         data = rfc8785.dumps(plain)
@@ -209,4 +210,5 @@ def _to_directory(document: DirectoryDoc) -> Directory:
         operators=MappingProxyType(operators),
         auditors=MappingProxyType({name: parse(uri) for name, uri in document.auditors.items()}),
         witnesses=MappingProxyType({name: parse(uri) for name, uri in document.witnesses.items()}),
+        bundle_from=document.bundle_from,
     )

@@ -128,3 +128,4 @@ class DirectoryDoc(Strict):
     operators: Annotated[list[OperatorDoc], Field(max_length=10_000)]
     auditors: dict[Slug, Identity]
     witnesses: dict[Slug, Identity]
+    bundle_from: Version

@@ -68,7 +68,10 @@ class CityPeerClient:
         deadline_s: float,
         in_flight: int = 256,
         monotonic: Callable[[], float] = time.monotonic,
+        away_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """``away_s``: for how many seconds more the city has announced not to answer; 0 while it should."""
+        self._away_s = away_s
         self._attestations = AttestationServiceStub(channel)
         # the message is serialised in the thread that made it
         self._report_uses: grpc.aio.UnaryUnaryMultiCallable[bytes, pb.ReportUsesResponse] = channel.unary_unary(
@@ -161,7 +164,10 @@ class CityPeerClient:
 
     @contextmanager
     def _room(self) -> Iterator[None]:
-        """One of the places in which callers wait for this city."""
+        """One of the places in which callers wait for this city. Raises HOME_CITY_UNAVAILABLE when there is none."""
+        away_s = self._away_s()
+        if away_s > 0:
+            raise TiergateError(Reason.HOME_CITY_UNAVAILABLE, "announced maintenance", retry_after_s=away_s)
         if self._free <= 0:
             detail = "as many as may already wait for the city"
             raise TiergateError(Reason.HOME_CITY_UNAVAILABLE, detail, retry_after_s=RETRY_AFTER_S)

@@ -243,14 +243,12 @@ class GroupTransaction:
         return index
 
     def _publish(self, connection: sqlite3.Connection, operation: PublishBundle) -> int:
-        row = connection.execute("SELECT digest, idx FROM bundle ORDER BY idx DESC LIMIT 1").fetchone()
-        if row is not None and row[0] == operation.digest:
-            return int(row[1])
+        row = connection.execute("SELECT idx FROM bundle WHERE digest = ?", (operation.digest,)).fetchone()
+        if row is not None:
+            return int(row[0])
         index = self._append(operation.at_ms, "policy_published", bundle=operation.digest, version=operation.version)
         connection.execute(
-            "INSERT INTO bundle (digest, idx, data) VALUES (?, ?, ?)"
-            " ON CONFLICT (digest) DO UPDATE SET idx = excluded.idx",
-            (operation.digest, index, operation.data),
+            "INSERT INTO bundle (digest, idx, data) VALUES (?, ?, ?)", (operation.digest, index, operation.data)
         )
         return index
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -171,16 +171,13 @@ class SqliteStore:
         """See ``DecisionStore``."""
         await self.perform(PublishBundle(digest, version, data, at_ms))
 
-    async def see_versions(self, *, directory: int, bundle: int) -> None:
-        """Remember versions before they are worked by. Raises DIRECTORY_INVALID or BUNDLE_INVALID for older ones."""
-        known = dict(self._lookup.execute("SELECT what, version FROM seen").fetchall())
-        if directory < known.get("directory", 0):
-            detail = f"directory version {directory} is older than version {known['directory']}, seen before"
-            raise TiergateError(Reason.DIRECTORY_INVALID, detail)
-        if bundle < known.get("bundle", 0):
-            detail = f"bundle version {bundle} is older than version {known['bundle']}, seen before"
-            raise TiergateError(Reason.BUNDLE_INVALID, detail)
-        await self.aside(partial(remember, {"directory": directory, "bundle": bundle}))
+    def seen(self) -> dict[str, int]:
+        """Highest numbers remembered, by name."""
+        return dict(self._lookup.execute("SELECT what, version FROM seen").fetchall())
+
+    async def see(self, numbers: Mapping[str, int]) -> None:
+        """Remember numbers before what they belong to is worked by; none of them ever falls."""
+        await self.aside(partial(remember, numbers))
 
     async def forget_requests(self) -> int:
         """Drop requests older than 24 hours, and marks of proofs that ended; returns how many requests."""

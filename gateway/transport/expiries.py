@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
-from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -17,20 +16,8 @@ from gateway.domain.directory import Directory
 from gateway.transport.tls import WatchedCertificate
 
 
-class SignedFiles(Protocol):
-    """The signed files in force."""
-
-    @property
-    def directory(self) -> Directory:
-        """The peer directory."""
-
-    @property
-    def bundle(self) -> Bundle:
-        """The policy bundle."""
-
-
 def watch_expiries(
-    registry: CollectorRegistry, certificate: WatchedCertificate, in_force: Callable[[], SignedFiles]
+    registry: CollectorRegistry, certificate: WatchedCertificate, in_force: Callable[[], tuple[Directory, Bundle]]
 ) -> None:
     """Publish the metric. ``in_force`` and the certificate are asked anew each time, so that renewals show."""
     gauge = Gauge(
@@ -41,9 +28,9 @@ def watch_expiries(
     )
 
     def end_of_bundle() -> float:
-        day = in_force().bundle.expires + timedelta(days=1)
+        day = in_force()[1].expires + timedelta(days=1)
         return datetime.combine(day, time(), UTC).timestamp()
 
     gauge.labels("certificate").set_function(lambda: certificate.expires_at)
-    gauge.labels("directory").set_function(lambda: in_force().directory.expires)
+    gauge.labels("directory").set_function(lambda: in_force()[0].expires)
     gauge.labels("bundle").set_function(end_of_bundle)

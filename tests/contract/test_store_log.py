@@ -97,17 +97,13 @@ async def test_reports_wait_until_they_are_acknowledged(store: SqliteStore, cloc
     assert store.unreported(FUZHOU, 10) == ()
 
 
-async def test_no_older_file_is_taken_after_a_newer_one(open_store: Open) -> None:
+async def test_numbers_seen_never_fall_and_outlive_a_restart(open_store: Open) -> None:
     store = await open_store()
-    await store.see_versions(directory=5, bundle=3)
-    await store.see_versions(directory=6, bundle=3)
+    await store.see({"directory": 6, "bundle": 3})
+    await store.see({"directory": 5, "removed:key": 7})
     await store.close()
     again = await open_store()
-    for directory, bundle, reason in ((5, 3, Reason.DIRECTORY_INVALID), (6, 2, Reason.BUNDLE_INVALID)):
-        with pytest.raises(TiergateError) as caught:
-            await again.see_versions(directory=directory, bundle=bundle)
-        assert caught.value.reason is reason
-    await again.see_versions(directory=6, bundle=3)
+    assert again.seen() == {"directory": 6, "bundle": 3, "removed:key": 7}
 
 
 async def test_requests_are_forgotten_after_a_day(store: SqliteStore, clock: FakeClock) -> None:

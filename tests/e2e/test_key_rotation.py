@@ -21,10 +21,11 @@ from gateway.consentlog.trust import TrustPolicy
 from gateway.crypto import jws
 from gateway.crypto.consent import TYP, ConsentToken, issue_consent, new_id, token_hash
 from gateway.crypto.dev_ca import DevCa
-from gateway.crypto.envelope import DIRECTORY_TYPE, read_root, sign, verify
+from gateway.crypto.envelope import DIRECTORY_TYPE, sign, verify
 from gateway.crypto.event import SecurityEvent, issue_event
 from gateway.crypto.keys import Algorithm, PrivateKey, load_private_key
 from gateway.crypto.proof import issue_proof
+from gateway.crypto.root_files import read_root
 from gateway.domain.directory import CityPeer, GatewayPeer, KeyPurpose
 from gateway.domain.ids import CityId, OperatorId, PeerIdentity, ScenarioId
 from gateway.errors import Reason, TiergateError

@@ -58,7 +58,7 @@ EXEMPT: Mapping[str, str] = {
     "gateway.cli.output.error_document": "writes, and reads nothing",
     "gateway.cli.output.facts": "writes, and reads nothing",
     "gateway.cli.policy.load": _PARTS,
-    "gateway.cli.policy.verify": _PARTS,
+    "gateway.cli.policy_sign.verify": _PARTS,
     "gateway.cli.secret_file.SecretFiles.open": "makes a new file; reads nothing",
     "gateway.cli.stored_log.StoredLog.read_tile": _OWN,
     "gateway.consentlog.merkle.Frontier.from_subtrees": _OWN,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -11,12 +12,21 @@ from pathlib import Path
 import rfc8785
 
 from adapters.reference import load_reference
-from gateway.crypto import envelope, keys
+from gateway.crypto import envelope, keys, root_files
 from gateway.crypto.trusted import TrustedKeys
-from gateway.domain.directory import CityPeer, Directory, DirectoryKey, Endpoint, GatewayPeer, KeyPurpose, OperatorPeer
+from gateway.domain.directory import (
+    CityPeer,
+    Directory,
+    DirectoryKey,
+    Endpoint,
+    GatewayPeer,
+    KeyPurpose,
+    Maintenance,
+    OperatorPeer,
+)
 from gateway.domain.ids import PeerIdentity
-from gateway.policy import bundle, directory, load
-from gateway.policy.installed import load_installed
+from gateway.policy import bundle, directory, load, notices
+from gateway.policy.installed import load_installed, read_bundles, read_notices
 from tests.fuzz import world
 from tests.fuzz.harness import Harness, file_of, framed
 
@@ -106,27 +116,58 @@ def _installed(data: bytes) -> bool:
         name: file_of(f"installed/{name}", rest if place == kind else good[place]) for place, name in enumerate(names)
     }
     load_installed(paths["root"], paths["directory"], paths["bundle"], now_s=world.NOW)
-    load_reference(
-        world.CITY, paths["root"], paths["directory"], paths["bundle"], now_s=world.NOW, newest_directory=0,
-        newest_bundle=0,
-    )  # fmt: skip
+    load_reference(world.CITY, paths["root"], paths["directory"], paths["bundle"], now_s=world.NOW)
     return True
 
 
 def _root(data: bytes) -> bool:
-    found = envelope.read_root(file_of("root.json", data))
-    assert envelope.read_root(file_of("root.json", found.to_json())) == found
+    found = root_files.read_root(file_of("root.json", data))
+    assert root_files.read_root(file_of("root.json", found.to_json())) == found
+    assert root_files.parse_root(data, Path("root.json")) == found
     return True
+
+
+def _next_root(data: bytes) -> bool:
+    anchor = file_of("roots/root.json", world.ROOT.to_json())
+    file_of("roots/root.2.json", data)
+    found = root_files.read_root(anchor)
+    assert found.version == 2
+    assert envelope.read(data)[1] == found.to_json()
+    return True
+
+
+@cache
+def next_root() -> bytes:
+    """The root after the one that is installed, signed by its authority."""
+    data = replace(world.ROOT, version=2).to_json()
+    return envelope.sign(envelope.ROOT_TYPE, data, [world.key("authority")])
+
+
+def _notice(data: bytes) -> bool:
+    found = notices.read_notice(data)
+    assert notices.build_notice(found) == data
+    notices.without(directory.read_directory(directory_bytes()), found.removed)
+    return True
+
+
+@cache
+def notice_bytes() -> bytes:
+    """A notice of everything that one can say."""
+    planned = Maintenance(world.CITY, world.NOW, world.NOW + 3600)
+    peer = PeerIdentity(DOMAIN, "operator", world.OPERATOR).uri
+    return notices.build_notice(notices.Notice(world.NOW, (world.kid("proof"),), (peer,), (planned,)))
 
 
 HARNESSES = (
     Harness("envelope", (envelope.verify,), _envelope, _envelope_seeds, LONG),
     Harness("bundle", (bundle.read_bundle,), _bundle, lambda: (bundle_bytes(),), LONG),
     Harness("directory", (directory.read_directory,), _directory, lambda: (directory_bytes(),), LONG),
-    Harness("root", (envelope.read_root,), _root, lambda: (world.ROOT.to_json(),)),
+    Harness("root", (root_files.read_root, root_files.parse_root), _root, lambda: (world.ROOT.to_json(),)),
+    Harness("next-root", (envelope.read,), _next_root, lambda: (next_root(),), LONG),
+    Harness("notice", (notices.read_notice,), _notice, lambda: (notice_bytes(),)),
     Harness(
         "installed",
-        (load_installed, load_reference),
+        (load_installed, load_reference, read_bundles, read_notices),
         _installed,
         lambda: (b"\2" + world.ROOT.to_json(), *_envelope_seeds()),
         LONG,

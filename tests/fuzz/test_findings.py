@@ -26,9 +26,9 @@ from gateway.consentlog import entry
 from gateway.consentlog.consent_receipt import TYP, verify_receipt
 from gateway.consentlog.note import COSIGNATURE_V1, ED25519, VerifierKey
 from gateway.consentlog.trust import TrustPolicy
-from gateway.crypto.envelope import read_root
 from gateway.crypto.event import SecurityEvent, issue_event
 from gateway.crypto.keys import b64url, load_private_key, sign
+from gateway.crypto.root_files import read_root
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.policy import load, schema
 from gateway.policy.directory import read_directory

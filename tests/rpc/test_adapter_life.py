@@ -200,8 +200,8 @@ async def test_a_port_in_use_is_refused(files: AdapterFiles, adapter: Adapter) -
 async def test_a_reload_takes_newer_signed_files(files: AdapterFiles, adapter: Adapter) -> None:
     write_signed_files(files.network, files.folder, bundle_version=2)
     await adapter.reload()
-    assert adapter._reference.bundle.version == 2
-    assert adapter._store.seen("bundle") == 2
+    assert adapter._standing.in_force().bundle.version == 2
+    assert adapter._store.seen()["bundle"] == 2
     await _consent(files, adapter)
 
 
@@ -224,9 +224,9 @@ async def test_a_reload_of_bad_files_changes_nothing_and_is_alarmed(
             gateway = replace(network.directory.gateway, endpoint=endpoint)
             network.directory = replace(network.directory, gateway=gateway)
             write_signed_files(network, files.folder)
-    before = adapter._reference
+    before = adapter._standing.in_force()
     await adapter.reload()
-    assert adapter._reference is before
+    assert adapter._standing.in_force() is before
     assert adapter._alarms.raised["reference_refused"] == 1
     await _consent(files, adapter)
 

@@ -7,7 +7,8 @@ import pytest
 from gateway.consentlog.note import VerifierKey
 from gateway.consentlog.proof import LogProof
 from gateway.consentlog.trust import NONE, TrustPolicy
-from gateway.crypto.envelope import DIRECTORY_TYPE, read_root, verify
+from gateway.crypto.envelope import DIRECTORY_TYPE, verify
+from gateway.crypto.root_files import read_root
 from gateway.policy.directory import read_directory
 from tests.fakes.running import LOW, OPERATOR, SCENARIO, TOP, Running
 

@@ -195,3 +195,10 @@ async def test_a_city_that_redeems_a_handle_for_no_token_has_not_answered(channe
     with pytest.raises(TiergateError) as caught:
         await redeeming(channel, pb.AttestTierResponse(attestation="a"))
     assert caught.value.reason is Reason.HOME_CITY_UNAVAILABLE
+
+
+async def test_announced_maintenance_is_told_with_its_end_and_nobody_is_asked() -> None:
+    city = CityPeerClient(Channel(), deadline_s=2.0, away_s=lambda: 90.0)  # type: ignore[arg-type]  # all that is used
+    with pytest.raises(TiergateError) as caught:
+        await city.attest(QUESTION)
+    assert (caught.value.reason, caught.value.retry_after_s) == (Reason.HOME_CITY_UNAVAILABLE, 90.0)

@@ -21,8 +21,9 @@ from gateway.cli.key_files import KeySlot, proof_key
 from gateway.cli.localnet.plan import Layout
 from gateway.crypto import jws
 from gateway.crypto.consent import TYP, new_id, token_hash
-from gateway.crypto.envelope import DIRECTORY_TYPE, read_root, verify
+from gateway.crypto.envelope import DIRECTORY_TYPE, verify
 from gateway.crypto.proof import issue_proof
+from gateway.crypto.root_files import read_root
 from gateway.domain.directory import Directory, Endpoint
 from gateway.domain.ids import CityId
 from gateway.policy.directory import read_directory

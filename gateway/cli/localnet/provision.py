@@ -17,7 +17,7 @@ from gateway.cli.localnet.plan import CITY_NAMES, DEPLOYMENT, TRUST_DOMAIN, Layo
 from gateway.cli.localnet.settings_files import CITY_PURPOSES, write_adapter, write_client, write_gateway
 from gateway.consentlog.note import SignerKey
 from gateway.crypto.dev_ca import DevCa
-from gateway.crypto.envelope import BUNDLE_TYPE, DIRECTORY_TYPE, Authority, Root, sign
+from gateway.crypto.envelope import BUNDLE_TYPE, DIRECTORY_TYPE, PAYLOAD_TYPES, Authority, Root, sign
 from gateway.crypto.keys import PrivateKey, generate_signing_key, public_jwk, thumbprint, write_private_key
 from gateway.domain.directory import CityPeer, Directory, DirectoryKey, Endpoint, GatewayPeer, KeyPurpose, OperatorPeer
 from gateway.domain.ids import CityId, OperatorId, PeerIdentity, Role
@@ -116,8 +116,8 @@ def _write_secret(path: Path, data: bytes) -> None:
 
 
 def _write_root(layout: Layout, key: PrivateKey) -> None:
-    types = frozenset({BUNDLE_TYPE, DIRECTORY_TYPE})
-    root = Root((Authority("development", public_jwk(key), types),), dict.fromkeys(sorted(types), 1))
+    authority = Authority("development", public_jwk(key), PAYLOAD_TYPES)
+    root = Root((authority,), dict.fromkeys(sorted(PAYLOAD_TYPES), 1))
     (layout.shared / "root.json").write_bytes(root.to_json())
 
 

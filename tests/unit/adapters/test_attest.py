@@ -103,10 +103,10 @@ async def test_without_rules_in_force_nobody_is_attested(city: FakeCity, what: s
     reference, bundle = city.reference, city.reference.bundle
     match what:
         case "no concordance":
-            city.reference = replace(reference, bundle=replace(bundle, concordances={}))
+            city.reference = reference.going_by(replace(bundle, concordances={}))
         case "bundle ended":
             ended = (bundle.expires - timedelta(days=1000)).replace(year=2026, month=10)
-            city.reference = replace(reference, bundle=replace(bundle, expires=ended))
+            city.reference = reference.going_by(replace(bundle, expires=ended))
         case _:
             city.reference = replace(reference, directory=replace(reference.directory, expires=city.now_s))
     with refuses(Reason.HOME_CITY_UNAVAILABLE):

@@ -101,7 +101,7 @@ async def test_a_known_request_under_a_newer_bundle_is_answered_anew(city: FakeC
     question = city.question(granted.token)
     await city.attester.answer(question)
     newer = BundleDigest("cd" * 32)
-    city.reference = replace(city.reference, bundle=replace(city.reference.bundle, digest=newer))
+    city.reference = city.reference.going_by(replace(city.reference.bundle, digest=newer))
     with refuses(Reason.BUNDLE_MISMATCH):
         await city.attester.answer(question)
     asked = replace(question, bundle=newer)

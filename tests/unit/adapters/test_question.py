@@ -9,6 +9,7 @@ import pytest
 
 from adapters.custody import SigningKey
 from gateway.crypto.keys import generate_signing_key
+from gateway.domain.bundle import Timeline
 from gateway.domain.ids import BundleDigest, OperatorId, ScenarioId
 from gateway.errors import Reason
 from tests.fakes.city import RESIDENT, FakeCity
@@ -161,7 +162,7 @@ async def test_a_token_that_a_stricter_bundle_no_longer_allows_is_refused(city: 
     bundle = city.reference.bundle
     scenario = bundle.scenarios[LIBRARY_LOAN]
     strict = replace(scenario, consent=replace(scenario.consent, unlimited=False))
-    city.reference = replace(city.reference, bundle=replace(bundle, scenarios={LIBRARY_LOAN: strict}))
+    city.reference = city.reference.going_by(replace(bundle, scenarios={LIBRARY_LOAN: strict}))
     with refuses(Reason.TOKEN_TOO_LONG_LIVED):
         await city.answer(granted.token, proof=city.network.proof(granted.token, now_s=city.now_s))
 
@@ -175,3 +176,18 @@ async def test_what_a_caller_can_see_is_tested_before_the_consents_state(city: F
     city.clock.advance(86_460)
     with refuses(Reason.TOKEN_EXPIRED):
         await city.answer(granted.token)
+
+
+async def test_a_question_under_the_bundle_before_is_answered_while_it_is_in_grace(city: FakeCity) -> None:
+    granted = await city.grant(uses=2)
+    old = city.reference.bundle
+    new = replace(old, digest=BundleDigest("cd" * 32), version=2, effective=int(city.now_s) + 60, grace_s=30)
+    city.reference = replace(city.reference, timeline=Timeline((old, new)))
+    question = city.question(granted.token)
+    city.clock.advance(60)  # the new one is in force
+    assert city.verified(await city.attester.answer(question), question).bundle == old.digest
+    asked = replace(city.question(granted.token), bundle=new.digest)
+    assert city.verified(await city.attester.answer(asked), asked).bundle == new.digest
+    city.clock.advance(30)
+    with refuses(Reason.BUNDLE_MISMATCH):
+        await city.attester.answer(question)

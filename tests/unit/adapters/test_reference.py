@@ -10,6 +10,7 @@ import pytest
 from adapters.reference import Reference, load_reference
 from gateway.domain.ids import CityId
 from gateway.errors import Reason
+from gateway.policy.installed import Seen
 from tests.fakes.files import write_signed_files
 from tests.fakes.network import FUZHOU, XIAMEN, Network
 from tests.unit.adapters.conftest import refuses
@@ -24,8 +25,7 @@ def _load(folder: Path, *, directory: int = 0, bundle: int = 0, now_s: int = NOW
         folder / "directory.json",
         folder / "bundle.json",
         now_s=now_s,
-        newest_directory=directory,
-        newest_bundle=bundle,
+        seen=Seen(directory=directory, bundle=bundle),
     )
 
 

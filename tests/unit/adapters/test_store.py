@@ -27,7 +27,7 @@ async def test_neither_score_nor_token_is_in_any_file(network: Network, tmp_path
     async with FakeCity(network, tmp_path) as city:
         bundle = city.reference.bundle
         wide = replace(bundle.concordances[FUZHOU], score_max=10**15)
-        city.reference = replace(city.reference, bundle=replace(bundle, concordances={FUZHOU: wide}))
+        city.reference = city.reference.going_by(replace(bundle, concordances={FUZHOU: wide}))
         city.source.know(RESIDENT, CANARY)
         granted = await city.grant()
         bound = await city.grant(uses=0, bound=True)
@@ -86,7 +86,7 @@ async def test_an_operation_that_fails_half_way_takes_its_group_with_it(city: Fa
 
     with refuses(Reason.INTERNAL):
         await city.store.submit(Half())
-    assert city.store.seen("bundle") == 0
+    assert city.store.seen().get("bundle", 0) == 0
 
 
 async def test_a_full_disk_is_a_typed_error_and_the_store_recovers(city: FakeCity) -> None:
@@ -149,11 +149,11 @@ async def test_tidying_forgets_ended_attestations_first_and_requests_after_a_day
 
 
 async def test_versions_seen_never_fall(city: FakeCity) -> None:
-    assert city.store.seen("directory") == 0
+    assert city.store.seen().get("directory", 0) == 0
     for version in (3, 2):
         await city.store.submit(SeeVersion("directory", version))
-    assert city.store.seen("directory") == 3
-    assert city.store.seen("bundle") == 0
+    assert city.store.seen().get("directory", 0) == 3
+    assert city.store.seen().get("bundle", 0) == 0
 
 
 async def test_a_read_of_a_broken_file_is_a_typed_error(city: FakeCity) -> None:

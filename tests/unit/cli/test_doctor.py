@@ -11,8 +11,9 @@ import pytest
 
 from gateway.cli.localnet.provision import Network
 from gateway.cli.options import PROFILE_VARIABLE
-from gateway.crypto.envelope import DIRECTORY_TYPE, read_root, sign, verify
+from gateway.crypto.envelope import DIRECTORY_TYPE, sign, verify
 from gateway.crypto.keys import generate_signing_key, load_private_key, write_private_key
+from gateway.crypto.root_files import read_root
 from gateway.domain.directory import Directory
 from gateway.policy.directory import build_directory, read_directory
 from tests.unit.cli.conftest import Run

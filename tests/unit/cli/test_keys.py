@@ -14,12 +14,13 @@ from adapters.store.city_store import FILE_NAME
 from adapters.store.migrations import MIGRATIONS
 from gateway.cli.key_files import KeySlot, proof_key
 from gateway.cli.localnet.provision import Network
-from gateway.crypto.envelope import DIRECTORY_TYPE, read_root, verify
+from gateway.crypto.envelope import DIRECTORY_TYPE
 from gateway.crypto.envelope import sign as sign_envelope
 from gateway.crypto.keys import load_private_key
 from gateway.domain.directory import Directory, KeyPurpose
 from gateway.domain.ids import CityId, OperatorId
 from gateway.policy.directory import read_directory
+from gateway.policy.installed import installed_directory
 from gateway.sqlite.connect import connect_writer
 from gateway.sqlite.migrate import migrate
 from tests.unit.cli.conftest import Ran, Run
@@ -29,9 +30,7 @@ ALONE = ("--without", "gateway", "--without", CITY, "--wait", "0")
 
 
 def directory(network: Network) -> Directory:
-    shared = network.layout.shared
-    data = verify(read_root(shared / "root.json"), DIRECTORY_TYPE, (shared / "directory.json").read_bytes())
-    return read_directory(data)
+    return installed_directory(network.layout.shared / "root.json", network.layout.shared / "directory.json")
 
 
 def listed(network: Network, purpose: KeyPurpose) -> list[str]:

@@ -26,13 +26,13 @@ Item = Mapping[str, Value]
 
 
 @cache
-def policy_bytes(version: int = 1, expires: date = date(2027, 12, 31)) -> bytes:
-    return build_bundle(load_policies(Path(__file__).parents[3] / "policies"), version, expires)
+def policy_bytes(version: int = 1, expires: date = date(2027, 12, 31), effective: int = 0) -> bytes:
+    return build_bundle(load_policies(Path(__file__).parents[3] / "policies"), version, expires, effective=effective)
 
 
 @cache
-def policies(version: int = 1) -> Bundle:
-    return read_bundle(policy_bytes(version))
+def policies(version: int = 1, effective: int = 0) -> Bundle:
+    return read_bundle(policy_bytes(version, effective=effective))
 
 
 def published(number: int = 1, **changes: Value) -> dict[str, Value]:

@@ -11,7 +11,7 @@ from gateway.consentlog.entry import Value, decode, encode
 from gateway.consentlog.replay import END_MS, LIFETIME_MS, MEANINGS, Code, Replay, Replayed
 from gateway.domain.bundle import Bundle
 from gateway.domain.evaluate import GRAINS_MS, logged_from, logged_until, utc_day
-from gateway.domain.ids import CityId, ScenarioId
+from gateway.domain.ids import BundleDigest, CityId, ScenarioId
 from gateway.errors import Reason, TiergateError
 from tests.unit.consentlog.replayed import (
     BUS,
@@ -142,6 +142,26 @@ def test_a_superseded_bundle_is_good_for_one_lifetime_more() -> None:
     within = decided(time=NOON + 6 * MINUTE, valid_until=NOON + 8 * MINUTE)
     late = decided(time=NOON + 7 * MINUTE, valid_until=NOON + 8 * MINUTE)
     assert codes([*head, within, late]) == [(5, Code.BUNDLE_SUPERSEDED)]
+
+
+def test_a_bundle_that_was_published_early_is_in_force_from_its_own_time_on() -> None:
+    later = policies(2, NOON // 1000 + 3600)
+    early = published(2) | {"bundle": later.digest}
+    effective = NOON + 3_600_000
+
+    def under(bundle: Bundle, at: int) -> dict[str, Value]:
+        return decided(bundle=bundle.digest, time=at, valid_until=at + MINUTE)
+
+    def found(*items: dict[str, Value]) -> list[tuple[int, Code]]:
+        data = {policies().digest: policies(), later.digest: later}
+        replay = Replay(lambda digest: data[BundleDigest(digest)])
+        taken = [replay.take(decode(encode(item))) for item in (genesis(), published(1), registration(), early, *items)]
+        return [(item.index, item.code) for one in taken if one is not None for item in one.differences]
+
+    assert found(under(policies(), effective - MINUTE), under(policies(), effective + 5 * MINUTE)) == []
+    assert found(under(policies(), effective + 6 * MINUTE)) == [(4, Code.BUNDLE_SUPERSEDED)]
+    assert found(under(later, effective - MINUTE)) == [(4, Code.BUNDLE_NOT_EFFECTIVE)]
+    assert found(under(later, effective)) == []
 
 
 def test_publications_are_compared_with_their_bundles() -> None:

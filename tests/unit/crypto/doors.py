@@ -17,10 +17,11 @@ from typing import Any, Literal
 from gateway.crypto import attestation, consent, event, proof
 from gateway.crypto.attestation import AttestationVerifier
 from gateway.crypto.consent import ConsentVerifier
-from gateway.crypto.envelope import BUNDLE_TYPE, DIRECTORY_TYPE, PAYLOAD_TYPES, Authority, Root, read_root, sign, verify
+from gateway.crypto.envelope import BUNDLE_TYPE, DIRECTORY_TYPE, PAYLOAD_TYPES, Authority, Root, sign, verify
 from gateway.crypto.event import EventVerifier
 from gateway.crypto.keys import Algorithm, KeyRing, PrivateKey, b64url, generate_signing_key, public_jwk, thumbprint
 from gateway.crypto.proof import ProofVerifier
+from gateway.crypto.root_files import read_root
 from gateway.domain.directory import KeyPurpose
 from gateway.errors import Reason
 from gateway.policy.bundle import read_bundle

@@ -37,12 +37,12 @@ def envelope_attacks(kind: str, payload: bytes, key: PrivateKey) -> Iterator[tup
     yield "another's key under its own id", envelope.sign(kind, payload, [stranger])
     yield "its own key in the envelope", signed(sign(stranger, over), jwk=public_jwk(stranger))
     for other in PAYLOAD_TYPES - {kind}:
-        yield "signed as the other type", envelope.sign(other, payload, [key])
+        yield f"signed as {other}", envelope.sign(other, payload, [key])
         yield (
-            "signed as the other type, and renamed",
+            f"signed as {other}, and renamed",
             changed(signatures=[{**signature, "sig": b64encode(sign(key, pae(other, payload))).decode()}]),
         )
-        yield "called the other type", changed(payloadType=other)
+        yield f"called {other}", changed(payloadType=other)
     yield "type of another case", changed(payloadType=kind.upper())
     for kid in KIDS:
         yield f"keyid {kid[:24]!r}", signed(b64decode(signature["sig"]), keyid=kid)

@@ -13,17 +13,16 @@ from gateway.crypto.envelope import (
     BUNDLE_TYPE,
     DIRECTORY_TYPE,
     MAX_ENVELOPE_BYTES,
-    MAX_ROOT_BYTES,
     MAX_SIGNATURES,
     PAYLOAD_TYPES,
     Authority,
     Root,
     pae,
-    read_root,
     sign,
     verify,
 )
 from gateway.crypto.keys import Algorithm, PrivateKey, generate_signing_key, public_jwk
+from gateway.crypto.root_files import MAX_ROOT_BYTES, read_root
 from gateway.errors import ProblemsError, Reason, TiergateError
 
 PAYLOAD = '{"名":1}'.encode()

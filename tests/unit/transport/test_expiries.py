@@ -30,7 +30,7 @@ def test_what_ends_is_told_and_so_is_a_renewal(tmp_path: Path) -> None:
     files = ca.sound(GATEWAY, days=30)
     certificate = WatchedCertificate(files, monotonic=lambda: next(seconds))
     in_force = Files(directory(), bundle(expires=date(2026, 12, 31)))
-    watch_expiries(registry, certificate, lambda: in_force)
+    watch_expiries(registry, certificate, lambda: (in_force.directory, in_force.bundle))
 
     def told(what: str) -> float | None:
         return registry.get_sample_value("tiergate_expires_timestamp_seconds", {"what": what})

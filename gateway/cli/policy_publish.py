@@ -1,0 +1,229 @@
+"""``tiergate policy publish`` and ``status``: put a signed file where a process reads it; see what is in force."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_args
+
+from cyclopts import Parameter
+
+from gateway.cli.messages import time_of_s
+from gateway.cli.options import Json, ProfileFile
+from gateway.cli.output import RefusedError, UsageError, facts, show, table
+
+if TYPE_CHECKING:
+    from gateway.cli.installation import Installation
+    from gateway.cli.policy_sign import Kind
+    from gateway.domain.bundle import Bundle
+    from gateway.policy.installed import Installed
+
+Config = Annotated[Path | None, Parameter(name="--config", help="Settings of a gateway or an adapter.")]
+
+
+def publish(
+    envelope: Annotated[Path, Parameter(help="Signed bundle, directory, root or notice.")],
+    *,
+    config: Config = None,
+    profile: ProfileFile = None,
+    json: Json = False,
+) -> None:
+    """Verify a signed file under the installed root, and put it where the process of these settings reads it.
+
+    Refused, with nothing changed: what does not verify, has expired, is older than what is installed, or has its
+    version with another content. A process takes it on SIGHUP; a bundle that is effective later waits until then.
+    """
+    from gateway.cli.client import read_file
+    from gateway.cli.policy_sign import describe, verified_payload
+    from gateway.crypto.envelope import MAX_ENVELOPE_BYTES
+    from gateway.process import write_whole
+
+    place = _installation(config, profile)
+    data = read_file(envelope, MAX_ENVELOPE_BYTES)
+    kind, payload, signed_by = verified_payload(place.root, data, str(envelope))
+    described = describe(kind, payload, in_force=True)
+    file = _target(place, kind, payload)
+    same = file.exists() and file.read_bytes() == data
+    if not same and kind in ("directory", "bundle"):
+        _require_newer(place, kind, payload, described["version"], file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(file, data)
+    gone = _tidy(place) if kind == "bundle" else []
+    document = {"file": str(file), "signed_by": signed_by, **described, "removed": [str(item) for item in gone]}
+    show(document, lambda: [facts("Published", document), "the process takes it on SIGHUP"], as_json=json)
+
+
+def _installation(config: Path | None, profile: Path | None) -> Installation:
+    from gateway.cli.installation import of_config, of_profile
+    from gateway.cli.profile import ClientRole, read_profile
+
+    if config is not None and profile is not None:
+        raise UsageError("--config and --profile are both given", "name one of them")
+    return of_config(config) if config is not None else of_profile(read_profile(profile, get_args(ClientRole)))
+
+
+def _target(place: Installation, kind: Kind, payload: bytes) -> Path:
+    from gateway.crypto.root_files import next_root, read_root
+    from gateway.policy.installed import NOTICES
+
+    digest = hashlib.sha256(payload).hexdigest()
+    match kind:
+        case "root":
+            return next_root(place.root, read_root(place.root))
+        case "notice":
+            return place.directory.parent / NOTICES / f"{digest[:32]}.json"
+        case "directory":
+            return place.directory
+    if place.bundle is None:
+        raise UsageError("these settings name no bundle", "enter its path there")
+    return place.bundle / f"{digest}.json" if place.bundle.is_dir() else place.bundle
+
+
+def _require_newer(place: Installation, kind: Kind, payload: bytes, version: int, file: Path) -> None:
+    """Return unless what is installed is of this version or a newer one. Raises :class:`RefusedError`."""
+    from gateway.crypto.root_files import read_root
+    from gateway.policy.directory import read_directory
+    from gateway.policy.installed import read_bundles
+
+    if not file.exists() and kind == "directory":
+        return
+    if kind == "directory":
+        from gateway.crypto.envelope import DIRECTORY_TYPE, verify
+
+        installed = [read_directory(verify(read_root(place.root), DIRECTORY_TYPE, file.read_bytes())).version]
+        digests: set[str] = set()
+    else:
+        path = file if place.bundle is None or not place.bundle.is_dir() else place.bundle
+        if (path.is_dir() and not any(path.glob("*.json"))) or not path.exists():
+            return
+        bundles, contents = read_bundles(read_root(place.root), path)
+        installed, digests = [item.version for item in bundles], {str(item) for item in contents}
+    if hashlib.sha256(payload).hexdigest() in digests:
+        return
+    if version <= max(installed):
+        text = f"{kind} version {version} is not newer than version {max(installed)}, which is installed"
+        raise RefusedError("VERSION_NOT_NEWER", text, "build it with a higher version, and have it signed again")
+
+
+def _tidy(place: Installation) -> list[Path]:
+    """Take away the bundles of a folder that can answer nothing more: neither in force, nor in grace, nor to come."""
+    from gateway.crypto.root_files import read_root
+    from gateway.errors import TiergateError
+    from gateway.policy.installed import read_bundles
+
+    if place.bundle is None or not place.bundle.is_dir():
+        return []
+    bundles, _ = read_bundles(read_root(place.root), place.bundle)
+    now_s = time.time()
+    gone = []
+    for bundle in bundles:
+        if _state(bundles, bundle, now_s) != "ended":
+            continue
+        for file in place.bundle.glob("*.json"):
+            try:
+                found, _ = read_bundles(read_root(place.root), file)
+            except TiergateError:
+                continue
+            if found[0].digest == bundle.digest:
+                file.unlink()
+                gone.append(file)
+    return gone
+
+
+def _state(bundles: tuple[Bundle, ...], bundle: Bundle, now_s: float) -> str:
+    from gateway.domain.bundle import Timeline
+    from gateway.errors import TiergateError
+
+    timeline = Timeline(bundles)
+    if bundle.effective > now_s:
+        return "to come"
+    if timeline.at(now_s) is bundle:
+        return "in force"
+    try:
+        timeline.named(bundle.digest, now_s)
+    except TiergateError:
+        return "ended"
+    return "in grace"
+
+
+async def status(*, config: Config = None, profile: ProfileFile = None, json: Json = False) -> None:
+    """Show root, directory, bundles and notices as installed, and how far the peers have followed.
+
+    A peer that does not answer is shown with the reason.
+    """
+    from gateway.policy.installed import load_installed
+
+    place = _installation(config, profile)
+    if place.bundle is None:
+        raise UsageError("these settings name no bundle", "enter its path there")
+    now_s = int(time.time())
+    installed = load_installed(place.root, place.directory, place.bundle, now_s=now_s)
+    document = _document(installed, now_s) | {"peers": await _peers(place, installed)}
+    show(document, lambda: _tables(document), as_json=json)
+
+
+def _document(installed: Installed, now_s: int) -> dict[str, Any]:
+    from gateway.cli.policy_sign import describe
+
+    bundles = installed.timeline.bundles
+    return {
+        "root": describe("root", installed.root.to_json()),
+        "directory": {
+            "version": installed.directory.version,
+            "expires": time_of_s(installed.directory.expires),
+            "bundle_from": installed.directory.bundle_from,
+        },
+        "bundles": [
+            {
+                "version": item.version,
+                "state": _state(bundles, item, now_s),
+                "effective": time_of_s(item.effective) if item.effective else "at once",
+                "grace_hours": item.grace_s // 3600,
+                "expires": item.expires.isoformat(),
+                "digest": item.digest,
+            }
+            for item in bundles
+        ],
+        "removed": {name: time_of_s(at) for name, at in sorted(installed.removed.items())},
+        "maintenance": [
+            {"city": item.city, "starts": time_of_s(item.starts), "ends": time_of_s(item.ends)}
+            for item in installed.maintenance
+        ],
+    }
+
+
+async def _peers(place: Installation, installed: Installed) -> list[dict[str, Any]]:
+    import asyncio
+
+    from gateway.cli.peer_state import GATEWAY, state_of
+
+    directory = installed.directory
+    names = [GATEWAY, *sorted(directory.cities)]
+    states = await asyncio.gather(*(state_of(place.certificate, directory, name) for name in names))
+    digest = installed.timeline.at(time.time()).digest
+    return [
+        {
+            "name": name,
+            "directory_version": state.version or None,
+            "bundle": ("ours" if state.bundle == digest else state.bundle) or None,
+            "trouble": state.trouble,
+        }
+        for name, state in zip(names, states, strict=True)
+    ]
+
+
+def _tables(document: dict[str, Any]) -> list[Any]:
+    bundles = [list(item.values()) for item in document["bundles"]]
+    notices = [["removed", name, at] for name, at in document["removed"].items()]
+    notices += [
+        ["maintenance", item["city"], f"{item['starts']} to {item['ends']}"] for item in document["maintenance"]
+    ]
+    peers = [[item["name"], item["directory_version"], item["bundle"] or item["trouble"]] for item in document["peers"]]
+    return [
+        facts("Root", document["root"]),
+        facts("Directory", document["directory"]),
+        table("Bundles", ("version", "state", "effective", "grace hours", "expires", "digest"), bundles),
+        *([table("Notices", ("what", "whom", "when"), notices)] if notices else []),
+        table("Peers", ("peer", "directory", "bundle"), peers),
+    ]

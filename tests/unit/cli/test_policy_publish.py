@@ -1,0 +1,148 @@
+"""Signing by several authorities, and installing what they signed."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.localnet.provision import Network
+from tests.unit.cli.conftest import Run
+
+
+@pytest.fixture
+def keys(run: Run, tmp_path: Path) -> dict[str, Path]:
+    """Keys of three authorities; the public parts lie beside them."""
+    made = {name: tmp_path / f"{name}.pem" for name in ("province", "fuzhou", "xiamen")}
+    for name, path in made.items():
+        document = run("certs", "key", "--purpose", "authority", "--out", path, "--json").document
+        (tmp_path / f"{name}.jwk").write_text(json.dumps(document["jwk"]), "utf-8")
+    return made
+
+
+def make_root(run: Run, keys: dict[str, Path], out: Path, version: int = 1) -> None:
+    names = [f"--authority={name}={path.with_suffix('.jwk')}" for name, path in keys.items()]
+    needed = [f"--threshold={kind}=2" for kind in ("bundle", "directory", "root")]
+    ends = ("--expires", "2030-01-01T00:00Z")
+    done = run("policy", "root", *names, *needed, "--version", version, *ends, "--out", out, "--json")
+    assert done.code == 0, done.err
+    assert done.document["thresholds"] == {"bundle": 2, "directory": 2, "root": 2}
+
+
+def build(run: Run, policies: Path, out: Path, version: int, *more: object) -> str:
+    done = run(
+        "policy", "build", policies, "--version", version, "--expires", "2027-12-31", "--out", out, *more, "--json"
+    )
+    assert done.code == 0, done.err
+    return str(done.document["digest"])
+
+
+def sign(run: Run, file: Path, key: Path, *more: str) -> None:
+    done = run("policy", "sign", file, "--key", key, "--out", file.with_suffix(".json"), *more)
+    assert done.code == 0, done.err
+
+
+def test_two_of_three_sign_one_after_the_other(run: Run, keys: dict[str, Path], policies: Path, tmp_path: Path) -> None:
+    root, plain = tmp_path / "root.json", tmp_path / "bundle.plain"
+    signed = plain.with_suffix(".json")
+    make_root(run, keys, root)
+    build(run, policies, plain, 1)
+    sign(run, plain, keys["province"], "--type", "bundle")
+    done = run("policy", "verify", signed, "--root", root)
+    assert done.code == 4
+    assert "signed by province; 2 must sign" in done.err
+    sign(run, signed, keys["xiamen"])
+    assert run("policy", "verify", signed, "--root", root, "--json").document["signed_by"] == ["province", "xiamen"]
+
+
+def test_a_root_follows_and_is_published(run: Run, keys: dict[str, Path], network: Network, tmp_path: Path) -> None:
+    shared, config = network.layout.shared, network.layout.gateway / "gateway.toml"
+    development = network.layout.authority / "signing.key"
+    plain = tmp_path / "root.plain"
+    make_root(run, keys, plain, version=2)
+    sign(run, plain, keys["province"], "--type", "root")
+    signed = plain.with_suffix(".json")
+    sign(run, signed, keys["fuzhou"])
+    assert run("policy", "publish", signed, "--config", config).code == 2  # the root before has not signed
+    assert not (shared / "root.2.json").exists()
+    sign(run, signed, development)
+    done = run("policy", "publish", signed, "--config", config, "--json")
+    assert done.code == 0, done.err
+    assert (shared / "root.2.json").read_bytes() == signed.read_bytes()
+
+
+def test_a_newer_bundle_is_published_and_an_older_is_not(
+    run: Run, network: Network, policies: Path, tmp_path: Path
+) -> None:
+    shared, config = network.layout.shared, network.layout.gateway / "gateway.toml"
+    development = network.layout.authority / "signing.key"
+    for version, name in ((1, "same"), (2, "newer")):
+        build(run, policies, tmp_path / f"{name}.plain", version, "--grace-hours", 1)
+        sign(run, tmp_path / f"{name}.plain", development, "--type", "bundle")
+    before = (shared / "bundle.json").read_bytes()
+    refused = run("policy", "publish", tmp_path / "same.json", "--config", config, "--json")
+    assert refused.code == 1
+    assert refused.document["error"]["reason"] == "VERSION_NOT_NEWER"
+    assert (shared / "bundle.json").read_bytes() == before
+    done = run("policy", "publish", tmp_path / "newer.json", "--config", config)
+    assert done.code == 0, done.err
+    assert (shared / "bundle.json").read_bytes() == (tmp_path / "newer.json").read_bytes()
+
+
+def test_a_folder_keeps_what_is_in_force_and_what_is_to_come(
+    run: Run, network: Network, policies: Path, tmp_path: Path
+) -> None:
+    shared, config = network.layout.shared, network.layout.gateway / "gateway.toml"
+    development = network.layout.authority / "signing.key"
+    (shared / "bundle.json").rename(shared / "first.json")
+    (shared / "bundle.json").mkdir()
+    (shared / "first.json").rename(shared / "bundle.json" / "first.json")
+    soon = datetime.fromtimestamp(time.time() + 3600, UTC).isoformat()
+    for version, more in ((2, ("--effective", soon)), (3, ("--grace-hours", "0"))):
+        plain = tmp_path / f"{version}.plain"
+        build(run, policies, plain, version, *more)
+        sign(run, plain, development, "--type", "bundle")
+        done = run("policy", "publish", plain.with_suffix(".json"), "--config", config, "--json")
+        assert done.code == 0, done.err
+        if version == 2:
+            assert len(list((shared / "bundle.json").iterdir())) == 2
+            status = run("policy", "status", "--config", config, "--json").document
+            assert [item["state"] for item in status["bundles"]] == ["in force", "to come"]
+            assert {item["trouble"] for item in status["peers"]} == {"PEER_UNREACHABLE"}
+    # the third is in force at once, without grace: the first can answer nothing more
+    assert not (shared / "bundle.json" / "first.json").exists()
+    assert [item["state"] for item in run("policy", "status", "--config", config, "--json").document["bundles"]][
+        -1
+    ] == ("in force")
+    assert run("policy", "status", "--config", config).code == 0
+
+
+def test_a_notice_is_made_signed_and_published(run: Run, network: Network, tmp_path: Path) -> None:
+    config, plain = network.layout.gateway / "gateway.toml", tmp_path / "notice.plain"
+    window = "quanzhou=2026-12-01T02:00Z/2026-12-01T04:00+00:00"
+    done = run("policy", "notice", "--maintenance", window, "--remove-key", "k" * 43, "--out", plain, "--json")
+    assert done.document["maintenance"] == ["quanzhou: 2026-12-01T02:00:00Z to 2026-12-01T04:00:00Z"]
+    sign(run, plain, network.layout.authority / "signing.key", "--type", "notice")
+    assert run("policy", "publish", plain.with_suffix(".json"), "--config", config).code == 0
+    status = run("policy", "status", "--config", config, "--json").document
+    assert list(status["removed"]) == ["k" * 43]
+    assert status["maintenance"][0]["city"] == "quanzhou"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("notice", "--maintenance", "quanzhou"),
+        ("notice", "--maintenance", "quanzhou=soon/later"),
+        ("notice", "--maintenance", "quanzhou=2026-12-01T02:00/2026-12-01T04:00"),
+        ("root", "--authority", "nobody", "--threshold", "bundle=1", "--expires", "2030-01-01T00:00Z"),
+        ("root", "--authority", "a=b", "--threshold", "lunch=1", "--expires", "2030-01-01T00:00Z"),
+    ],
+)
+def test_wrong_arguments_make_nothing(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    out = tmp_path / "out"
+    assert run("policy", *arguments, "--out", out).code == 2
+    assert not out.exists()

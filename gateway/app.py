@@ -32,6 +32,7 @@ from gateway.rpc.eligibility import EligibilityServicer
 from gateway.rpc.events import ConsentEventServicer
 from gateway.rpc.status import StatusServicer
 from gateway.services.attestation_cache import AttestationCache
+from gateway.services.audit_reads import AuditReads
 from gateway.services.check_eligibility import CheckEligibility
 from gateway.services.limit_checks import LimitChecks
 from gateway.services.limit_refusals import LogRefusals
@@ -142,6 +143,9 @@ class Gateway:
             bundle=self._bundle,
             clock=self.clock,
         )
+        reads = AuditReads(
+            self.clock, self.witnessed.audited, self.store, lambda: self._installed.directory.auditor_scopes
+        )
         return build_server(
             [
                 ServiceBinding(operator_pb2.DESCRIPTOR.services_by_name["EligibilityService"], eligibility),
@@ -159,7 +163,7 @@ class Gateway:
                 ),
                 ServiceBinding(
                     audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
-                    AuditServicer(ReadLog(self.witnessed.audited)),
+                    AuditServicer(ReadLog(self.witnessed.audited), reads),
                 ),
             ],
             address=config.listen,

@@ -73,6 +73,7 @@ class Reason(StrEnum):
     CASE_UNKNOWN = "CASE_UNKNOWN"
     CASE_STATE = "CASE_STATE"
     # reading the log
+    AUDIT_SCOPE = "AUDIT_SCOPE"
     NOT_FOUND = "NOT_FOUND"
     RANGE_INVALID = "RANGE_INVALID"
     LOG_CORRUPT = "LOG_CORRUPT"
@@ -166,6 +167,7 @@ CATALOGUE: dict[Reason, CatalogueEntry] = {
     Reason.DEVICE_KEY_REUSED: CatalogueEntry(
         "FAILED_PRECONDITION", "The device key has been used elsewhere; make one for this operator alone."
     ),
+    Reason.AUDIT_SCOPE: CatalogueEntry("PERMISSION_DENIED", "This is outside the scope that the auditor has."),
     Reason.NOT_FOUND: CatalogueEntry("NOT_FOUND", "No such entry."),
     Reason.RANGE_INVALID: CatalogueEntry("OUT_OF_RANGE", "The range asked for is not in the log."),
     Reason.LOG_CORRUPT: CatalogueEntry("DATA_LOSS", "The log's stored parts do not agree with each other."),

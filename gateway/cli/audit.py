@@ -12,10 +12,13 @@ from gateway.cli.output import UsageError, facts, show
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.consentlog.checkpoint import Checkpoint
     from gateway.consentlog.entry import Entry
     from gateway.consentlog.trust import TrustPolicy
     from gateway.consentlog.verify import VerifiedExport
+    from gateway.domain.audit_scope import AuditScope
 
 app = App(name="audit", help="An auditor: read, export and verify the consent log.")
 app.command("gateway.cli.audit_export:export", name="export", help="Copy the log into a folder that verifies offline.")
@@ -37,6 +40,11 @@ def entry_document(index: int, entry: Entry) -> dict[str, Any]:
 def head_document(head: Checkpoint | VerifiedExport) -> dict[str, Any]:
     """A tree head as JSON."""
     return {"origin": head.origin, "size": head.size, "root": head.root.hex()}
+
+
+def scope_document(scope: AuditScope) -> list[str] | str:
+    """A scope as JSON, as the directory has it."""
+    return "all" if scope.cities is None else list(scope.cities)
 
 
 def require_export(directory: Path) -> None:
@@ -66,6 +74,8 @@ async def show_entry(
         request = pb.GetInclusionProofRequest(index=index)
         answer = await AuditServiceStub(opened.channel).GetInclusionProof(request, timeout=CALL_S)
         trust = log_trust(opened.directory.gateway.log_vkey)
+    if not answer.entry:
+        raise TiergateError(Reason.AUDIT_SCOPE, f"entry {index}")
     proof = LogProof(index, tuple(answer.hashes), answer.checkpoint.encode())
     head = proof.verify(answer.entry, trust).checkpoint
     entry = entry_document(index, decode(answer.entry))
@@ -86,24 +96,34 @@ def verify(
 ) -> None:
     """Verify an export offline: every byte, from the raw entries to a checkpoint that the trust file accepts.
 
-    Exit code 4 when anything does not verify.
+    Of a scoped export the entries in scope, and the hashes of all others. Exit code 4 when anything does not verify.
     """
+    from gateway.consentlog.scoped import is_scoped, scope_of, verify_scoped
     from gateway.consentlog.verify import verify_export
+    from gateway.domain.audit_scope import WHOLE_LOG
 
     data = read_trust(trust)
     require_export(directory)
-    verified = verify_export(directory, data)
+    partial = is_scoped(directory)
+    check: Callable[[Path, bytes], VerifiedExport] = verify_scoped if partial else verify_export
+    verified = check(directory, data)
+    scope = scope_of(directory) if partial else WHOLE_LOG
+    hidden = verified.size - sum(verified.entries.values())
     document = {
         "verified": True,
         **head_document(verified),
         "entries": dict(verified.entries),
         "bundles": sorted(verified.bundles),
         "witnesses": verified.witnesses,
+        "scope": scope_document(scope),
+        "hashes_alone": hidden,
     }
     line = (
         f"verified: {verified.size} entries and {len(verified.bundles)} policy bundle(s) of {verified.origin},"
         f" {verified.witnesses} witness(es), root {verified.root.hex()}"
     )
+    if partial:
+        line += f"; entries of {', '.join(scope.cities or ())}, of {hidden} others the hashes alone"
     show(document, lambda: [facts("Entries by type", verified.entries), line], as_json=json)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Annotated
@@ -11,48 +13,90 @@ from cyclopts import Parameter
 
 from gateway.api.audit.v1 import audit_pb2 as pb
 from gateway.api.audit.v1.audit_pb2_grpc import AuditServiceStub
-from gateway.cli.audit import head_document, log_trust
+from gateway.cli.audit import head_document, log_trust, scope_document
+from gateway.cli.audit_leaves import leaves_of, scope_told
 from gateway.cli.client import CALL_S, STREAM_S, read_file, session
 from gateway.cli.options import Json, ProfileFile
 from gateway.cli.output import progress, show
 from gateway.cli.profile import read_profile
-from gateway.consentlog.entry import MAX_ENTRY_BYTES, decode
+from gateway.consentlog.entry import decode
 from gateway.consentlog.export import write_export
+from gateway.consentlog.merkle import HASH_SIZE, leaf_hash
+from gateway.consentlog.scope import Leaf
+from gateway.consentlog.scoped import write_scoped
 from gateway.consentlog.trust import MAX_TRUST_BYTES, TrustPolicy
+from gateway.domain.audit_scope import WHOLE_LOG, AuditScope
 from gateway.errors import Reason, TiergateError
 
-RUN = 20_000
-"""Entries asked for at once: each run has its own deadline."""
+RUN = 50_000
+"""Entries asked for at once: each run has its own deadline, and is one read on record."""
+
+
+ROUNDS = 60
+"""A scope's first export needs two: the log's record of the first read comes after what was read.
+
+More where the log's witnesses take their time: it is published when they have seen it.
+"""
+ROUND_S = 1.0
+"""Seconds before the next round when nothing new was published."""
 
 
 class DownloadedLog:
     """The log as received, kept in an unnamed file beside the export: memory does not depend on its size."""
 
-    def __init__(self, checkpoint: str, file: IO[bytes]) -> None:
-        self._checkpoint = checkpoint
+    def __init__(self, file: IO[bytes], listed: AuditScope | None) -> None:
+        """``listed``: the auditor's scope in the directory that it holds, if there is one."""
         self._file = file
+        self._listed = listed
+        self.head = ""
+        self.scope = WHOLE_LOG
         self.size = 0
         self.bundles: list[str] = []
+        self._recorded = False
 
-    def add(self, entry: bytes) -> None:
-        """Take the next entry. Raises LOG_CORRUPT for one that is no entry."""
-        decoded = decode(entry)
+    @property
+    def complete(self) -> bool:
+        """Whether an export can be made of it: a scope's must hold the log's record of a read under it."""
+        return self.scope.cities is None or self._recorded
+
+    def take(self, run: pb.ListEntriesResponse) -> None:
+        """Take the next run. Raises LOG_CORRUPT for what is none, AUDIT_SCOPE when the scope is not the one before."""
+        scope = scope_told(run, self._listed)
+        if self.size and scope != self.scope:
+            raise TiergateError(Reason.AUDIT_SCOPE, "the scope has changed while the log was read; start again")
+        self.scope = scope
+        for leaf in leaves_of(run):
+            self._add(leaf)
+
+    def _add(self, leaf: Leaf) -> None:
+        self.size += 1
+        if leaf.entry is None:
+            self._file.write(bytes(2) + leaf.hash)
+            return
+        decoded = decode(leaf.entry)
         if decoded.type == "policy_published" and decoded.text("bundle") not in self.bundles:
             self.bundles.append(decoded.text("bundle"))
-        self._file.write(len(entry).to_bytes(2, "big") + entry)
-        self.size += 1
+        if decoded.type == "audit_read" and decoded.text("scope") == self.scope.digest():
+            self._recorded = True
+        self._file.write(len(leaf.entry).to_bytes(2, "big") + leaf.entry)
 
     def checkpoint(self) -> str:
-        """See ``EntrySource``."""
-        return self._checkpoint
+        """See ``EntrySource`` and ``ScopedSource``: the one that covers all that was taken."""
+        return self.head
+
+    def leaves(self) -> Iterator[Leaf]:
+        """See ``ScopedSource``."""
+        self._file.seek(0)
+        for _ in range(self.size):
+            length = int.from_bytes(self._file.read(2), "big")
+            data = self._file.read(length or HASH_SIZE)
+            yield Leaf(leaf_hash(data), data) if length else Leaf(data, None)
 
     def entries(self, start: int, end: int) -> Iterator[bytes]:
-        """See ``EntrySource``; the export reads from the first entry on."""
-        self._file.seek(0)
-        for index in range(min(end, self.size)):
-            entry = self._file.read(int.from_bytes(self._file.read(2), "big"))
-            if index >= start:
-                yield entry
+        """See ``EntrySource``; those that are out of scope are left out."""
+        for leaf in islice(self.leaves(), start, end):
+            if leaf.entry is not None:
+                yield leaf.entry
 
 
 async def export(
@@ -69,31 +113,56 @@ async def export(
 ) -> None:
     """Copy the log into a folder (C2SP tlog-tiles): checkpoint, tiles, entries, policy bundles, trust file.
 
-    The folder verifies offline with `audit verify`, on any machine.
+    The folder verifies offline with `audit verify`, on any machine. An auditor whose scope is not the whole log gets
+    all hashes, and the entries in scope. The log records the read.
     """
-    async with session(read_profile(profile, {"auditor"})) as opened:
+    used = read_profile(profile, {"auditor"})
+    async with session(used) as opened:
         vkey = opened.directory.gateway.log_vkey
         trusted = f"log {vkey}\nquorum none\n".encode() if trust is None else read_file(trust, MAX_TRUST_BYTES)
         policy = log_trust(vkey) if trust is None else TrustPolicy.parse(trusted)
         stub = AuditServiceStub(opened.channel)
-        checkpoint = (await stub.GetCheckpoint(pb.GetCheckpointRequest(), timeout=CALL_S)).checkpoint
-        size = policy.verify(checkpoint.encode()).checkpoint.size
         directory.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=directory) as file:
-            log = DownloadedLog(checkpoint, file)
-            while log.size < size:
-                await _download(stub, log, min(size, log.size + RUN))
-                progress(f"tiergate: {log.size} of {size} entries")
+            log = DownloadedLog(file, opened.directory.auditor_scopes.get(used.name))
+            for _ in range(ROUNDS):
+                grew = await _catch_up(stub, log, policy)
+                if log.complete:
+                    break
+                if not grew:
+                    await asyncio.sleep(ROUND_S)
+            else:
+                raise TiergateError(Reason.LOG_CORRUPT, "the gateway has not published its record of the read")
             bundles = {digest: await _bundle(stub, digest) for digest in log.bundles}
-            verified = write_export(log, directory, bundles, trusted)
+            if log.scope.cities is None:
+                verified = write_export(log, directory, bundles, trusted)
+            else:
+                verified = write_scoped(log, log.scope, directory, bundles, trusted)
     head = verified.checkpoint
     document = {
         "directory": str(directory),
         **head_document(head),
         "bundles": sorted(bundles),
+        "scope": scope_document(log.scope),
     }
     line = f"exported {head.size} entries and {len(bundles)} policy bundle(s) of {head.origin} to {directory}"
-    show(document, lambda: [line, "verify it with: tiergate audit verify DIRECTORY --trust TRUST"], as_json=json)
+    scope = (
+        [] if log.scope.cities is None else [f"entries of {', '.join(log.scope.cities)} alone; of others the hashes"]
+    )
+    show(
+        document, lambda: [line, *scope, "verify it with: tiergate audit verify DIRECTORY --trust TRUST"], as_json=json
+    )
+
+
+async def _catch_up(stub: AuditServiceStub, log: DownloadedLog, policy: TrustPolicy) -> bool:
+    """Take the newest checkpoint, and all that it covers; whether it covers anything new."""
+    before = log.size
+    log.head = (await stub.GetCheckpoint(pb.GetCheckpointRequest(), timeout=CALL_S)).checkpoint
+    size = policy.verify(log.head.encode()).checkpoint.size
+    while log.size < size:
+        await _download(stub, log, min(size, log.size + RUN))
+        progress(f"tiergate: {log.size} of {size} entries")
+    return log.size > before
 
 
 async def _download(stub: AuditServiceStub, log: DownloadedLog, end: int) -> None:
@@ -101,10 +170,7 @@ async def _download(stub: AuditServiceStub, log: DownloadedLog, end: int) -> Non
     async for run in stub.ListEntries(pb.ListEntriesRequest(start=log.size, end=end), timeout=STREAM_S):
         if run.start != log.size or log.size + len(run.entries) > end:
             raise TiergateError(Reason.LOG_CORRUPT, f"the gateway sent other entries than asked for, at {log.size}")
-        for entry in run.entries:
-            if len(entry) > MAX_ENTRY_BYTES:
-                raise TiergateError(Reason.LOG_CORRUPT, f"entry {log.size} is too large")
-            log.add(entry)
+        log.take(run)
     if log.size != end:
         raise TiergateError(Reason.LOG_CORRUPT, f"the gateway sent {log.size} entries of {end}")
 

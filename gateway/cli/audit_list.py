@@ -16,6 +16,7 @@ from cyclopts import Parameter
 from gateway.api.audit.v1 import audit_pb2 as pb
 from gateway.api.audit.v1.audit_pb2_grpc import AuditServiceStub
 from gateway.cli.audit import entry_document, log_trust
+from gateway.cli.audit_leaves import leaves_of
 from gateway.cli.client import CALL_S, STREAM_S, read_file, session
 from gateway.cli.messages import time_of_ms
 from gateway.cli.options import Json, ProfileFile
@@ -201,8 +202,11 @@ async def _show(listing: _Listing, *, as_json: bool) -> None:
         "entries": found,
         "looked_at": {"start": listing.start, "end": listing.size},
         "size": listing.size,
+        "outside_scope": listing.hidden,
     }
     lines = [f"{len(found)} of the entries {listing.start} to {listing.size - 1}; the log has {listing.size}"]
+    if listing.hidden:
+        lines.append(f"{listing.hidden} of those looked at are outside the auditor's scope")
     if listing.trail is not None:
         document["receipt"] = listing.trail.found
         lines.append(f"the receipt's entry is {listing.trail.found}")
@@ -239,7 +243,10 @@ class _Wanted:
 
 @dataclass
 class _Listing:
-    """The wanted entries of the log as its gateway tells it; ``start`` and ``size`` are known once they have come."""
+    """The wanted entries of the log as its gateway tells it; ``start`` and ``size`` are known once they have come.
+
+    So is ``hidden``, how many were outside the auditor's scope.
+    """
 
     profile: Path | None
     wanted: _Wanted
@@ -247,6 +254,7 @@ class _Listing:
     last: int
     start: int = 0
     size: int = 0
+    hidden: int = 0
 
     async def entries(self) -> AsyncIterator[tuple[int, Entry]]:
         """Index and entry, in the order of the log, each as it comes.
@@ -260,7 +268,12 @@ class _Listing:
             self.start = index = self._first()
             request = pb.ListEntriesRequest(start=self.start, end=self.size)
             async for run in stub.ListEntries(request, timeout=STREAM_S):
-                for data in run.entries:
+                for leaf in leaves_of(run):
+                    data = leaf.entry
+                    if data is None:
+                        self.hidden += 1
+                        index += 1
+                        continue
                     entry = decode(data)
                     # the trail first: it has to see every entry, also those that are not wanted
                     if (self.trail is None or self.trail.take(index, data, entry)) and self.wanted.matches(entry):

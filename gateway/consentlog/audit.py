@@ -6,6 +6,7 @@
 4. No decision on a consent is entitled after its withdrawal (I7), or while it is paused.
 5. No consent is entitled once its erasure was asked for, and none decides after its erasure by order.
 6. A contest names an earlier entry. (That it is a decision about a resident of the same city is the log's to hold.)
+7. An auditor's read is of earlier entries, of at least one.
 """
 
 from __future__ import annotations
@@ -61,6 +62,12 @@ class EntryAuditor:
         self._index += 1
         return entry
 
+    def skip(self) -> None:
+        """Pass over an entry that is outside the scope of whoever looks; the first one is outside nobody's."""
+        if self._index == 0:
+            raise _broken("entry 0: the genesis is missing")
+        self._index += 1
+
     def _check(self, entry: Entry) -> None:
         if (entry.type == "genesis") != (self._index == 0):
             raise _broken("a log starts with its genesis and has no other")
@@ -83,6 +90,9 @@ class EntryAuditor:
                 self._check_decision(entry)
             case "erasure":
                 self._check_erasure(entry)
+            case "audit_read":
+                if not entry.number("start") < entry.number("end") <= self._index:
+                    raise _broken("read of no entry, or of later ones")
 
     def _check_change(self, entry: Entry) -> None:
         if "consent" not in entry.fields:

@@ -87,6 +87,7 @@ SCHEMAS: Mapping[str, Mapping[str, Kind]] = {
         "ordered_by?": SLUG,
         "upto?": NUMBER,
     },
+    "audit_read": {"auditor": SLUG, "start": NUMBER, "end": NUMBER, "scope": HEX64},
 }
 """Fields of each type beside ``v``, ``type`` and ``time``. A question mark marks an optional field."""
 

@@ -14,18 +14,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gateway.consentlog.merkle import leaf_hash
+from gateway.consentlog.scope import Leaf
 from gateway.consentlog.tiles import TILE_WIDTH, Bundle, TileBuilder, bundle_path, encode_bundle, tile_path
 from gateway.consentlog.trust import TrustPolicy, VerifiedCheckpoint
 from gateway.errors import Reason, TiergateError
 
 CHECKPOINT = "checkpoint"
 TRUST = "trust"
+SCOPE_FOLDER = "scope"
+"""Where a scoped export (``scoped``) has its entries."""
 _PARTIAL = re.compile(r".+\.p/[1-9][0-9]{0,2}(?:\.tmp)?\Z")
 
 
@@ -39,6 +42,18 @@ class EntrySource(Protocol):
     def entries(self, start: int, end: int) -> Iterator[bytes]:
         """Exact entry bytes of ``[start, end)`` in order."""
         ...
+
+
+class Form(NamedTuple):
+    """How an export holds entries: where, and in which bytes, those of a bundle lie, and which files stand beside them.
+
+    ``foreign``: where an export of the other form has them.
+    """
+
+    path: Callable[[Bundle], str]
+    encode: Callable[[Sequence[Leaf]], bytes]
+    foreign: Callable[[Bundle], str]
+    beside: Mapping[str, bytes]
 
 
 def policy_path(digest: str) -> str:
@@ -58,11 +73,24 @@ def write_export(
     """
     raw = source.checkpoint().encode()
     verified = TrustPolicy.parse(trust).verify(raw)
+    leaves = (Leaf(leaf_hash(entry), entry) for entry in source.entries(0, verified.checkpoint.size))
+    return write_form(leaves, raw, verified, directory, bundles, trust, _WHOLE)
+
+
+def write_form(
+    leaves: Iterator[Leaf], raw: bytes, verified: VerifiedCheckpoint, directory: Path, bundles: Mapping[str, bytes],
+    trust: bytes, form: Form,
+) -> VerifiedCheckpoint:  # fmt: skip
+    """``write_export`` for either form: ``leaves`` are all that the checkpoint ``raw`` covers."""
     for digest, data in bundles.items():
         if sha256(data).hexdigest() != digest:
             raise TiergateError(Reason.BUNDLE_INVALID, "bundle bytes do not match their digest")
+    if (directory / form.foreign(Bundle(0, 1))).parents[1].exists():
+        raise TiergateError(Reason.LOG_CORRUPT, "the directory holds an export of another form")
     try:
-        current = _write_tree(source, directory, verified)
+        for name, data in form.beside.items():
+            _write_immutable(directory, name, data)
+        current = _write_tree(leaves, directory, verified, form)
         for digest, data in bundles.items():
             _write_immutable(directory, policy_path(digest), data)
         _write(directory / TRUST, trust)
@@ -73,27 +101,34 @@ def write_export(
     return verified
 
 
-def _write_tree(source: EntrySource, directory: Path, verified: VerifiedCheckpoint) -> set[str]:
+def _encode_whole(leaves: Sequence[Leaf]) -> bytes:
+    return encode_bundle([leaf.entry for leaf in leaves if leaf.entry is not None])
+
+
+_WHOLE = Form(bundle_path, _encode_whole, lambda bundle: bundle_path(bundle).replace("tile", SCOPE_FOLDER, 1), {})
+
+
+def _write_tree(leaves: Iterator[Leaf], directory: Path, verified: VerifiedCheckpoint, form: Form) -> set[str]:
     """Write bundles and tiles; the paths of the partial ones."""
     head = verified.checkpoint
     builder = TileBuilder()
-    pending: list[bytes] = []
+    pending: list[Leaf] = []
     partial: set[str] = set()
-    for entry in source.entries(0, head.size):
-        pending.append(entry)
-        full = builder.add(leaf_hash(entry))
+    for leaf in leaves:
+        pending.append(leaf)
+        full = builder.add(leaf.hash)
         if len(pending) == TILE_WIDTH:
             bundle = Bundle(builder.frontier.size // TILE_WIDTH - 1, TILE_WIDTH)
-            _write_immutable(directory, bundle_path(bundle), encode_bundle(pending))
+            _write_immutable(directory, form.path(bundle), form.encode(pending))
             pending.clear()
         for tile, hashes in full:
             _write_immutable(directory, tile_path(tile), hashes)
     if builder.frontier.size != head.size or builder.frontier.root() != head.root:
         raise TiergateError(Reason.LOG_CORRUPT, "the entries do not lead to the checkpoint's root")
     if pending:
-        path = bundle_path(Bundle(head.size // TILE_WIDTH, len(pending)))
+        path = form.path(Bundle(head.size // TILE_WIDTH, len(pending)))
         partial.add(path)
-        _write(directory / path, encode_bundle(pending))
+        _write(directory / path, form.encode(pending))
     for tile, hashes in builder.partial():
         partial.add(tile_path(tile))
         _write(directory / tile_path(tile), hashes)
@@ -127,7 +162,7 @@ def _write(target: Path, data: bytes) -> None:
 
 def _remove_outgrown(directory: Path, current: set[str]) -> None:
     """Remove partial tiles of earlier sizes (which tlog-tiles allows), and their folders once empty."""
-    for path in sorted((directory / "tile").rglob("*.p/*")):
+    for path in sorted(directory.rglob("*.p/*")):
         name = path.relative_to(directory).as_posix()
         if _PARTIAL.match(name) and name not in current:
             path.unlink()

@@ -5,19 +5,21 @@ The directory must hold exactly the files that the checkpoint calls for, so that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 
 from gateway.consentlog.audit import EntryAuditor
 from gateway.consentlog.entry import Entry
-from gateway.consentlog.export import CHECKPOINT, TRUST, policy_path
+from gateway.consentlog.export import CHECKPOINT, SCOPE_FOLDER, TRUST, policy_path
 from gateway.consentlog.merkle import leaf_hash
 from gateway.consentlog.note import MAX_NOTE_BYTES
 from gateway.consentlog.tiles import (
     MAX_ENTRY_BYTES,
     TILE_WIDTH,
+    Bundle,
     Tile,
     TileBuilder,
     bundle_path,
@@ -54,34 +56,56 @@ def verify_export(
     it made of them counts once this has returned. The export's copy of the trust file must be the same bytes. Raises
     POLICY_INVALID (trust file), NOTE_INVALID (checkpoint), PROOF_OF_LOG_INVALID (hashes do not lead to the root),
     LOG_CORRUPT (a file missing, unexpected or changed, an entry that breaks its schema or a rule of ``audit``),
-    BUNDLE_INVALID (policy bundle).
+    BUNDLE_INVALID (policy bundle), AUDIT_SCOPE for a scoped export, which ``scoped.verify_scoped`` verifies.
+    """
+    if (directory / SCOPE_FOLDER).exists():
+        raise TiergateError(Reason.AUDIT_SCOPE, "a scoped export, where the whole log is asked for")
+
+    def leaves(bundle: Bundle, auditor: EntryAuditor) -> Iterator[bytes]:
+        for raw in parse_bundle(read_part(directory, bundle_path(bundle), _MAX_TILE_FILE_BYTES), bundle.width):
+            each(auditor.add(raw))
+            yield leaf_hash(raw)
+
+    return verify_form(directory, trust, leaves, bundle_path, ())
+
+
+def verify_form(
+    directory: Path,
+    trust: bytes,
+    leaves: Callable[[Bundle, EntryAuditor], Iterator[bytes]],
+    path: Callable[[Bundle], str],
+    beside: Iterable[str],
+) -> VerifiedExport:
+    """``verify_export`` for either form of export.
+
+    ``leaves`` reads and audits the entries of a bundle and yields all of its leaf hashes; ``path`` is where they lie;
+    ``beside`` names files that have been read already.
     """
     policy = TrustPolicy.parse(trust)
-    if _read(directory, TRUST, MAX_TRUST_BYTES) != trust:
+    if read_part(directory, TRUST, MAX_TRUST_BYTES) != trust:
         raise TiergateError(Reason.LOG_CORRUPT, "the export's trust file is not the one given")
-    verified = policy.verify(_read(directory, CHECKPOINT, MAX_NOTE_BYTES))
+    verified = policy.verify(read_part(directory, CHECKPOINT, MAX_NOTE_BYTES))
     head = verified.checkpoint
     auditor = EntryAuditor(head.origin)
     builder = TileBuilder()
     for bundle in bundles_of(head.size):
-        for raw in parse_bundle(_read(directory, bundle_path(bundle), _MAX_TILE_FILE_BYTES), bundle.width):
-            each(auditor.add(raw))
-            for tile, hashes in builder.add(leaf_hash(raw)):
+        for leaf in leaves(bundle, auditor):
+            for tile, hashes in builder.add(leaf):
                 _compare(directory, tile, hashes)
     for tile, hashes in builder.partial():
         _compare(directory, tile, hashes)
     if builder.frontier.root() != head.root:
         raise TiergateError(Reason.PROOF_OF_LOG_INVALID, "the entries do not lead to the checkpoint's root")
     for digest in auditor.bundles:
-        if sha256(_read(directory, policy_path(digest), MAX_BUNDLE_FILE_BYTES)).hexdigest() != digest:
+        if sha256(read_part(directory, policy_path(digest), MAX_BUNDLE_FILE_BYTES)).hexdigest() != digest:
             raise TiergateError(Reason.BUNDLE_INVALID, "a policy bundle does not match its digest")
-    _check_files(directory, _expected(head.size, auditor.bundles))
+    _check_files(directory, chain(_expected(head.size, auditor.bundles, path), beside))
     return VerifiedExport(
         head.origin, head.size, head.root, auditor.counts, auditor.bundles, witnesses=len(verified.witnessed)
     )
 
 
-def _read(directory: Path, path: str, limit: int) -> bytes:
+def read_part(directory: Path, path: str, limit: int) -> bytes:
     """A file of the export, of at most ``limit`` bytes."""
     try:
         with (directory / path).open("rb") as file:
@@ -94,15 +118,15 @@ def _read(directory: Path, path: str, limit: int) -> bytes:
 
 
 def _compare(directory: Path, tile: Tile, hashes: bytes) -> None:
-    if _read(directory, tile_path(tile), _MAX_TILE_FILE_BYTES) != hashes:
+    if read_part(directory, tile_path(tile), _MAX_TILE_FILE_BYTES) != hashes:
         raise TiergateError(Reason.PROOF_OF_LOG_INVALID, f"{tile_path(tile)} does not match the entries")
 
 
-def _expected(size: int, bundles: frozenset[str]) -> Iterator[str]:
+def _expected(size: int, bundles: frozenset[str], path: Callable[[Bundle], str]) -> Iterator[str]:
     yield CHECKPOINT
     yield TRUST
     yield from map(policy_path, bundles)
-    yield from map(bundle_path, bundles_of(size))
+    yield from map(path, bundles_of(size))
     yield from map(tile_path, tiles_of(size))
 
 

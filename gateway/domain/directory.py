@@ -6,9 +6,10 @@ Keys are public JWKs (RFC 7517) as plain mappings; turning them into verifiers i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from gateway.domain.audit_scope import AuditScope
 from gateway.domain.ids import CityId, OperatorId, PeerIdentity
 
 KeyPurpose = Literal["consent", "attestation", "event", "proof"]
@@ -67,7 +68,10 @@ class GatewayPeer:
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """One version of the directory. ``issued`` and ``expires`` are Unix seconds; an expired directory is refused."""
+    """One version of the directory. ``issued`` and ``expires`` are Unix seconds; an expired directory is refused.
+
+    ``auditor_scopes``: what each auditor may see of the log. One without a scope sees no entry.
+    """
 
     version: int
     issued: int
@@ -80,6 +84,7 @@ class Directory:
     witnesses: Mapping[str, PeerIdentity]
     bundle_from: int = 1
     """The lowest version of the policy bundle that goes with it: an older one is not brought back beside it."""
+    auditor_scopes: Mapping[str, AuditScope] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

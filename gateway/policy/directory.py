@@ -15,6 +15,7 @@ from typing import Any
 import rfc8785
 from pydantic import ValidationError
 
+from gateway.domain.audit_scope import WHOLE_LOG, AuditScope
 from gateway.domain.directory import CityPeer, Directory, DirectoryKey, Endpoint, GatewayPeer, OperatorPeer
 from gateway.domain.ids import CityId, OperatorId, PeerIdentity
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
@@ -61,6 +62,11 @@ def build_directory(directory: Directory) -> bytes:
         "witnesses": {name: identity.uri for name, identity in directory.witnesses.items()},
         "bundle_from": directory.bundle_from,
     }
+    if directory.auditor_scopes:  # a directory without any has the form that it had before there were scopes
+        plain["auditor_scopes"] = {
+            name: "all" if scope.cities is None else list(scope.cities)
+            for name, scope in directory.auditor_scopes.items()
+        }
     try:
         data = rfc8785.dumps(plain)
     except rfc8785.CanonicalizationError as error:
@@ -125,7 +131,17 @@ def _faults(document: DirectoryDoc) -> Iterator[tuple[str, str]]:
         ids = [member.id for member in members]
         if any(later <= earlier for earlier, later in pairwise(ids)):
             yield kind, "is not in order of id, each once"
+    yield from _scope_faults(document)
     yield from _key_faults(document)
+
+
+def _scope_faults(document: DirectoryDoc) -> Iterator[tuple[str, str]]:
+    """A scope may name a city that the directory no longer lists: its entries stay in the log."""
+    for name, cities in (document.auditor_scopes or {}).items():
+        if name not in document.auditors:
+            yield f"auditor_scopes.{name}", "is the scope of no auditor of the directory"
+        if cities != "all" and any(later <= earlier for earlier, later in pairwise(cities)):
+            yield f"auditor_scopes.{name}", "is not in order of city, each once"
 
 
 def _key_faults(document: DirectoryDoc) -> Iterator[tuple[str, str]]:
@@ -211,4 +227,10 @@ def _to_directory(document: DirectoryDoc) -> Directory:
         auditors=MappingProxyType({name: parse(uri) for name, uri in document.auditors.items()}),
         witnesses=MappingProxyType({name: parse(uri) for name, uri in document.witnesses.items()}),
         bundle_from=document.bundle_from,
+        auditor_scopes=MappingProxyType(
+            {
+                name: WHOLE_LOG if cities == "all" else AuditScope.of(cities)
+                for name, cities in (document.auditor_scopes or {}).items()
+            }
+        ),
     )

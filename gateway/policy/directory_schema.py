@@ -115,6 +115,10 @@ class GatewayDoc(Strict):
     log_vkey: Annotated[str, AfterValidator(_vkey)]
 
 
+ScopeDoc = Literal["all"] | Annotated[list[Slug], Field(min_length=1, max_length=1000)]
+"""What an auditor may see of the log: all, or the entries of these cities (``gateway.domain.audit_scope``)."""
+
+
 class DirectoryDoc(Strict):
     """The directory as JSON."""
 
@@ -127,5 +131,6 @@ class DirectoryDoc(Strict):
     cities: Annotated[list[CityDoc], Field(max_length=1000)]
     operators: Annotated[list[OperatorDoc], Field(max_length=10_000)]
     auditors: dict[Slug, Identity]
+    auditor_scopes: Annotated[dict[Slug, ScopeDoc], Field(min_length=1)] | None = None
     witnesses: dict[Slug, Identity]
     bundle_from: Version

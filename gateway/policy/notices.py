@@ -135,6 +135,9 @@ def without(directory: Directory, removed: Mapping[str, int]) -> Directory:
             if stays(peer.identity)
         },
         auditors={name: identity for name, identity in directory.auditors.items() if stays(identity)},
+        auditor_scopes={
+            name: scope for name, scope in directory.auditor_scopes.items() if stays(directory.auditors[name])
+        },
         witnesses={name: identity for name, identity in directory.witnesses.items() if stays(identity)},
     )
 

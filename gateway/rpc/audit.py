@@ -6,16 +6,23 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from gateway.api.audit.v1 import audit_pb2 as pb
+from gateway.consentlog.scope import scoped
 from gateway.domain.ids import BundleDigest
+from gateway.services.audit_reads import AuditReads
 from gateway.services.read_log import ReadLog
 from gateway.transport.identity import Caller
 
 
 class AuditServicer:
-    """Every read runs in a thread: an auditor's long export must not hold up checks."""
+    """Every read runs in a thread: an auditor's long export must not hold up checks.
 
-    def __init__(self, log: ReadLog) -> None:
+    A stream makes the next run when the last one has been taken: a reader that stops holds one run, and nothing of the
+    database.
+    """
+
+    def __init__(self, log: ReadLog, reads: AuditReads) -> None:
         self._log = log
+        self._reads = reads
 
     async def GetCheckpoint(  # noqa: N802 - the RPC's name
         self, _request: pb.GetCheckpointRequest, _caller: Caller
@@ -24,19 +31,32 @@ class AuditServicer:
         return pb.GetCheckpointResponse(checkpoint=self._log.checkpoint())
 
     async def ListEntries(  # noqa: N802 - the RPC's name
-        self, request: pb.ListEntriesRequest, _caller: Caller
+        self, request: pb.ListEntriesRequest, caller: Caller
     ) -> AsyncIterator[pb.ListEntriesResponse]:
-        """Entries in runs."""
-        runs = self._log.runs(request.start, request.end)
-        while (run := await asyncio.to_thread(next, runs, None)) is not None:
-            yield pb.ListEntriesResponse(start=run[0], entries=run[1])
+        """Entries in runs, as far as they are in the caller's scope."""
+        auditor = caller.identity.name
+        with self._reads.streaming(auditor):
+            scope, end = await self._reads.admit(auditor, request.start, request.end)
+            runs = self._reads.runs(scope, request.start, end)
+            while (run := await asyncio.to_thread(next, runs, None)) is not None:
+                yield pb.ListEntriesResponse(
+                    start=run.start,
+                    entries=[leaf.entry or b"" for leaf in run.leaves],
+                    leaf_hashes=[leaf.hash for leaf in run.leaves if leaf.entry is None],
+                    scope_cities=scope.cities,
+                )
 
     async def GetInclusionProof(  # noqa: N802 - the RPC's name
-        self, request: pb.GetInclusionProofRequest, _caller: Caller
+        self, request: pb.GetInclusionProofRequest, caller: Caller
     ) -> pb.GetInclusionProofResponse:
         """Inclusion of one entry."""
-        size, hashes, entry, checkpoint = await asyncio.to_thread(self._log.inclusion, request.index, request.size)
-        return pb.GetInclusionProofResponse(size=size, hashes=hashes, entry=entry, checkpoint=checkpoint)
+        index = request.index
+        scope, _ = await self._reads.admit(caller.identity.name, index, index + 1)
+        size, hashes, entry, checkpoint = await asyncio.to_thread(self._log.inclusion, index, request.size)
+        leaf = scoped(scope, entry)
+        return pb.GetInclusionProofResponse(
+            size=size, hashes=hashes, entry=leaf.entry or b"", checkpoint=checkpoint, leaf_hash=leaf.hash
+        )
 
     async def GetConsistencyProof(  # noqa: N802 - the RPC's name
         self, request: pb.GetConsistencyProofRequest, _caller: Caller
@@ -46,7 +66,8 @@ class AuditServicer:
         return pb.GetConsistencyProofResponse(size=size, hashes=hashes)
 
     async def GetBundle(  # noqa: N802 - the RPC's name
-        self, request: pb.GetBundleRequest, _caller: Caller
+        self, request: pb.GetBundleRequest, caller: Caller
     ) -> pb.GetBundleResponse:
-        """A published bundle."""
+        """A published bundle: in every scope, and of no use without one."""
+        self._reads.scope(caller.identity.name)
         return pb.GetBundleResponse(bundle=await asyncio.to_thread(self._log.bundle, BundleDigest(request.digest)))

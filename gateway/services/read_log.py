@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from gateway.consentlog.entry import decode
 from gateway.consentlog.proof import LogProof
 from gateway.domain.ids import BundleDigest, OperatorId
 from gateway.errors import Reason, TiergateError
 from gateway.ports import LogReader, ReceiptParts
-
-RUN_BYTES = 256 * 1024
 
 
 class ReadLog:
@@ -22,18 +18,6 @@ class ReadLog:
     def checkpoint(self) -> str:
         """The newest signed checkpoint."""
         return self._log.checkpoint()
-
-    def runs(self, start: int, end: int) -> Iterator[tuple[int, list[bytes]]]:
-        """Entries of ``[start, end)`` (``end`` 0: the newest) in runs of about 256 KiB. Raises RANGE_INVALID."""
-        first, run, held = start, [], 0
-        for entry in self._log.entries(start, end or self._log.size()):
-            run.append(entry)
-            held += len(entry)
-            if held >= RUN_BYTES:
-                yield first, run
-                first, run, held = first + len(run), [], 0
-        if run:
-            yield first, run
 
     def inclusion(self, index: int, size: int) -> tuple[int, list[bytes], bytes, str]:
         """Size, proof, entry and newest checkpoint. ``size`` 0: the newest. Raises RANGE_INVALID."""

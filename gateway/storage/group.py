@@ -36,8 +36,8 @@ from gateway.storage.operations import (
     PublishBundle,
     RecordDecisions,
     RecordEvent,
+    RecordFact,
     Recording,
-    RecordRefusal,
     Result,
 )
 from gateway.storage.proofs import PROOFS, keep_proof, used_proofs
@@ -134,8 +134,8 @@ class GroupTransaction:
                     return self._event(connection, event)
                 except TiergateError as error:  # found before anything was appended
                     return error
-            case RecordRefusal(operator, scenario, code, at_ms):
-                return self._append(at_ms, "refusal", operator=operator, scenario=scenario, code=code)
+            case RecordFact(kind, at_ms, fields):
+                return self._append(at_ms, kind, **fields)
             case PublishBundle():
                 return self._publish(connection, operation)
             case Genesis(origin, deployment, at_ms):

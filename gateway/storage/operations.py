@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from gateway.domain.consent import EventKind
 from gateway.domain.decision import Decision
-from gateway.domain.ids import BundleDigest, CityId, OperatorId
+from gateway.domain.ids import BundleDigest, CityId
 from gateway.errors import TiergateError
 from gateway.ports import ConsentEvent, DecisionDraft
 
@@ -28,13 +28,12 @@ class RecordEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordRefusal:
-    """Result: the log index."""
+class RecordFact:
+    """An entry of ``kind`` that changes no state. Result: the log index."""
 
-    operator: OperatorId
-    scenario: str
-    code: str
+    kind: str
     at_ms: int
+    fields: Mapping[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +125,7 @@ class Rewritten:
 
 Erasing = Shred | EndConsent | Sweep | DropConsents | Rewritten
 Recording = (
-    RecordDecisions | RecordEvent | RecordRefusal | PublishBundle | Genesis | Acknowledge | ForgetRequests | Aside
+    RecordDecisions | RecordEvent | RecordFact | PublishBundle | Genesis | Acknowledge | ForgetRequests | Aside
 )
 Operation = Recording | Erasing
 ConsentColumns = tuple[

@@ -14,12 +14,13 @@ from pathlib import Path
 from gateway.consentlog.merkle import consistency_proof, inclusion_proof, inclusion_proofs
 from gateway.consentlog.note import SignerKey
 from gateway.domain.decision import Decision
-from gateway.domain.ids import BundleDigest, CityId, OperatorId
+from gateway.domain.ids import BundleDigest, CityId
 from gateway.errors import Reason, TiergateError
 from gateway.ports import Clock, ConsentEvent, DecisionDraft, KnownRequest, ReceiptParts, UnreportedUse
 from gateway.sqlite.connect import DatabaseLock, connect_reader, connect_writer, map_sqlite_error
 from gateway.sqlite.migrate import migrate
 from gateway.sqlite.writer import GroupWriter
+from gateway.storage.facts import Facts
 from gateway.storage.group import GroupTransaction
 from gateway.storage.lookups import known_request, proof_used
 from gateway.storage.mark import HighWaterMark
@@ -32,7 +33,6 @@ from gateway.storage.operations import (
     PublishBundle,
     RecordDecisions,
     RecordEvent,
-    RecordRefusal,
     Result,
 )
 from gateway.storage.schema import MIGRATIONS
@@ -44,7 +44,7 @@ _RUN = 256
 _SELECT_LEAVES = "SELECT idx, leaf FROM entry WHERE idx IN (SELECT value FROM json_each(?))"
 
 
-class SqliteStore:
+class SqliteStore(Facts):
     """One consent log in one file, used by one process (a second one is refused with STORE_BUSY)."""
 
     def __init__(self, database: Path, mark: Path, signer: SignerKey, clock: Clock) -> None:
@@ -162,10 +162,6 @@ class SqliteStore:
     async def record_event(self, event: ConsentEvent) -> int:
         """See ``DecisionStore``."""
         return await self.perform(RecordEvent(event))
-
-    async def record_refusal(self, operator: OperatorId, scenario: str, code: str, at_ms: int) -> int:
-        """See ``DecisionStore``."""
-        return await self.perform(RecordRefusal(operator, scenario, code, at_ms))
 
     async def publish_bundle(self, digest: BundleDigest, version: int, data: bytes, at_ms: int) -> None:
         """See ``DecisionStore``."""

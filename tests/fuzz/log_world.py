@@ -40,6 +40,7 @@ def entries() -> tuple[bytes, ...]:
             "ordered_by": "court",
         },
         {"type": "correction", "city": world.CITY, "event": "05" * 32},
+        {"type": "audit_read", "auditor": "office", "start": 0, "end": 10, "scope": "09" * 32},
     )  # fmt: skip
     return tuple(entry.encode({"v": 1, "time": TIME, **item}) for item in members)
 

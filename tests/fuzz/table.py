@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from tests.fuzz import (
     targets_files,
     targets_log,
+    targets_scope,
     targets_shown,
     targets_signed,
     targets_sources,
@@ -27,6 +28,7 @@ HARNESSES: Mapping[str, Harness] = {
         targets_wire,
         targets_shown,
         targets_witness,
+        targets_scope,
     )
     for harness in module.HARNESSES
 }
@@ -68,6 +70,8 @@ EXEMPT: Mapping[str, str] = {
     "gateway.storage.cosigned.read_cosigned": _OWN,
     "gateway.witness.state.read_rows": _OWN,
     "gateway.witnessed.read_policy": _PARTS,
+    "gateway.consentlog.verify.read_part": "returns the bytes of a file as they are",
+    "gateway.consentlog.verify.verify_form": "a step of verify_export and verify_scoped, which have harnesses",
     "gateway.transport.channel.open_channel": "opens a connection; takes no bytes",
 }
 """Functions of such a name that need no harness, with the reason."""

@@ -68,6 +68,10 @@ class Layout:
         """The provincial auditor's folder."""
         return self.base / "auditors" / "province"
 
+    def city_auditor(self, city: str) -> Path:
+        """The folder of an auditor who sees one city."""
+        return self.auditor.with_name(self.auditor.name.replace("province", city))
+
     def installed(self, folder: Path) -> Path:
         """Where the process of ``folder`` finds root, directory and bundle."""
         del folder

@@ -19,6 +19,7 @@ from gateway.consentlog.note import SignerKey
 from gateway.crypto.dev_ca import DevCa
 from gateway.crypto.envelope import BUNDLE_TYPE, DIRECTORY_TYPE, PAYLOAD_TYPES, Authority, Root, sign
 from gateway.crypto.keys import PrivateKey, generate_signing_key, public_jwk, thumbprint, write_private_key
+from gateway.domain.audit_scope import WHOLE_LOG, AuditScope
 from gateway.domain.directory import CityPeer, Directory, DirectoryKey, Endpoint, GatewayPeer, KeyPurpose, OperatorPeer
 from gateway.domain.ids import CityId, OperatorId, PeerIdentity, Role
 from gateway.policy.bundle import build_bundle
@@ -59,8 +60,10 @@ def provision(layout: Layout, options: Options) -> Network:
     _write_secret(layout.gateway / "log.key", (log_key.to_secret_text() + "\n").encode())
     cities = {CityId(city): _city(ca, layout, options, city, ports) for city in options.cities}
     peers = {OperatorId(name): _operator(ca, layout, name) for name in operators}
-    _tls(ca, layout.auditor, _identity("auditor", "province"))
-    write_client(layout, layout.auditor, "auditor", "province")
+    auditors = {"province": layout.auditor} | {city: layout.city_auditor(city) for city in options.cities}
+    for name, folder in auditors.items():
+        _tls(ca, folder, _identity("auditor", name))
+        write_client(layout, folder, "auditor", name)
     now = int(time.time())
     directory = Directory(
         version=1,
@@ -76,8 +79,9 @@ def provision(layout: Layout, options: Options) -> Network:
         ),
         cities=cities,
         operators=peers,
-        auditors={"province": _identity("auditor", "province")},
+        auditors={name: _identity("auditor", name) for name in auditors},
         witnesses={},
+        auditor_scopes={"province": WHOLE_LOG} | {city: AuditScope.of([city]) for city in options.cities},
     )
     _write_signed(layout, "directory.json", DIRECTORY_TYPE, build_directory(directory), authority)
     (layout.shared / "trust").write_text(f"log {log_key.verifier}\nquorum none\n", "utf-8")

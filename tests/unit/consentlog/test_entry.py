@@ -37,6 +37,7 @@ SAMPLES = [
     entry("correction", city="xiamen", event="1" * 64),
     entry("consent_paused", city="xiamen", consent=3, event="2" * 64),
     entry("consent_resumed", city="xiamen", event="3" * 64),
+    entry("audit_read", auditor="province", start=0, end=7, scope="5" * 64),
     entry("contest", city="xiamen", decision=3, step="opened", event="4" * 64),
 ]
 

@@ -9,6 +9,7 @@ import pytest
 import rfc8785
 
 from gateway.crypto.keys import Algorithm, algorithm_of, generate_signing_key, public_jwk, thumbprint
+from gateway.domain.audit_scope import WHOLE_LOG, AuditScope
 from gateway.domain.directory import (
     CityPeer,
     Directory,
@@ -59,6 +60,7 @@ def directory() -> Directory:
         operators={OperatorId("desk"): operator("desk", key("proof")), OperatorId("gate"): operator("gate")},
         auditors={"bureau": PeerIdentity(DOMAIN, "auditor", "bureau")},
         witnesses={"beta": PeerIdentity(DOMAIN, "witness", "beta")},
+        auditor_scopes={"bureau": AuditScope.of(["alpha", "gone"])},
     )
 
 
@@ -82,8 +84,23 @@ def test_what_is_built_is_read_back(directory: Directory) -> None:
 
 
 def test_an_empty_directory_is_one(directory: Directory) -> None:
-    bare = replace(directory, cities={}, operators={}, auditors={}, witnesses={})
+    bare = replace(directory, cities={}, operators={}, auditors={}, witnesses={}, auditor_scopes={})
     assert read_directory(build_directory(bare)) == bare
+
+
+def test_a_directory_without_scopes_has_the_form_that_it_had_before_there_were_any(directory: Directory) -> None:
+    bare = build_directory(replace(directory, auditor_scopes={}))
+    assert b"auditor_scopes" not in bare
+    assert read_directory(bare).auditor_scopes == {}
+    whole = build_directory(replace(directory, auditor_scopes={"bureau": WHOLE_LOG}))
+    assert b'"auditor_scopes":{"bureau":"all"}' in whole
+    assert read_directory(whole).auditor_scopes == {"bureau": WHOLE_LOG}
+
+
+@pytest.mark.parametrize("scope", ["alpha", "", None, [], 1, ["Alpha"], ["all", 1], {"cities": ["alpha"]}])
+def test_what_is_no_scope_is_refused(directory: Directory, scope: object) -> None:
+    paths = problem_paths(changed(directory, lambda d: d["auditor_scopes"].update(bureau=scope)))
+    assert all(path.startswith("auditor_scopes.bureau") for path in paths)
 
 
 MALFORMED: list[tuple[Callable[[Any], object], str]] = [
@@ -124,6 +141,10 @@ MALFORMED: list[tuple[Callable[[Any], object], str]] = [
     (lambda d: d["operators"][0]["keys"][0].update(kid="mine"), "operators.0.keys.0.kid"),
     (lambda d: d["operators"][0]["keys"].append(d["operators"][0]["keys"][0]), "operators.0.keys.1.kid"),
     (lambda d: d["auditors"].update(bureau=f"spiffe://{DOMAIN}/auditor/other"), "auditors.bureau"),
+    (lambda d: d.update(auditor_scopes={}), "auditor_scopes"),
+    (lambda d: d["auditor_scopes"].update(stranger="all"), "auditor_scopes.stranger"),
+    (lambda d: d["auditor_scopes"].update(bureau=["beta", "alpha"]), "auditor_scopes.bureau"),
+    (lambda d: d["auditor_scopes"].update(bureau=["alpha", "alpha"]), "auditor_scopes.bureau"),
     (lambda d: d["witnesses"].update(beta=f"spiffe://{DOMAIN}/city/beta"), "witnesses.beta"),
 ]
 

@@ -11,8 +11,10 @@ from gateway.consentlog.note import COSIGNATURE_V1, SignerKey
 from gateway.consentlog.proof import LogProof
 from gateway.consentlog.trust import TrustPolicy
 from gateway.consentlog.witness import SIZE, Answer, Witness
+from gateway.domain.audit_scope import WHOLE_LOG
 from gateway.errors import Reason, TiergateError
 from gateway.ports import Cosigned
+from gateway.services.audit_reads import AuditReads
 from gateway.services.collect_cosignatures import CollectCosignatures, Pace
 from gateway.services.published_log import PublishedLog, WitnessedReceipts
 from gateway.services.read_log import ReadLog, receipt_text, size_of
@@ -248,9 +250,13 @@ def fails(call: Callable[[], object]) -> Reason:
 
 
 async def test_nothing_is_published_beyond_what_is_cosigned(room: Room) -> None:
-    audited = ReadLog(PublishedLog(room.store, room.kept.newest))
-    for read in (audited.checkpoint, lambda: list(audited.runs(0, 0)), lambda: audited.inclusion(0, 0)):
+    log = PublishedLog(room.store, room.kept.newest)
+    audited, reads = ReadLog(log), AuditReads(room.clock, log, room.store, lambda: {"office": WHOLE_LOG})
+    for read in (audited.checkpoint, lambda: list(reads.runs(WHOLE_LOG, 0, 1)), lambda: audited.inclusion(0, 0)):
         assert fails(read) is Reason.LOG_UNWITNESSED
+    with pytest.raises(TiergateError) as caught:
+        await reads.admit("office", 0, 0)
+    assert caught.value.reason is Reason.LOG_UNWITNESSED
     await room.collector.collect_once()
     for item in room.near:
         item.away = True
@@ -258,8 +264,12 @@ async def test_nothing_is_published_beyond_what_is_cosigned(room: Room) -> None:
     own, published = room.sizes()
     assert published < own
     assert size_of(audited.checkpoint()) == published
-    assert sum(len(run) for _, run in audited.runs(0, 0)) == published
-    assert fails(lambda: list(audited.runs(0, own))) is Reason.RANGE_INVALID
+    assert await reads.admit("office", 0, 0) == (WHOLE_LOG, published)
+    assert sum(len(run.leaves) for run in reads.runs(WHOLE_LOG, 0, published)) == published
+    assert fails(lambda: list(reads.runs(WHOLE_LOG, 0, own))) is Reason.RANGE_INVALID
+    with pytest.raises(TiergateError) as caught:
+        await reads.admit("office", 0, own)
+    assert caught.value.reason is Reason.RANGE_INVALID
     assert fails(lambda: audited.inclusion(published, 0)) is Reason.RANGE_INVALID
     assert audited.inclusion(0, 0)[0] == published
     assert audited.consistency(1, 0)[0] == published

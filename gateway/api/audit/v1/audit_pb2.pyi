@@ -5,6 +5,11 @@ The audit API: read the consent log with proofs.
 
 Served by: the gateway. Called by: role `auditor` (and role `witness` for the checkpoint). Entries hold codes, rungs
 and keyed commitments; nothing in them names a person.
+
+An auditor sees what the signed directory's scope for it covers: everything, or the entries of certain cities and
+those about no city. In place of any other entry it gets the leaf hash (RFC 9162, section 2.1.1), so that it can verify
+the whole tree. Without a scope there are no entries (AUDIT_SCOPE). A read of entries is itself an entry (`audit_read`),
+committed before the first of them is sent; one that touches nothing but such entries is not.
 """
 
 from collections import abc as _abc
@@ -95,21 +100,33 @@ class ListEntriesResponse(_message.Message):
 
     START_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
+    LEAF_HASHES_FIELD_NUMBER: _builtins.int
+    SCOPE_CITIES_FIELD_NUMBER: _builtins.int
     start: _builtins.int
     """Index of the first entry."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Entries, exact bytes (RFC 8785 JSON)."""
+        """Entries, exact bytes (RFC 8785 JSON); empty where one is outside the caller's scope."""
+
+    @_builtins.property
+    def leaf_hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Leaf hashes (SHA-256) of the empty ones among `entries`, in order."""
+
+    @_builtins.property
+    def scope_cities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Cities of the scope that the gateway goes by, in order; none when the scope is the whole log."""
 
     def __init__(
         self,
         *,
         start: _builtins.int = ...,
         entries: _abc.Iterable[_builtins.bytes] | None = ...,
+        leaf_hashes: _abc.Iterable[_builtins.bytes] | None = ...,
+        scope_cities: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "leaf_hashes", b"leaf_hashes", "scope_cities", b"scope_cities", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -151,12 +168,15 @@ class GetInclusionProofResponse(_message.Message):
     HASHES_FIELD_NUMBER: _builtins.int
     ENTRY_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
+    LEAF_HASH_FIELD_NUMBER: _builtins.int
     size: _builtins.int
     """Size of the tree that the proof leads to."""
     entry: _builtins.bytes
-    """The entry, exact bytes."""
+    """The entry, exact bytes; empty when it is outside the caller's scope."""
     checkpoint: _builtins.str
     """The newest checkpoint; its size is `size` when none was asked for."""
+    leaf_hash: _builtins.bytes
+    """SHA-256 leaf hash, which the proof leads from."""
     @_builtins.property
     def hashes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """SHA-256 hashes, leaf to root."""
@@ -168,10 +188,11 @@ class GetInclusionProofResponse(_message.Message):
         hashes: _abc.Iterable[_builtins.bytes] | None = ...,
         entry: _builtins.bytes = ...,
         checkpoint: _builtins.str = ...,
+        leaf_hash: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "entry", b"entry", "hashes", b"hashes", "size", b"size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "entry", b"entry", "hashes", b"hashes", "leaf_hash", b"leaf_hash", "size", b"size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

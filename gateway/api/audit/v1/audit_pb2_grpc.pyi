@@ -5,6 +5,11 @@ The audit API: read the consent log with proofs.
 
 Served by: the gateway. Called by: role `auditor` (and role `witness` for the checkpoint). Entries hold codes, rungs
 and keyed commitments; nothing in them names a person.
+
+An auditor sees what the signed directory's scope for it covers: everything, or the entries of certain cities and
+those about no city. In place of any other entry it gets the leaf hash (RFC 9162, section 2.1.1), so that it can verify
+the whole tree. Without a scope there are no entries (AUDIT_SCOPE). A read of entries is itself an entry (`audit_read`),
+committed before the first of them is sent; one that touches nothing but such entries is not.
 """
 
 from collections import abc as _abc

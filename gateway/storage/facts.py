@@ -1,0 +1,26 @@
+"""Entries that change no state: what was refused to an operator, and what was shown to an auditor."""
+
+from __future__ import annotations
+
+from gateway.domain.ids import OperatorId
+from gateway.storage.operations import Operation, RecordFact
+
+
+class Facts:
+    """The part of a store that logs them."""
+
+    async def perform(self, operation: Operation) -> int:
+        """Have the writer commit an operation; its log index. The store's own."""
+        raise NotImplementedError
+
+    async def record_refusal(self, operator: OperatorId, scenario: str, code: str, at_ms: int) -> int:
+        """See ``DecisionStore``."""
+        return await self.perform(
+            RecordFact("refusal", at_ms, {"operator": operator, "scenario": scenario, "code": code})
+        )
+
+    async def record_read(self, auditor: str, start: int, end: int, scope: str, at_ms: int) -> int:
+        """See ``ReadRecorder``."""
+        return await self.perform(
+            RecordFact("audit_read", at_ms, {"auditor": auditor, "start": start, "end": end, "scope": scope})
+        )

@@ -82,6 +82,16 @@ async def test_receipt_leads_to_its_checkpoint(store: SqliteStore, clock: FakeCl
     assert decode(parts.entry).text("id") == decision.id
 
 
+async def test_an_auditors_read_is_an_entry(store: SqliteStore, clock: FakeClock) -> None:
+    size = store.size()
+    assert await store.record_read("office", 0, size, "ab" * 32, clock.now_ms()) == size
+    assert store.size() == size + 1  # committed, and covered by the newest checkpoint
+    entry = decode(store.receipt(size).entry)
+    assert (entry.type, entry.time) == ("audit_read", clock.now_ms())
+    assert dict(entry.fields) == {"auditor": "office", "start": 0, "end": size, "scope": "ab" * 32}
+    check_tree(store)
+
+
 async def test_reports_wait_until_they_are_acknowledged(store: SqliteStore, clock: FakeClock) -> None:
     decisions = await record(store, *(draft(clock, number) for number in range(5)))
     first = store.unreported(FUZHOU, 3)

@@ -105,3 +105,23 @@ def test_a_contest_is_of_an_earlier_entry() -> None:
 
 def test_a_correction_stands_alone() -> None:
     assert audit(genesis(), entry("correction", city="fuzhou", event=OTHER)).counts["correction"] == 1
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 0), (2, 1), (0, 4), (3, 4)])
+def test_a_read_is_of_earlier_entries(start: int, end: int) -> None:
+    def read(start: int, end: int) -> dict[str, Value]:
+        return entry("audit_read", auditor="office", start=start, end=end, scope=OTHER)
+
+    audit(*START, read(0, 3), read(3, 4))
+    assert "read of" in refused(*START, read(start, end))
+
+
+def test_the_genesis_is_outside_nobodys_scope() -> None:
+    auditor = EntryAuditor(ORIGIN)
+    with pytest.raises(TiergateError) as caught:
+        auditor.skip()
+    assert caught.value.reason is Reason.LOG_CORRUPT
+    auditor.add(encode(genesis()))
+    auditor.skip()
+    auditor.add(encode(published()))
+    assert auditor.counts == {"genesis": 1, "policy_published": 1}

@@ -194,9 +194,8 @@ class Gateway:
 
     async def start(self) -> None:
         """Open the log and publish the bundle in it, before any decision can name it."""
-        installed = self._installed
         await self.witnessed.compare()
-        await self.store.start(installed.directory.gateway.deployment)
+        await self.store.start(self._installed.directory.gateway.deployment)
         self._installed = installed = self._read_installed(Seen.of(self.store.seen()))
         self._keys = self._trusted(installed)
         await self._take(installed)

@@ -91,8 +91,11 @@ class EntryAuditor:
             case "erasure":
                 self._check_erasure(entry)
             case "audit_read":
-                if not entry.number("start") < entry.number("end") <= self._index:
-                    raise _broken("read of no entry, or of later ones")
+                self._check_read(entry)
+
+    def _check_read(self, entry: Entry) -> None:
+        if not entry.number("start") < entry.number("end") <= self._index:
+            raise _broken("read of no entry, or of later ones")
 
     def _check_change(self, entry: Entry) -> None:
         if "consent" not in entry.fields:

@@ -124,9 +124,7 @@ class Rewritten:
 
 
 Erasing = Shred | EndConsent | Sweep | DropConsents | Rewritten
-Recording = (
-    RecordDecisions | RecordEvent | RecordFact | PublishBundle | Genesis | Acknowledge | ForgetRequests | Aside
-)
+Recording = RecordDecisions | RecordEvent | RecordFact | PublishBundle | Genesis | Acknowledge | ForgetRequests | Aside
 Operation = Recording | Erasing
 ConsentColumns = tuple[
     str, int | None, str, int | None, int, int | None, int | None, int | None, str | None

@@ -35,7 +35,7 @@ def logs(draw: st.DrawFn) -> list[dict[str, Value]]:
             made.append(withdrawn(consent=consents.pop(city)) | {"city": city, "event": mark})
         else:
             token = made[consents[city]]["token"]
-            made.append(decision(consents[city], city=city, token=token, id=mark[:32], attestation=mark))
+            made.append(decision(consents[city], city=city, token=token, id=mark[:32], private=mark))
     return made
 
 
@@ -52,7 +52,7 @@ def test_a_scoped_export_verifies_and_shows_nothing_else(made: list[dict[str, Va
     assert sum(verified.entries.values()) + len(hidden) == len(log) == verified.size
     everything = b"\n".join(held.values())
     for item in hidden:
-        own = ("attestation", "event", "token") if item.type != "refusal" else ("scenario",)
+        own = ("private", "event", "token") if item.type != "refusal" else ("scenario",)
         for name in own:
             if name in item.fields:
                 assert item.text(name).encode() not in everything

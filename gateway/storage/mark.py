@@ -64,16 +64,25 @@ class HighWaterMark:
     def check(self, size: int, root_at: Callable[[int], bytes]) -> None:
         """Return if a log of ``size`` entries holds everything that was signed. ``root_at`` gives its root at a size.
 
-        Raises LOG_BEHIND.
+        Beside a log of its first entry alone the file may be there and empty: the process ended, or could not write,
+        between that commit and the mark, and no head has left. Raises LOG_BEHIND.
         """
         if self.mark is None:
-            if size:
+            if size > (0 if self._file is None else 1):
                 raise _behind(self._path, "is missing beside a log that has entries")
             return
         if size < self.mark.size:
             raise _behind(self._path, f"says {self.mark.size} entries were signed, the log has {size}")
         if root_at(self.mark.size) != self.mark.root:
             raise _behind(self._path, "is of another history than the log")
+
+    def prepare(self) -> None:
+        """Make the file if there is none: before an empty log's first commit. Raises STORE_FAILED."""
+        try:
+            if self._file is None:
+                self._create()
+        except OSError as error:
+            raise TiergateError(Reason.STORE_FAILED, f"high-water mark: {error.strerror}") from error
 
     def advance(self, size: int, root: bytes) -> None:
         """Make a newer head durable. Raises STORE_FAILED; the older mark then stands."""
@@ -93,14 +102,19 @@ class HighWaterMark:
     def _create(self) -> None:
         """With its full length at once, so that later writes change no metadata; durable with its name."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        os.pwrite(self._file, b" " * (2 * LINE), 0)
-        os.fsync(self._file)
-        folder = os.open(self._path.parent, os.O_RDONLY)
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            os.pwrite(file, b" " * (2 * LINE), 0)
+            os.fsync(file)
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError:
+            os.close(file)  # the next attempt does all of it again: a name that is not durable is no mark
+            raise
+        self._file = file
 
     def _read(self, file: int) -> None:
         data = os.pread(file, 2 * LINE, 0)

@@ -150,5 +150,5 @@ def test_dev_refuses_what_it_does_not_know(checkout: Path, arguments: tuple[str,
 def test_dev_explains_itself_from_any_folder(checkout: Path, tmp_path: Path) -> None:
     done = run(checkout / "dev", "help", cwd=tmp_path)
     assert done.code == 0
-    for command in ("demo", "up", "test", "fuzz", "soak", "interop", "lint", "bench", "leak", "proto"):
+    for command in ("demo", "up", "test", "fuzz", "soak", "crash", "interop", "lint", "bench", "leak", "proto"):
         assert re.search(rf"^  {command}\b", done.output, re.MULTILINE)

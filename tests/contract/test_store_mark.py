@@ -182,3 +182,48 @@ async def test_the_database_is_given_back_when_the_mark_refuses(
     with sqlite3.connect(tmp_path / "gateway.db") as connection:
         assert connection.execute("SELECT size FROM head").fetchone() == (1,)
     connection.close()
+
+
+async def test_a_log_whose_first_head_never_left_goes_on(
+    open_store: Open, clock: FakeClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_file: int, _data: bytes, _offset: int) -> int:
+        raise OSError(5, "Input/output error")
+
+    first = SqliteStore(tmp_path / "gateway.db", tmp_path / "log.mark", SIGNER, clock)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwrite", broken)
+        with pytest.raises(TiergateError) as caught:
+            await first.start("fujian")  # its first entry is committed, its mark is not
+    assert caught.value.reason is Reason.LOG_UNAVAILABLE
+    await first.close()
+    again = await open_store()
+    assert (again.size(), marked(tmp_path).size) == (1, 1)
+    check_tree(again)
+
+
+async def test_an_empty_mark_is_not_taken_for_that_of_a_longer_log(
+    open_store: Open, clock: FakeClock, tmp_path: Path
+) -> None:
+    first = await open_store()
+    await record(first, draft(clock, 1))
+    await first.close()
+    (tmp_path / "log.mark").write_bytes(b" " * 2 * LINE)
+    assert "missing" in behind(tmp_path, clock)
+
+
+def test_a_mark_whose_folder_was_not_synced_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = HighWaterMark(tmp_path / "log.mark", ORIGIN)
+
+    def broken(_file: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", broken)
+        for _ in range(2):
+            with pytest.raises(TiergateError) as caught:
+                mark.prepare()
+            assert caught.value.reason is Reason.STORE_FAILED
+    mark.advance(1, b"a" * 32)
+    mark.close()
+    assert marked(tmp_path) == Mark(1, b"a" * 32)

@@ -20,7 +20,7 @@ from gateway.consentlog.merkle import (
 )
 from gateway.errors import Reason, TiergateError
 
-SIZE = 130
+SIZE = 300
 LEAVES = [leaf_hash(str(index).encode()) for index in range(SIZE)]
 
 
@@ -41,7 +41,7 @@ def subtree(level: int, index: int) -> bytes:
     return naive_root(LEAVES[index << level : (index + 1) << level])
 
 
-NODES = {(level, index): subtree(level, index) for level in range(8) for index in range(SIZE >> level)}
+NODES = {(level, index): subtree(level, index) for level in range(9) for index in range(SIZE >> level)}
 ROOTS = [naive_root(LEAVES[:size]) for size in range(SIZE + 1)]
 
 

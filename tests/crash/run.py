@@ -81,7 +81,7 @@ def plans(runs: int, seed: int, *, injected: bool) -> Iterator[Plan]:
         clients = rng.choice((1, 1, 3))
         if number % 4 == 3 and injected:
             call, code = faults[number // 4 % len(faults)]
-            first = 1 if call == "fsync" else rng.randint(1, 40)
+            first = rng.randint(1, {"pwrite64": 40, "fdatasync": 8, "fsync": 1, "ftruncate": 1}[call])
             last = first + rng.choice((0, 3, 30))
             fault = f"{call}:error={code}:when={first}..{last}"
             yield Plan(f"{call} {code}", clients, fault)
@@ -152,7 +152,7 @@ class Run:
                        *paths, "-e", f"inject={self._plan.fault}", *command]  # fmt: skip
         self._process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
         self._stack.callback(self._end, self._process)
-        goal = 10_000 if not self._plan.fault else 40 if ":" in self._plan.fault else 150
+        goal = 150 if self._plan.fault else 10_000
         if not disturbed:
             return
         self._clients = [

@@ -76,10 +76,10 @@ class HighWaterMark:
         if root_at(self.mark.size) != self.mark.root:
             raise _behind(self._path, "is of another history than the log")
 
-    def prepare(self) -> None:
-        """Make the file if there is none: before an empty log's first commit. Raises STORE_FAILED."""
+    def prepare(self, size: int) -> None:
+        """Make the file if the log is empty and there is none: before its first commit. Raises STORE_FAILED."""
         try:
-            if self._file is None:
+            if not size and self._file is None:
                 self._create()
         except OSError as error:
             raise TiergateError(Reason.STORE_FAILED, f"high-water mark: {error.strerror}") from error

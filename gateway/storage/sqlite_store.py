@@ -68,8 +68,7 @@ class SqliteStore(Facts):
             self._mark = HighWaterMark(mark, signer.name)
             self._load()
             self._mark.check(self._tree.size, self._tree.root_at)
-            if self._tree.size == 0:
-                self._mark.prepare()
+            self._mark.prepare(self._tree.size)
             self._settle()
         except BaseException:
             self._lock.release()

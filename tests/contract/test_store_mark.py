@@ -222,7 +222,7 @@ def test_a_mark_whose_folder_was_not_synced_is_made_again(tmp_path: Path, monkey
         patched.setattr(os, "fsync", broken)
         for _ in range(2):
             with pytest.raises(TiergateError) as caught:
-                mark.prepare()
+                mark.prepare(0)
             assert caught.value.reason is Reason.STORE_FAILED
     mark.advance(1, b"a" * 32)
     mark.close()

@@ -27,6 +27,8 @@ _SPAN_S = 60
 _BEFORE = "before: "
 """Begins the name of a question that is asked of some reasons alone, and not compared."""
 _EPOCH = Timestamp(seconds=1)
+_READ = b'"type":"audit_read"'
+"""In the entries that reading the log itself has made."""
 _NUMBERS, _DIGESTS = {"time", "valid_until", "expires", "consent"}, {"id", "token", "private"}
 
 
@@ -156,7 +158,7 @@ def _described(replies: Mapping[str, tuple[str, Reply]], begin: int, log: Sequen
         payload, index = _masked(method, reply.payload) if reply.payload else (b"", None)
         added: Sequence[bytes] = ()
         if index is not None and index > last:
-            added, last = log[last + 1 : index + 1], index
+            added, last = [entry for entry in log[last + 1 : index + 1] if _READ not in entry], index
         if name.startswith(_BEFORE):
             continue
         found[name] = Shape(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 app = App(name="audit", help="An auditor: read, export and verify the consent log.")
 app.command("gateway.cli.audit_export:export", name="export", help="Copy the log into a folder that verifies offline.")
 app.command("gateway.cli.audit_list:list_entries", name="list", help="List entries, as the gateway tells them.")
+app.command("gateway.cli.audit_reconcile:reconcile", name="reconcile", help="Hold an export against a city's journal.")
 app.command("gateway.cli.audit_replay:replay", name="replay", help="Recompute every decision of an export.")
 app.command("gateway.cli.audit_sample:sample_export", name="sample", help="Draw entries of an export at random.")
 

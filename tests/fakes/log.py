@@ -58,6 +58,14 @@ class FakeLog:
         """Append the entry of a signed event; its index. ``link``: what it names beside the event."""
         return self._append(type=kind, city=city, event=event_digest(event).hex(), **link)
 
+    def publish(self, bundle: str) -> int:
+        """Append the publication of a bundle; its index."""
+        return self._append(type="policy_published", bundle=bundle, version=1)
+
+    def change(self, kind: str, **link: Any) -> int:
+        """Append a change of a consent of Fuzhou's, or a correction; its index."""
+        return self._append(type=kind, **{"city": "fuzhou", "event": secrets.token_hex(32), **link})
+
     def receipt(self, index: int) -> tuple[bytes, bytes]:
         """Entry and tlog-proof in the log as it is now."""
         proof = LogProof(index, self.inclusion(index), self.checkpoint().encode())

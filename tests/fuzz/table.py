@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tests.fuzz import (
+    targets_audit,
     targets_files,
     targets_log,
     targets_scope,
@@ -29,6 +30,7 @@ HARNESSES: Mapping[str, Harness] = {
         targets_shown,
         targets_witness,
         targets_scope,
+        targets_audit,
     )
     for harness in module.HARNESSES
 }

@@ -7,7 +7,7 @@ import json
 
 from gateway.cli.audit_list import csv_header
 from gateway.consentlog.entry import encode
-from tests.fakes.running import OPERATOR, TOP, Ran, Running
+from tests.fakes.running import CITY, OPERATOR, TOP, Ran, Running
 
 
 def _indices(done: Ran) -> list[int]:
@@ -81,3 +81,24 @@ async def test_what_a_real_gateway_decides_is_what_an_auditor_recomputes(network
     assert done.code == 0, done.out
     assert done.document["differences"] == []
     assert done.document["decision"]["entry"]["index"] == index
+
+
+async def test_log_and_journal_of_a_real_city_agree(network: Running) -> None:
+    _, token = await network.granted("reconciled.jwt", "--uses", 2)
+    index = (await network.check(token, "--json")).document["log_index"]
+    journal, folder, shared = network.folder / "journal", network.folder / "reconciled", network.layout.shared
+    config = network.layout.city(CITY) / "adapter.toml"
+    while True:  # the report follows the decision
+        written = await network.run("adapter", "journal", "--config", config, "--out", journal, "--json")
+        assert written.code == 0, written.err
+        if written.document["reported"] > index:
+            break
+    assert written.document["city"] == CITY
+    assert (await network.audit("export", "--out", folder)).code == 0
+    trusted = ("--trust", folder / "trust", "--root", shared / "root.json", "--directory", shared / "directory.json")
+    done = await network.run("audit", "reconcile", folder, "--journal", journal, *trusted, "--json")
+    assert done.code == 0, done.out
+    assert done.document["findings"] == []
+    assert done.document["compared"] == written.document["uses"] > 0
+    bad = await network.run("adapter", "journal", "--config", config, "--out", journal, "--from", 5, "--to", 4)
+    assert bad.code == 2

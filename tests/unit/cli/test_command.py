@@ -38,9 +38,11 @@ LEAVES = [words for words in ALL if not any(other[:-1] == words for other in ALL
 
 def test_the_commands_are_these() -> None:
     assert {" ".join(words) for words in LEAVES} >= {
+        "adapter journal",
         "adapter serve",
         "audit export",
         "audit list",
+        "audit reconcile",
         "audit replay",
         "audit sample",
         "audit show",

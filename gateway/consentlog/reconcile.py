@@ -1,0 +1,182 @@
+"""Holds the gateway's log against a city's journal: what one of the two knows and the other does not.
+
+Both are read in the order of the log, side by side. Many decisions on one attestation are usual; one that is lower than
+attested is so when its consent was withdrawn or paused before: the log shows that, and nothing else lowers a decision.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gateway.consentlog.entry import Entry, decode
+from gateway.consentlog.journal import Journal, Unreported, Use
+from gateway.crypto.attestation import MAX_LIFETIME_S
+from gateway.errors import TiergateError
+
+LIFETIME_MS = MAX_LIFETIME_S * 1000
+REPORT_DEADLINE_MS = 300_000
+"""How old an unreported decision may be: an honest gateway that is later stops answering from its cache."""
+
+Grain = Callable[[str, str], int]
+"""The time grain (milliseconds) of a scenario, by bundle digest and scenario id: how much logged times are rounded."""
+
+
+class Code(StrEnum):
+    """How log and journal may disagree. Stable."""
+
+    MISSING = "MISSING"
+    NOT_REPORTED = "NOT_REPORTED"
+    UNEXPECTED = "UNEXPECTED"
+    DIFFERENT = "DIFFERENT"
+    NOT_PROVED = "NOT_PROVED"
+    UNATTRIBUTED = "UNATTRIBUTED"
+    OTHER_QUESTION = "OTHER_QUESTION"
+    LOWER_THAN_ATTESTED = "LOWER_THAN_ATTESTED"
+    HIGHER_THAN_ATTESTED = "HIGHER_THAN_ATTESTED"
+    NOT_DECIDED = "NOT_DECIDED"
+
+
+MEANINGS: Mapping[Code, str] = {
+    Code.MISSING: "in the log; the journal has later reports, and not this one",
+    Code.NOT_REPORTED: "in the log, and not reported to the city within the deadline",
+    Code.UNEXPECTED: "in the journal; the log has no decision about this city's residents there",
+    Code.DIFFERENT: "the log has another entry, or the report named another outcome",
+    Code.NOT_PROVED: "the city holds no proof that leads to a checkpoint of the log",
+    Code.UNATTRIBUTED: "decided on an attestation that the city did not give",
+    Code.OTHER_QUESTION: "decided on an attestation for another operator, scenario or bundle",
+    Code.LOWER_THAN_ATTESTED: "lower than attested, and the consent neither withdrawn nor paused",
+    Code.HIGHER_THAN_ATTESTED: "higher than attested",
+    Code.NOT_DECIDED: "attested, and no report of a decision within the deadline",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One disagreement: at a log index, or about an attestation (SHA-256 of its id, hex) that no report names."""
+
+    code: Code
+    index: int | None = None
+    attestation: str | None = None
+
+
+class Reconciliation:
+    """Takes a verified log's entries in order, from the first on; :meth:`finish` ends it.
+
+    Memory grows with the city's consents that are withdrawn or paused and with what disagrees, not with the log.
+    """
+
+    def __init__(self, journal: Journal, grain: Grain, first: int = 0) -> None:
+        """``first``: log index of the first entry that will be given."""
+        self._header = journal.header
+        self._records = journal.records()
+        self._grain = grain
+        self._index = first
+        self._silent: set[int] = set()
+        self._unnamed: tuple[int, int] | None = None  # index and time of the last change of a consent not yet known
+        self.findings: list[Finding] = []
+        self.counts: Counter[Code] = Counter()
+        self.compared = 0
+        self.lowered = 0
+        """Decisions below what was attested because their consent was withdrawn or paused."""
+        self.waiting = 0
+        """Decisions not reported yet, attestations without a decision yet: within the deadline."""
+        self.beyond = 0
+        """Uses beyond the end of the log that was given."""
+        self._next = next(self._records, None)
+
+    def take(self, entry: Entry) -> None:
+        """The next entry. Raises SIGNATURE_INVALID for a journal that is none after all."""
+        index, self._index = self._index, self._index + 1
+        of_city = entry.fields.get("city") == self._header.city
+        if of_city and entry.type in ("consent_withdrawn", "consent_paused", "consent_resumed"):
+            self._change(index, entry)
+        use = self._use_at(index)
+        if not of_city or entry.type != "decision":
+            if use is not None:
+                self._find(Code.UNEXPECTED, index)
+        elif use is None:
+            self._unreported(index, entry)
+        else:
+            self._compare(index, entry, use)
+
+    def finish(self) -> None:
+        """The log has ended: what is left of the journal. Raises SIGNATURE_INVALID as :meth:`take`."""
+        while (record := self._next) is not None:
+            self._next = next(self._records, None)
+            if isinstance(record, Use):
+                self.beyond += 1
+            elif self._is_late(record.at * 1000, record.attested.bundle, record.attested.scenario):
+                self._find(Code.NOT_DECIDED, attestation=record.attestation)
+            else:
+                self.waiting += 1
+
+    def _use_at(self, index: int) -> Use | None:
+        record = self._next
+        if record is None or isinstance(record, Unreported) or record.index != index:
+            return None
+        self._next = next(self._records, None)
+        return record
+
+    def _find(self, code: Code, index: int | None = None, attestation: str | None = None) -> None:
+        self.counts[code] += 1
+        self.findings.append(Finding(code, index, attestation))
+
+    def _change(self, index: int, entry: Entry) -> None:
+        if "consent" not in entry.fields:
+            if entry.type != "consent_resumed":
+                self._unnamed = (index, entry.time)
+        elif entry.type == "consent_resumed":
+            self._silent.discard(entry.number("consent"))
+        else:
+            self._silent.add(entry.number("consent"))
+
+    def _unreported(self, index: int, entry: Entry) -> None:
+        header = self._header
+        if index < header.first or (header.end is not None and index >= header.end):
+            return
+        if index < header.reported:
+            self._find(Code.MISSING, index)  # reports come in the order of the log: a gap is none that waits
+        elif self._is_late(entry.time, entry.text("bundle"), entry.text("scenario")):
+            self._find(Code.NOT_REPORTED, index)
+        else:
+            self.waiting += 1
+
+    def _is_late(self, time_ms: int, bundle: str, scenario: str) -> bool:
+        return time_ms + self._grain(bundle, scenario) + REPORT_DEADLINE_MS <= self._header.made_at * 1000
+
+    def _compare(self, index: int, entry: Entry, use: Use) -> None:
+        self.compared += 1
+        try:
+            same = decode(use.entry) == entry  # an entry has one byte form alone
+        except TiergateError:
+            same = False
+        if not same or use.outcome != entry.text("outcome"):
+            self._find(Code.DIFFERENT, index)
+        if not use.proved:
+            self._find(Code.NOT_PROVED, index)
+        attested, rung = use.attested, entry.number("rung")
+        if attested is None:
+            self._find(Code.UNATTRIBUTED, index)
+        elif attested[:3] != (entry.text("operator"), entry.text("scenario"), entry.text("bundle")):
+            self._find(Code.OTHER_QUESTION, index)
+        elif rung > attested.rung:
+            self._find(Code.HIGHER_THAN_ATTESTED, index)
+        elif rung < attested.rung and not self._may_be_lower(entry):
+            self._find(Code.LOWER_THAN_ATTESTED, index)
+        elif rung < attested.rung:
+            self.lowered += 1
+
+    def _may_be_lower(self, entry: Entry) -> bool:
+        """Whether the log shows that the consent was silent when this was decided."""
+        consent = entry.number("consent")
+        if consent in self._silent:
+            return True
+        if self._unnamed is None:
+            return False
+        # ended before its first decision: the change names no registration, but it comes before it, and what was
+        # attested before it has ended a lifetime later
+        index, time = self._unnamed
+        return index < consent and entry.time <= time + LIFETIME_MS

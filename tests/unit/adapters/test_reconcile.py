@@ -1,0 +1,173 @@
+"""The log against a city's journal: every way in which they can disagree, and those in which they may."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from adapters.journal import name_of
+from gateway.consentlog.entry import decode, encode
+from gateway.consentlog.journal import Journal
+from gateway.consentlog.reconcile import MEANINGS, Code, Reconciliation
+from tests.fakes.audited import Audited
+from tests.fakes.city import FakeCity
+
+MINUTE_MS = 60_000
+
+
+@pytest.fixture
+def audited(city: FakeCity) -> Audited:
+    return Audited(city)
+
+
+def _reconciled(
+    audited: Audited, tmp_path: Path, entries: Sequence[bytes] | None = None, late_s: int = 3600, **range_: int
+) -> Reconciliation:
+    file = tmp_path / "journal"
+    audited.journal(file, late_s=late_s, **range_)
+    journal = Journal.verify(file, audited.city.reference.directory)
+    found = Reconciliation(journal, lambda _bundle, _scenario: MINUTE_MS)
+    for raw in audited.log.entries if entries is None else entries:
+        found.take(decode(raw))
+    found.finish()
+    return found
+
+
+def _codes(found: Reconciliation) -> list[tuple[Code, int | None]]:
+    return [(item.code, item.index) for item in found.findings]
+
+
+def test_every_code_says_what_it_means() -> None:
+    assert set(MEANINGS) == set(Code)
+
+
+async def test_what_agrees(audited: Audited, tmp_path: Path) -> None:
+    token, attestation = await audited.attest()
+    index = audited.decide(token)
+    await audited.report(index, attestation)
+    await audited.report(audited.again(index - 1), attestation)  # two decisions on one attestation
+    audited.log.decide(1, city="xiamen")  # another city's business
+    found = _reconciled(audited, tmp_path)
+    assert (found.findings, found.compared, found.waiting, found.beyond) == ([], 2, 0, 0)
+
+
+async def test_a_gap_between_reports(audited: Audited, tmp_path: Path) -> None:
+    await audited.decided()
+    token, _ = await audited.attest()
+    gap = audited.decide(token)
+    await audited.decided()
+    found = _reconciled(audited, tmp_path, late_s=0)
+    assert (Code.MISSING, gap) in _codes(found)
+    assert _codes(_reconciled(audited, tmp_path, first=gap + 1, late_s=0)) == []
+    assert _codes(_reconciled(audited, tmp_path, end=gap, late_s=0)) == []
+
+
+@pytest.mark.parametrize(("late_s", "late"), [(0, False), (359, False), (360, True)])
+async def test_what_is_not_reported_is_late_after_the_deadline(
+    audited: Audited, tmp_path: Path, late_s: int, late: bool
+) -> None:
+    token, attestation = await audited.attest()
+    index = audited.decide(token)
+    found = _reconciled(audited, tmp_path, late_s=late_s)
+    if late:
+        assert _codes(found) == [(Code.NOT_REPORTED, index), (Code.NOT_DECIDED, None)]
+        assert found.findings[1].attestation == name_of(attestation)
+    else:
+        assert (found.findings, found.waiting) == ([], 2)
+
+
+async def test_a_decision_that_the_log_does_not_have(audited: Audited, tmp_path: Path) -> None:
+    index = await audited.decided()
+    audited.log.refuse()
+    entries = [*audited.log.entries]
+    entries[index] = entries[-1]
+    assert _codes(_reconciled(audited, tmp_path, entries)) == [(Code.UNEXPECTED, index)]
+    cut = _reconciled(audited, tmp_path, audited.log.entries[:index])
+    assert (cut.findings, cut.beyond) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "codes"),
+    [
+        ({"id": "0" * 32}, [Code.DIFFERENT]),
+        ({"rung": 2}, [Code.DIFFERENT, Code.HIGHER_THAN_ATTESTED]),
+        ({"rung": 0, "outcome": "ordinary"}, [Code.DIFFERENT, Code.LOWER_THAN_ATTESTED]),
+        ({"operator": "xiamen-parking"}, [Code.DIFFERENT, Code.OTHER_QUESTION]),
+        ({"city": "xiamen"}, [Code.UNEXPECTED]),
+    ],
+    ids=str,
+)
+async def test_another_decision_under_the_same_index(
+    audited: Audited, tmp_path: Path, changes: dict[str, str | int], codes: list[Code]
+) -> None:
+    index = await audited.decided()
+    entries = [*audited.log.entries]
+    entry = decode(entries[index])
+    entries[index] = encode({"v": 1, "type": entry.type, "time": entry.time, **entry.fields, **changes})
+    assert _codes(_reconciled(audited, tmp_path, entries)) == [(code, index) for code in codes]
+
+
+async def test_decisions_that_were_not_attested_so(audited: Audited, tmp_path: Path) -> None:
+    lower = await audited.decided(rung=0)
+    higher = await audited.decided(rung=2)
+    token, _ = await audited.attest()
+    unknown = audited.decide(token)
+    await audited.report(unknown, "U" * 22)
+    assert _codes(_reconciled(audited, tmp_path)) == [
+        (Code.LOWER_THAN_ATTESTED, lower),
+        (Code.HIGHER_THAN_ATTESTED, higher),
+        (Code.UNATTRIBUTED, unknown),
+        (Code.NOT_DECIDED, None),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["consent_withdrawn", "consent_paused"])
+async def test_lower_because_the_log_shows_that_the_consent_was_silent(
+    audited: Audited, tmp_path: Path, kind: str
+) -> None:
+    token, attestation = await audited.attest()
+    index = audited.decide(token)
+    await audited.report(index, attestation)
+    audited.log.change(kind, consent=index - 1)
+    await audited.report(audited.again(index - 1, 0), attestation)
+    found = _reconciled(audited, tmp_path)
+    assert (found.findings, found.compared, found.lowered) == ([], 2, 1)
+
+
+async def test_lower_although_resumed_or_after_what_silences_nothing(audited: Audited, tmp_path: Path) -> None:
+    token, attestation = await audited.attest()
+    index = audited.decide(token)
+    await audited.report(index, attestation)
+    audited.log.change("consent_paused", consent=index - 1)
+    audited.log.change("consent_resumed", consent=index - 1)
+    audited.log.change("correction")  # what was attested before it is asked for anew, and never lowered
+    audited.log.change("consent_resumed")
+    audited.log.change("consent_withdrawn", city="xiamen", consent=index - 1)
+    low = audited.again(index - 1, 0)
+    await audited.report(low, attestation)
+    assert _codes(_reconciled(audited, tmp_path)) == [(Code.LOWER_THAN_ATTESTED, low)]
+
+
+@pytest.mark.parametrize(("after_ms", "excused"), [(0, True), (300_000, True), (300_001, False)])
+async def test_lower_because_a_consent_ended_before_its_first_decision(
+    audited: Audited, tmp_path: Path, after_ms: int, excused: bool
+) -> None:
+    token, attestation = await audited.attest()
+    audited.log.change("consent_withdrawn")  # names no registration: there is none yet
+    time = decode(audited.log.entries[-1]).time
+    low = audited.decide(token, 0, time=time + after_ms)
+    await audited.report(low, attestation)
+    codes = _codes(_reconciled(audited, tmp_path))
+    assert codes == ([] if excused else [(Code.LOWER_THAN_ATTESTED, low)])
+
+
+async def test_such_a_change_says_nothing_of_consents_registered_before(audited: Audited, tmp_path: Path) -> None:
+    token, attestation = await audited.attest()
+    index = audited.decide(token)
+    await audited.report(index, attestation)
+    audited.log.change("consent_withdrawn")
+    low = audited.again(index - 1, 0)
+    await audited.report(low, attestation)
+    assert _codes(_reconciled(audited, tmp_path)) == [(Code.LOWER_THAN_ATTESTED, low)]

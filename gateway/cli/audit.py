@@ -26,6 +26,7 @@ app.command("gateway.cli.audit_list:list_entries", name="list", help="List entri
 app.command("gateway.cli.audit_reconcile:reconcile", name="reconcile", help="Hold an export against a city's journal.")
 app.command("gateway.cli.audit_replay:replay", name="replay", help="Recompute every decision of an export.")
 app.command("gateway.cli.audit_sample:sample_export", name="sample", help="Draw entries of an export at random.")
+app.command("gateway.cli.audit_watch:watch", name="watch", help="Watch the log, until stopped: a monitor with alarms.")
 
 app.command("gateway.cli.audit_open:open_entry", name="open", help="The gateway: show one private field of an entry.")
 app.command("gateway.cli.audit_open:verify_opening", name="verify-opening", help="Verify a private field shown.")

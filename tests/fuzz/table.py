@@ -67,6 +67,7 @@ EXEMPT: Mapping[str, str] = {
     "gateway.cli.stored_log.StoredLog.read_tile": _OWN,
     "gateway.consentlog.merkle.Frontier.from_subtrees": _OWN,
     "gateway.consentlog.private.open_field": "makes an opening of what this process stored; reads nothing",
+    "gateway.consentlog.watch_state.WatchStore.load": _PARTS,
     "gateway.consentlog.trust._Reader.read": "a step of TrustPolicy.parse, which has a harness",
     "gateway.consentlog.key_file.read_signer": "reads its key by SignerKey.parse, which has a harness",
     "gateway.storage.cosigned.read_cosigned": _OWN,

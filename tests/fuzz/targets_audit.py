@@ -6,12 +6,15 @@ import io
 from collections.abc import Iterator
 from functools import cache
 
+from gateway.cli.audit_watch import read_mine
+from gateway.consentlog.gossip import read_gossip, verify_gossip
 from gateway.consentlog.journal import Attested, Header, Journal, JournalWriter, Unreported, Use
+from gateway.consentlog.watch_state import Unknown, WatchState
 from gateway.domain.directory import Directory
 from gateway.policy.directory import read_directory
 from tests.fuzz import world
-from tests.fuzz.harness import Harness, file_of
-from tests.fuzz.log_world import BUNDLE, entries
+from tests.fuzz.harness import Harness, file_of, framed
+from tests.fuzz.log_world import BUNDLE, entries, log_proof, signed_checkpoint
 from tests.fuzz.targets_signed import directory_bytes
 
 HEADER = Header(world.CITY, world.DEPLOYMENT, world.NOW, 0, None, 5)
@@ -54,4 +57,45 @@ def _journal_seeds() -> Iterator[bytes]:
     yield _Resigned(lines).file.getvalue()
 
 
-HARNESSES = (Harness("journal", (Journal.verify,), _journal, _journal_seeds),)
+def _gossip(data: bytes) -> bool:
+    """A receipt or a checkpoint that somebody hands over, also as it lies in a folder."""
+    receipt, raw = framed(data, 2)
+    name = "theirs.proof" if receipt else "theirs"
+    path = file_of(f"gossip-{receipt}/{name}", raw)
+    (path.parent / "theirs.entry").write_bytes(entries()[3])
+    (found,) = read_gossip(path.parent, world.TRUST)
+    note, head = verify_gossip(raw, entries()[3] if receipt else None, world.TRUST, receipt=bool(receipt))
+    assert (found.note, found.head) == (note, head)
+    return True
+
+
+def _state(data: bytes) -> bool:
+    found = WatchState.from_json(data)
+    assert WatchState.from_json(found.to_json()) == found
+    return True
+
+
+def _state_seeds() -> Iterator[bytes]:
+    yield WatchState(
+        signed_checkpoint().decode(), 9, world.NOW, world.NOW, {3: Unknown("0f" * 16, world.NOW)}
+    ).to_json()
+    yield WatchState("", 0, world.NOW, world.NOW).to_json()
+
+
+def _mine(data: bytes) -> bool:
+    found = read_mine(file_of("mine", data))
+    assert read_mine(file_of("mine-again", "\n".join(found).encode())) == found
+    return True
+
+
+HARNESSES = (
+    Harness("journal", (Journal.verify,), _journal, _journal_seeds),
+    Harness(
+        "gossip",
+        (read_gossip, verify_gossip),
+        _gossip,
+        lambda: (b"\1" + log_proof(), b"\0" + signed_checkpoint()),
+    ),
+    Harness("watch-state", (WatchState.from_json,), _state, _state_seeds),
+    Harness("mine", (read_mine,), _mine, lambda: (b"# ours\n" + b"0f" * 16 + b"\n\n17\n",)),
+)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
+import sys
 
 from gateway.cli.audit_list import csv_header
 from gateway.consentlog.entry import encode
@@ -102,3 +104,42 @@ async def test_log_and_journal_of_a_real_city_agree(network: Running) -> None:
     assert done.document["compared"] == written.document["uses"] > 0
     bad = await network.run("adapter", "journal", "--config", config, "--out", journal, "--from", 5, "--to", 4)
     assert bad.code == 2
+
+
+async def test_a_monitor_of_a_real_gateway(network: Running) -> None:
+    state, mine, gossip = network.folder / "watched", network.folder / "mine", network.folder / "gossip"
+    gossip.mkdir()
+    mine.write_text("")
+    given = ("--state", state, "--operator", OPERATOR, "--mine", mine, "--gossip", gossip, "--grace", 0)
+    first = await network.audit("watch", *given, "--once", "--json")
+    assert first.code in {0, 1}, first.err  # decisions of tests before this one
+    _, token = await network.granted("watched.jwt", "--uses", 5)
+    checked = await network.check(token, "--receipt", "--receipt-out", gossip / "theirs", "--json")
+    told = await network.audit("watch", *given, "--once", "--json")
+    alarm, seen = (json.loads(line) for line in told.out.splitlines())
+    assert (told.code, alarm["kind"], alarm["index"]) == (1, "UNEXPECTED_ENTRY", checked.document["log_index"])
+    assert seen["size"] > checked.document["log_index"]
+    known = await network.check(token, "--json")
+    mine.write_text(f"{known.document['log_index']}\n")
+    quiet = await network.audit("watch", *given, "--once", "--json")
+    assert (quiet.code, [json.loads(line)["kind"] for line in quiet.out.splitlines()]) == (0, ["SEEN"])
+
+
+async def test_a_monitor_goes_on_until_it_is_stopped(network: Running) -> None:
+    profile = network.layout.auditor / "client.toml"
+    given = ("--state", network.folder / "watching", "--profile", profile, "--every", 0.05, "--silent", 0, "--json")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "gateway", "audit", "watch", *map(str, given)),
+        cwd=network.checkout,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert json.loads(await process.stdout.readline())["kind"] == "SILENCE"
+    _, token = await network.granted("watching.jwt", "--uses", 1)
+    assert (await network.check(token)).code == 0
+    assert json.loads(await process.stdout.readline())["kind"] == "SILENCE"  # another one: the log has grown between
+    process.terminate()
+    rest, _ = await process.communicate()
+    assert {json.loads(line)["kind"] for line in rest.splitlines()} <= {"SILENCE"}
+    assert process.returncode == 1

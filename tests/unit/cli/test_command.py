@@ -48,6 +48,7 @@ def test_the_commands_are_these() -> None:
         "audit show",
         "audit verify",
         "audit verify-receipt",
+        "audit watch",
         "backup",
         "certs check",
         "certs dev",

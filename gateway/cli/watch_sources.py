@@ -1,0 +1,101 @@
+"""Where ``audit watch`` has the log from: the audit API, or the folder of an export."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from gateway.api.audit.v1 import audit_pb2 as pb
+from gateway.api.audit.v1.audit_pb2_grpc import AuditServiceStub
+from gateway.cli.audit_export import RUN
+from gateway.cli.client import CALL_S, STREAM_S, Session
+from gateway.consentlog.export import CHECKPOINT
+from gateway.consentlog.merkle import consistency_proof
+from gateway.consentlog.note import MAX_NOTE_BYTES
+from gateway.consentlog.tiles import (
+    MAX_ENTRY_BYTES,
+    TILE_WIDTH,
+    Tile,
+    bundle_path,
+    bundles_of,
+    parse_bundle,
+    subtree_reader,
+    tile_path,
+)
+from gateway.errors import Reason, TiergateError
+
+_MAX_FILE_BYTES = TILE_WIDTH * (MAX_ENTRY_BYTES + 2)
+
+
+class ApiSource:
+    """The log as its gateway shows it now. Failed calls raise ``grpc.aio.AioRpcError``, which the session maps."""
+
+    live = True
+
+    def __init__(self, opened: Session) -> None:
+        self._stub = AuditServiceStub(opened.channel)
+
+    async def checkpoint(self) -> bytes:
+        """See ``LogSource``."""
+        return (await self._stub.GetCheckpoint(pb.GetCheckpointRequest(), timeout=CALL_S)).checkpoint.encode()
+
+    async def consistency(self, first: int, second: int) -> Sequence[bytes]:
+        """See ``LogSource``."""
+        request = pb.GetConsistencyProofRequest(first=first, second=second)
+        return tuple((await self._stub.GetConsistencyProof(request, timeout=CALL_S)).hashes)
+
+    async def entries(self, start: int, end: int) -> AsyncIterator[bytes]:
+        """See ``LogSource``; each part has a deadline of its own. Raises LOG_CORRUPT unless exactly these come."""
+        while start < end:
+            part = min(end, start + RUN)
+            async for run in self._stub.ListEntries(pb.ListEntriesRequest(start=start, end=part), timeout=STREAM_S):
+                if run.start != start or not run.entries or start + len(run.entries) > part:
+                    raise TiergateError(Reason.LOG_CORRUPT, f"other entries than asked for, at {start}")
+                for entry in run.entries:
+                    yield entry
+                start += len(run.entries)
+            if start != part:
+                raise TiergateError(Reason.LOG_CORRUPT, f"fewer entries than asked for, at {start}")
+
+
+class ExportSource:
+    """The log in a folder that ``audit export`` keeps up to date. What is in it is not trusted: it has to hash up."""
+
+    live = False
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _bytes_of(self, path: str, limit: int) -> bytes:
+        try:
+            with (self._folder / path).open("rb") as file:
+                data = file.read(limit + 1)
+        except FileNotFoundError as error:  # outgrown by an export that runs now, or removed: the next round tells
+            raise TiergateError(Reason.LOG_UNAVAILABLE, f"{path} is not in the export") from error
+        except OSError as error:
+            raise TiergateError(Reason.LOG_UNAVAILABLE, f"{path}: {error.strerror}") from error
+        if len(data) > limit:
+            raise TiergateError(Reason.LOG_CORRUPT, f"{path} is larger than it may be")
+        return data
+
+    async def checkpoint(self) -> bytes:
+        """See ``LogSource``."""
+        return self._bytes_of(CHECKPOINT, MAX_NOTE_BYTES)
+
+    async def consistency(self, first: int, second: int) -> Sequence[bytes]:
+        """See ``LogSource``: out of the tiles."""
+
+        def tile(wanted: Tile) -> bytes:
+            return self._bytes_of(tile_path(wanted), _MAX_FILE_BYTES)
+
+        return tuple(consistency_proof(first, second, subtree_reader(second, tile)))
+
+    async def entries(self, start: int, end: int) -> AsyncIterator[bytes]:
+        """See ``LogSource``."""
+        for bundle in bundles_of(end):
+            first = bundle.number * TILE_WIDTH
+            if first + bundle.width <= start:
+                continue
+            found = parse_bundle(self._bytes_of(bundle_path(bundle), _MAX_FILE_BYTES), bundle.width)
+            for entry in found[max(0, start - first) :]:
+                yield entry

@@ -1,0 +1,278 @@
+"""A monitor of the log: it notices when the log goes back, forks, breaks its rules, falls silent, or tells others else.
+
+Each round: take the checkpoint; prove it consistent with the last one seen, and keep it; read what is new and hash it
+up to that very checkpoint. A monitor that starts anew reads everything once more, which needs no memory but its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from typing import Protocol
+
+from gateway.consentlog.audit import EntryAuditor
+from gateway.consentlog.checkpoint import Checkpoint
+from gateway.consentlog.entry import Entry
+from gateway.consentlog.gossip import Gossip
+from gateway.consentlog.merkle import Frontier, leaf_hash, verify_consistency
+from gateway.consentlog.trust import TrustPolicy
+from gateway.consentlog.watch_state import Unknown, WatchState, WatchStore
+from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+
+
+class Kind(StrEnum):
+    """What a monitor tells of. Stable."""
+
+    FORK = "FORK"
+    SMALLER_HEAD = "SMALLER_HEAD"
+    OTHER_LOG = "OTHER_LOG"
+    NOT_VERIFIED = "NOT_VERIFIED"
+    RULE_BROKEN = "RULE_BROKEN"
+    ENTRIES_DIFFER = "ENTRIES_DIFFER"
+    SPLIT_VIEW = "SPLIT_VIEW"
+    WITHHELD = "WITHHELD"
+    UNEXPECTED_ENTRY = "UNEXPECTED_ENTRY"
+    SILENCE = "SILENCE"
+    MINE_SILENT = "MINE_SILENT"
+    AWAY = "AWAY"
+    REFUSED = "REFUSED"
+    GOSSIP_UNUSABLE = "GOSSIP_UNUSABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """One thing to tell. ``index``: of the entry that it is about; ``evidence``: files that were kept."""
+
+    kind: Kind
+    detail: str
+    index: int | None = None
+    evidence: tuple[str, ...] = ()
+
+
+class LogSource(Protocol):
+    """The log as somebody shows it. Calls raise a typed error while the log cannot be had.
+
+    ``live``: whether it is the log itself, whose newest checkpoint cannot be behind what others hold already.
+    """
+
+    live: bool
+
+    async def checkpoint(self) -> bytes:
+        """The newest signed checkpoint."""
+        ...
+
+    async def consistency(self, first: int, second: int) -> Sequence[bytes]:
+        """Hashes of the proof between two sizes."""
+        ...
+
+    def entries(self, start: int, end: int) -> AsyncIterator[bytes]:
+        """Entries ``[start, end)``, exact bytes."""
+        ...
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What else to look for. Seconds throughout; None: not.
+
+    Mine are decisions for ``operator`` or about residents of ``city``; ``known`` gives, as of now, the ids and indices
+    of those that I know of (text), and is None when none is expected to be known. ``grace_s``: how long an unknown one
+    may take to become known, and what others hold may take to be shown here.
+    """
+
+    operator: str | None = None
+    city: str | None = None
+    known: Callable[[], Collection[str]] | None = None
+    grace_s: float = 60.0
+    silent_s: float | None = None
+    mine_silent_s: float | None = None
+
+    def is_mine(self, entry: Entry) -> bool:
+        """Whether an entry is a decision of mine."""
+        fields = entry.fields
+        return entry.type == "decision" and (fields["operator"] == self.operator or fields["city"] == self.city)
+
+
+class Watcher:
+    """One monitor of one log. ``now``: Unix seconds."""
+
+    def __init__(self, trust: TrustPolicy, store: WatchStore, wanted: Wanted, now: Callable[[], float]) -> None:
+        """Take up the stored state. Raises CONFIG_INVALID for one that is none, or of another log."""
+        self._trust = trust
+        self._store = store
+        self._wanted = wanted
+        self._now = now
+        started = int(now())
+        self._state = store.load() or WatchState("", 0, started, started)
+        self._seen = _seen(self._state, trust)
+        self._told: set[Alarm] = set()
+        self._heard: set[bytes] = set()
+        self._restart()
+
+    @property
+    def size(self) -> int:
+        """Size of the newest checkpoint seen."""
+        return 0 if self._seen is None else self._seen.size
+
+    async def poll(self, source: LogSource, gossip: Callable[[], Iterable[Gossip]] = tuple) -> list[Alarm]:
+        """One round; what is new to tell. Raises what the source raises: the next round goes on from there."""
+        heard = list(gossip())  # before the checkpoint: whatever is in it has been signed by now
+        alarms = await self._look(source, heard)
+        return [*self._new(alarms), *self.quiet()]
+
+    def quiet(self) -> list[Alarm]:
+        """Silences that have just become too long."""
+        now, wanted, state = self._now(), self._wanted, self._state
+        alarms: list[Alarm] = []
+        if wanted.silent_s is not None and now - state.grown_at >= wanted.silent_s:
+            alarms.append(Alarm(Kind.SILENCE, f"no new entry since {state.grown_at} (Unix seconds)"))
+        if wanted.mine_silent_s is not None and now - state.mine_at >= wanted.mine_silent_s:
+            alarms.append(Alarm(Kind.MINE_SILENT, f"no entry of mine since {state.mine_at} (Unix seconds)"))
+        return self._new(alarms)
+
+    def _new(self, alarms: Iterable[Alarm]) -> list[Alarm]:
+        found = [alarm for alarm in alarms if alarm not in self._told]
+        self._told.update(found)
+        return found
+
+    def _restart(self) -> None:
+        self._frontier = Frontier()
+        self._auditor: EntryAuditor | None = None
+        self._fresh: dict[int, Unknown] = {}
+        self._grown = self._mine = False
+
+    async def _look(self, source: LogSource, heard: Sequence[Gossip]) -> list[Alarm]:
+        raw = await source.checkpoint()
+        try:
+            head = self._trust.verify(raw).checkpoint
+        except TiergateError as error:
+            kept = self._store.keep({"shown": raw})
+            return [Alarm(Kind.NOT_VERIFIED, f"the checkpoint: {error.detail}", None, kept)]
+        wrong = await self._against_seen(source, head)
+        if wrong is not None:
+            kept = self._store.keep({"seen": self._state.checkpoint.encode(), "shown": raw})
+            return [Alarm(*wrong, None, kept)]
+        self._see(raw, head)
+        alarms = await self._read(source, head)
+        return [*alarms, *await self._compare(source, raw, head, heard)]
+
+    async def _against_seen(self, source: LogSource, head: Checkpoint) -> tuple[Kind, str] | None:
+        seen = self._seen
+        if seen is None:
+            return None
+        if head.origin != seen.origin:
+            return Kind.OTHER_LOG, f"a checkpoint of {head.origin}; this state is of {seen.origin}"
+        if head.size < seen.size:
+            return Kind.SMALLER_HEAD, f"a checkpoint of {head.size} entries after one of {seen.size}"
+        if not await self._is_prefix(source, seen, head):
+            return Kind.FORK, f"the tree of {head.size} entries does not go on from the one of {seen.size}"
+        return None
+
+    @staticmethod
+    async def _is_prefix(source: LogSource, old: Checkpoint, new: Checkpoint) -> bool:
+        proof = () if old.size == new.size else await source.consistency(old.size, new.size)
+        try:
+            verify_consistency(old.size, new.size, old.root, new.root, proof)
+        except TiergateError:
+            return False
+        return True
+
+    def _see(self, raw: bytes, head: Checkpoint) -> None:
+        if head.size and (self._seen is None or head.size > self._seen.size):
+            self._state.checkpoint = raw.decode()
+            self._store.save(self._state)
+            self._seen = head
+
+    async def _read(self, source: LogSource, head: Checkpoint) -> list[Alarm]:
+        if self._auditor is None:
+            self._auditor = EntryAuditor(head.origin)
+        known = self._known()
+        try:
+            async for raw in source.entries(self._frontier.size, head.size):
+                try:
+                    entry = self._auditor.add(raw)
+                except TiergateError as error:
+                    self._restart()
+                    return [Alarm(Kind.RULE_BROKEN, error.detail)]
+                self._examine(self._frontier.size, entry, known)
+                self._frontier.append(leaf_hash(raw))
+        except TiergateError as error:
+            if error.reason is not Reason.LOG_CORRUPT:
+                raise  # what was read stays read
+            self._restart()
+            return [Alarm(Kind.ENTRIES_DIFFER, error.detail)]
+        if self._frontier.size != head.size or self._frontier.root() != head.root:
+            self._restart()
+            return [Alarm(Kind.ENTRIES_DIFFER, f"the entries do not lead to the root of the tree of {head.size}")]
+        return self._judge(head.size)
+
+    def _examine(self, index: int, entry: Entry, known: Collection[str]) -> None:
+        if index < self._state.read:
+            return
+        self._grown = True
+        if self._wanted.is_mine(entry):
+            self._mine = True
+            identifier = entry.text("id")
+            if self._wanted.known is not None and identifier not in known and str(index) not in known:
+                self._fresh[index] = Unknown(identifier, int(self._now()))
+
+    def _known(self) -> Collection[str]:
+        return () if self._wanted.known is None else self._wanted.known()
+
+    def _judge(self, size: int) -> list[Alarm]:
+        """What was read is the log's; make something of it, and remember that."""
+        state, now = self._state, int(self._now())
+        before = state.to_json()
+        state.grown_at = now if self._grown else state.grown_at
+        state.mine_at = now if self._mine else state.mine_at
+        state.read = size
+        state.unknown.update(self._fresh)
+        self._fresh, self._grown, self._mine = {}, False, False
+        known = self._known() if state.unknown else ()
+        alarms: list[Alarm] = []
+        for index, item in sorted(state.unknown.items()):
+            if item.id in known or str(index) in known:
+                del state.unknown[index]
+            elif now - item.since >= self._wanted.grace_s:
+                del state.unknown[index]
+                alarms.append(Alarm(Kind.UNEXPECTED_ENTRY, f"a decision of mine that I do not know: {item.id}", index))
+        if state.to_json() != before:
+            self._store.save(state)
+        return alarms
+
+    async def _compare(self, source: LogSource, raw: bytes, head: Checkpoint, heard: Sequence[Gossip]) -> list[Alarm]:
+        alarms: list[Alarm] = []
+        for item in heard:
+            mark = sha256(item.name.encode("utf-8", "surrogateescape") + b"\0" + item.note).digest()
+            if mark in self._heard:
+                continue
+            if item.head is None or item.head.origin != head.origin:
+                detail = item.detail or "a checkpoint of another log"
+                alarms.append(Alarm(Kind.GOSSIP_UNUSABLE, f"{item.name}: {detail}"))
+            elif item.head.size > head.size:
+                if source.live and self._now() - item.since >= self._wanted.grace_s:
+                    detail = f"{item.name} is of {item.head.size} entries; this one is shown {head.size}"
+                    alarms.append(Alarm(Kind.WITHHELD, detail, None, self._kept(item, raw)))
+                continue  # until the log shown here is as long
+            elif item.head.size and not await self._is_prefix(source, item.head, head):
+                detail = f"{item.name}, of {item.head.size} entries, is of another history than the one shown here"
+                alarms.append(Alarm(Kind.SPLIT_VIEW, detail, None, self._kept(item, raw)))
+            self._heard.add(mark)
+        return alarms
+
+    def _kept(self, item: Gossip, raw: bytes) -> tuple[str, ...]:
+        return self._store.keep({"gossip": item.note, "shown": raw})
+
+
+def _seen(state: WatchState, trust: TrustPolicy) -> Checkpoint | None:
+    """The head of the stored checkpoint, under the trust file of today."""
+    if not state.checkpoint:
+        return None
+    try:
+        return trust.verify(state.checkpoint.encode("utf-8", "surrogatepass")).checkpoint
+    except TiergateError as error:
+        problem = Problem(
+            "the state", "checkpoint", error.detail, "it is of another log, or the trust file has changed"
+        )
+        raise ProblemsError(Reason.CONFIG_INVALID, [problem]) from error

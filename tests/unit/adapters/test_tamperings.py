@@ -1,0 +1,232 @@
+"""What a gateway could do to its log, and which of an auditor's four tools finds it. Each one is found by at least one.
+
+The gateway signs whatever it has made of the log; ``verify`` and ``replay`` have the export alone, ``reconcile`` also
+the city's journal, ``watch`` also what it saw before, what it knows of its own decisions and what others were given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.audit_replay import bundle_reader
+from gateway.cli.watch_sources import ExportSource
+from gateway.consentlog.entry import Value, decode, encode
+from gateway.consentlog.gossip import read_gossip
+from gateway.consentlog.journal import Journal
+from gateway.consentlog.reconcile import Reconciliation
+from gateway.consentlog.replay import Replay
+from gateway.consentlog.trust import TrustPolicy
+from gateway.consentlog.verify import verify_export
+from gateway.consentlog.watch import Wanted, Watcher
+from gateway.consentlog.watch_state import WatchStore
+from gateway.errors import TiergateError
+from tests.fakes.audited import Audited
+from tests.fakes.city import FakeCity
+
+VERIFY, REPLAY, RECONCILE, WATCH = "verify", "replay", "reconcile", "watch"
+ALL = {VERIFY, REPLAY, RECONCILE, WATCH}
+MINUTE_MS = 60_000
+
+
+class Scene:
+    """Two honest decisions that a monitor has seen; then the gateway goes on as it likes."""
+
+    def __init__(self, audited: Audited, folder: Path) -> None:
+        self.audited = audited
+        self.folder = folder
+        self.policy = TrustPolicy.parse(audited.trust)
+        self.known: set[str] = set()
+        self.gossip = folder / "gossip"
+        self.gossip.mkdir()
+        self.shown: list[bytes] | None = None
+        """What is exported in the end; None: the log as it is."""
+
+    async def decided(self, rung: int = 1) -> int:
+        """Attested, decided, reported, and known to the operator."""
+        index = await self.audited.decided(rung)
+        self.know(index)
+        return index
+
+    def know(self, index: int) -> None:
+        self.known.add(decode(self.audited.log.entries[index]).text("id"))
+
+    def changed(self, index: int, **changes: Value) -> list[bytes]:
+        """The log with another entry at an index."""
+        entry = decode(self.audited.log.entries[index])
+        other = encode({"v": 1, "type": entry.type, "time": entry.time, **entry.fields, **changes})
+        return [*self.audited.log.entries[:index], other, *self.audited.log.entries[index + 1 :]]
+
+    def watcher(self) -> Watcher:
+        store = WatchStore(self.folder / "state", self.folder / "evidence")
+        wanted = Wanted(operator="xiamen-library", known=lambda: set(self.known), grace_s=0)
+        return Watcher(self.policy, store, wanted, lambda: 0.0)
+
+    async def found_by(self) -> set[str]:
+        """Which tools find something in what is exported now."""
+        export = self.folder / "shown"
+        if not export.exists():
+            self.audited.export(export, self.shown)
+        self.audited.journal(self.folder / "journal")
+        journal = Journal.verify(self.folder / "journal", self.audited.city.reference.directory)
+        replay = Replay(bundle_reader(export))
+        reconciliation = Reconciliation(journal, lambda _bundle, _scenario: MINUTE_MS)
+        found: set[str] = set()
+        try:
+            verify_export(export, self.audited.trust)
+            verify_export(export, self.audited.trust, replay.take)
+            verify_export(export, self.audited.trust, reconciliation.take)
+            reconciliation.finish()
+        except TiergateError:
+            found |= {VERIFY, REPLAY, RECONCILE}
+        if replay.counts:
+            found.add(REPLAY)
+        if reconciliation.findings:
+            found.add(RECONCILE)
+        if await self.watcher().poll(ExportSource(export), lambda: read_gossip(self.gossip, self.policy)):
+            found.add(WATCH)
+        return found
+
+
+@pytest.fixture
+async def scene(city: FakeCity, tmp_path: Path) -> Scene:
+    folder = tmp_path / "auditor"
+    folder.mkdir()
+    made = Scene(Audited(city), folder)
+    await made.decided()
+    await made.decided()
+    before = made.audited.export(folder / "before")
+    assert await made.watcher().poll(ExportSource(before)) == []
+    return made
+
+
+async def _nothing(scene: Scene) -> None:
+    await scene.decided()
+
+
+async def _a_byte_of_the_export(scene: Scene) -> None:
+    export = scene.audited.export(scene.folder / "shown")
+    path = next(item for item in (export / "tile" / "entries").rglob("*") if item.is_file())
+    path.write_bytes(path.read_bytes().replace(b'"rung":1', b'"rung":2', 1))
+
+
+async def _entries_taken_away(scene: Scene) -> None:
+    scene.shown = scene.audited.log.entries[:-2]
+
+
+async def _a_decision_rewritten(scene: Scene) -> None:
+    last = len(scene.audited.log.entries) - 1
+    scene.shown = scene.changed(last, id="ab" * 16)
+
+
+async def _a_decision_hidden_and_the_log_made_longer(scene: Scene) -> None:
+    last = len(scene.audited.log.entries) - 1
+    hidden = scene.audited.log.entries[last]
+    scene.audited.log.refuse()
+    refusal = scene.audited.log.entries[-1]
+    assert hidden != refusal
+    scene.shown = [*scene.audited.log.entries[:last], refusal, refusal]
+
+
+async def _a_decision_invented(scene: Scene) -> None:
+    last = len(scene.audited.log.entries) - 1
+    scene.audited.again(last - 1)
+
+
+async def _a_decision_invented_and_reported(scene: Scene) -> None:
+    last = len(scene.audited.log.entries) - 1
+    await scene.audited.report(scene.audited.again(last - 1), "N" * 22)
+
+
+async def _a_decision_not_reported(scene: Scene) -> None:
+    token, _ = await scene.audited.attest()
+    scene.know(scene.audited.decide(token))
+
+
+async def _a_report_left_out(scene: Scene) -> None:
+    last = len(scene.audited.log.entries) - 1
+    scene.know(scene.audited.again(last - 1))
+    await scene.decided()
+
+
+async def _attested_and_never_decided(scene: Scene) -> None:
+    await scene.audited.attest()
+
+
+async def _lower_than_attested(scene: Scene) -> None:
+    await scene.decided(rung=0)
+
+
+async def _a_rung_that_the_scenario_does_not_have(scene: Scene) -> None:
+    await scene.decided(rung=3)
+
+
+async def _a_time_finer_than_its_grain(scene: Scene) -> None:
+    token, attestation = await scene.audited.attest()
+    index = scene.audited.decide(token, time=1_793_491_200_001)
+    await scene.audited.report(index, attestation)
+    scene.know(index)
+
+
+async def _an_old_rule_gone_on_with(scene: Scene) -> None:
+    """Under a scenario that the bundle does not have."""
+    token, attestation = await scene.audited.attest()
+    index = scene.audited.decide(token, scenario="nowhere")
+    await scene.audited.report(index, attestation)
+    scene.know(index)
+
+
+async def _entitled_after_a_withdrawal(scene: Scene) -> None:
+    last = len(scene.audited.log.entries) - 1
+    scene.audited.log.change("consent_withdrawn", consent=last - 1)
+    scene.know(scene.audited.again(last - 1))
+
+
+async def _a_decision_without_a_consent(scene: Scene) -> None:
+    scene.known.add("cd" * 16)
+    scene.audited.log.decide(1, id="cd" * 16, bundle=scene.audited.city.reference.bundle.digest)
+
+
+async def _another_history_shown_to_somebody_else(scene: Scene) -> None:
+    last = len(scene.audited.log.entries) - 1
+    other = scene.audited.log.fork()
+    other.entries = scene.changed(last, rung=0, outcome="ordinary")
+    entry, proof = other.receipt(last)
+    (scene.gossip / "theirs.entry").write_bytes(entry)
+    (scene.gossip / "theirs.proof").write_bytes(proof)
+
+
+CASES: dict[Callable[[Scene], Awaitable[None]], set[str]] = {
+    _nothing: set(),
+    _a_byte_of_the_export: ALL,
+    _entries_taken_away: {WATCH},
+    _a_decision_rewritten: {RECONCILE, WATCH},
+    _a_decision_hidden_and_the_log_made_longer: {RECONCILE, WATCH},
+    _a_decision_invented: {RECONCILE, WATCH},
+    _a_decision_invented_and_reported: {RECONCILE, WATCH},
+    _a_decision_not_reported: {RECONCILE},
+    _a_report_left_out: {RECONCILE},
+    _attested_and_never_decided: {RECONCILE},
+    _lower_than_attested: {RECONCILE},
+    _a_rung_that_the_scenario_does_not_have: {REPLAY, RECONCILE},
+    _a_time_finer_than_its_grain: {REPLAY},
+    _an_old_rule_gone_on_with: {REPLAY, RECONCILE},
+    _entitled_after_a_withdrawal: ALL,
+    _a_decision_without_a_consent: ALL,
+    _another_history_shown_to_somebody_else: {WATCH},
+}
+
+
+@pytest.mark.parametrize(("tamper", "tools"), CASES.items(), ids=[case.__name__.strip("_") for case in CASES])
+async def test_which_tool_finds_what(scene: Scene, tamper: Callable[[Scene], Awaitable[None]], tools: set[str]) -> None:
+    await tamper(scene)
+    assert await scene.found_by() == tools
+
+
+def test_every_tool_finds_something_and_every_tampering_is_found() -> None:
+    assert set().union(*CASES.values()) == ALL
+    assert [case for case, tools in CASES.items() if not tools] == [_nothing]
+    alone = {next(iter(tools)) for tools in CASES.values() if len(tools) == 1}
+    assert alone == {REPLAY, RECONCILE, WATCH}

@@ -1,0 +1,344 @@
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Collection, Sequence
+from pathlib import Path
+
+import pytest
+
+from gateway.consentlog.entry import encode
+from gateway.consentlog.gossip import Gossip, read_gossip
+from gateway.consentlog.merkle import consistency_proof, inclusion_proof, leaf_hash, root_of
+from gateway.consentlog.note import SignerKey
+from gateway.consentlog.proof import LogProof
+from gateway.consentlog.trust import TrustPolicy
+from gateway.consentlog.watch import Alarm, Kind, Wanted, Watcher
+from gateway.consentlog.watch_state import WatchState, WatchStore
+from gateway.errors import ProblemsError, Reason, TiergateError
+from tests.unit.consentlog.samples import SIGNER, TRUST, MemoryLog, decision, long_log, refusal, small_log
+
+POLICY = TrustPolicy.parse(TRUST)
+ID = "0f" * 16
+
+
+class Shown:
+    """A log as somebody shows it. ``signed``: what the checkpoint is over, if not what is shown."""
+
+    def __init__(
+        self, items: Sequence[bytes], signed: Sequence[bytes] | None = None, signer: SignerKey = SIGNER
+    ) -> None:
+        self.items = list(items)
+        self.signed = signed
+        self.signer = signer
+        self.live = True
+        self.breaks_at: int | None = None
+        self.asked: list[tuple[int, int]] = []
+
+    def subtree(self, level: int, index: int) -> bytes:
+        return root_of(map(leaf_hash, self.items[index << level : (index + 1) << level]))
+
+    async def checkpoint(self) -> bytes:
+        return MemoryLog(self.items if self.signed is None else self.signed, self.signer).checkpoint().encode()
+
+    async def consistency(self, first: int, second: int) -> Sequence[bytes]:
+        return consistency_proof(first, second, self.subtree)
+
+    async def entries(self, start: int, end: int) -> AsyncIterator[bytes]:
+        self.asked.append((start, end))
+        for index in range(start, end):
+            if index == self.breaks_at:
+                raise TiergateError(Reason.LOG_UNAVAILABLE)
+            yield self.items[index]
+
+
+class Monitor:
+    """Watches in a folder; ``again`` is a new process on the same state."""
+
+    def __init__(self, folder: Path, **wanted: object) -> None:
+        self.folder = folder
+        self.now = 1_000.0
+        self.known: set[str] = set()
+        self.wanted = wanted
+        self.again()
+
+    def again(self) -> None:
+        known = self._known if "operator" in self.wanted else None
+        wanted = Wanted(known=known, **self.wanted)  # type: ignore[arg-type]
+        store = WatchStore(self.folder / "state", self.folder / "evidence")
+        self.watcher = Watcher(POLICY, store, wanted, lambda: self.now)
+
+    def _known(self) -> Collection[str]:
+        return set(self.known)
+
+    async def kinds(self, shown: Shown) -> list[Kind]:
+        return [alarm.kind for alarm in await self.watcher.poll(shown)]
+
+    async def heard(self, shown: Shown) -> list[Alarm]:
+        gossip = self.folder / "gossip"
+        gossip.mkdir(exist_ok=True)
+        return await self.watcher.poll(shown, lambda: read_gossip(gossip, POLICY))
+
+    @property
+    def state(self) -> WatchState:
+        return WatchState.from_json((self.folder / "state").read_bytes())
+
+
+@pytest.fixture
+def monitor(tmp_path: Path) -> Monitor:
+    return Monitor(tmp_path)
+
+
+async def test_a_log_that_grows_is_no_alarm_also_after_a_restart(monitor: Monitor) -> None:
+    log = long_log(600)
+    shown = Shown([])
+    for size in (3, 4, 255, 256, 257, 600):
+        shown = Shown(log[:size])
+        assert await monitor.kinds(shown) == []
+        assert monitor.watcher.size == size
+        assert monitor.state.checkpoint == MemoryLog(log[:size]).checkpoint()
+    assert shown.asked == [(257, 600)]
+    assert await monitor.kinds(shown) == []
+    monitor.again()
+    again = Shown(log)
+    assert await monitor.kinds(again) == []
+    assert again.asked == [(0, 600)]
+
+
+def _kept(alarm: Alarm) -> list[bytes]:
+    return [Path(path).read_bytes() for path in alarm.evidence]
+
+
+def _forked(size: int) -> list[bytes]:
+    """The same beginning, and another end."""
+    return [*long_log(size)[:-2], encode(refusal()), encode(decision(2, rung=1))]
+
+
+@pytest.mark.parametrize(
+    ("shown", "kind"),
+    [
+        (Shown(_forked(20)), Kind.FORK),
+        (Shown([*_forked(20), encode(refusal())]), Kind.FORK),
+        (Shown(long_log(19)), Kind.SMALLER_HEAD),
+        (Shown([]), Kind.SMALLER_HEAD),
+    ],
+    ids=["another end", "another end, and longer", "shorter", "empty"],
+)
+async def test_what_a_log_must_never_do(monitor: Monitor, shown: Shown, kind: Kind) -> None:
+    log = Shown(long_log(20))
+    assert await monitor.kinds(log) == []
+    before = monitor.state
+    (alarm,) = await monitor.watcher.poll(shown)
+    assert alarm.kind is kind
+    seen, told = _kept(alarm)
+    assert (seen, told) == (await log.checkpoint(), await shown.checkpoint())
+    assert monitor.state == before
+    assert await monitor.kinds(shown) == []  # told once
+    monitor.again()
+    assert await monitor.kinds(shown) == [kind]  # and by every process
+    assert await monitor.kinds(Shown(long_log(21))) == []
+
+
+async def test_a_checkpoint_that_nobody_signed_and_one_of_another_log(tmp_path: Path, monitor: Monitor) -> None:
+    stranger = SignerKey.generate(SIGNER.name)
+    (alarm,) = await monitor.watcher.poll(Shown(long_log(5), signer=stranger))
+    assert alarm.kind is Kind.NOT_VERIFIED
+    assert not (tmp_path / "state").exists()
+    assert await monitor.kinds(Shown(long_log(5))) == []
+
+
+async def test_entries_that_are_not_those_of_the_checkpoint(monitor: Monitor) -> None:
+    log = long_log(9)
+    assert await monitor.kinds(Shown(log[:5])) == []
+    shown = Shown([*log[:8], encode(refusal())], signed=log)
+    good = Shown(log)
+    shown.consistency = good.consistency  # type: ignore[method-assign]
+    assert await monitor.kinds(shown) == [Kind.ENTRIES_DIFFER]
+    assert monitor.state.read == 5
+    assert await monitor.kinds(good) == []
+    assert good.asked == [(0, 9)]
+    assert monitor.state.read == 9
+
+
+async def test_an_entry_that_breaks_a_rule(monitor: Monitor) -> None:
+    assert await monitor.kinds(Shown(small_log())) == []
+    wrong = Shown([*small_log(), encode(decision(2))])
+    (alarm,) = await monitor.watcher.poll(wrong)
+    assert (alarm.kind, alarm.detail) == (Kind.RULE_BROKEN, "entry 6: entitled after withdrawal")
+    assert await monitor.kinds(wrong) == []
+    monitor.again()
+    assert await monitor.kinds(wrong) == [Kind.RULE_BROKEN]
+
+
+async def test_what_was_read_before_the_log_went_away_stays_read(monitor: Monitor) -> None:
+    shown = Shown(long_log(9))
+    shown.breaks_at = 6
+    with pytest.raises(TiergateError):
+        await monitor.kinds(shown)
+    assert monitor.state.checkpoint == MemoryLog(long_log(9)).checkpoint()
+    assert monitor.state.read == 0
+    shown.breaks_at = None
+    assert await monitor.kinds(shown) == []
+    assert shown.asked == [(0, 9), (6, 9)]
+    longer = Shown(long_log(12))
+    longer.breaks_at = 9
+    with pytest.raises(TiergateError):
+        await monitor.kinds(longer)
+    assert await monitor.kinds(Shown(long_log(10))) == [Kind.SMALLER_HEAD]  # the larger one was signed and seen
+
+
+async def test_decisions_of_mine_that_i_do_not_know(tmp_path: Path) -> None:
+    monitor = Monitor(tmp_path, operator="xiamen-library", grace_s=60)
+    monitor.known = {f"{index:032x}" for index in range(7)}
+    assert await monitor.kinds(Shown(long_log(10))) == []
+    ids = [f"{index:02d}" * 16 for index in range(4)]
+    more = [decision(2, id=ids[0]), decision(2, id=ids[1]), refusal(), decision(2, id=ids[2]), decision(2, id=ids[3])]
+    shown = Shown([*long_log(10), *map(encode, more)])
+    monitor.known.add(ids[0])
+    assert await monitor.kinds(shown) == []
+    assert {index: item.id for index, item in monitor.state.unknown.items()} == {11: ids[1], 13: ids[2], 14: ids[3]}
+    monitor.known.add(ids[2])
+    monitor.known.add("14")
+    monitor.now += 59
+    monitor.again()
+    assert await monitor.kinds(shown) == []
+    assert set(monitor.state.unknown) == {11}
+    monitor.now += 1
+    (alarm,) = await monitor.watcher.poll(shown)
+    assert (alarm.kind, alarm.index) == (Kind.UNEXPECTED_ENTRY, 11)
+    assert monitor.state.unknown == {}
+    monitor.again()
+    assert await monitor.kinds(shown) == []
+
+
+async def test_mine_by_city_and_nobodys(tmp_path: Path) -> None:
+    for city, kinds in (("fuzhou", [Kind.UNEXPECTED_ENTRY] * 2), ("xiamen", [])):
+        folder = tmp_path / city
+        folder.mkdir()
+        monitor = Monitor(folder, operator="nobody", city=city, grace_s=0)
+        assert await monitor.kinds(Shown(small_log())) == kinds
+
+
+async def test_silence(tmp_path: Path) -> None:
+    monitor = Monitor(tmp_path, operator="xiamen-library", silent_s=100, mine_silent_s=150)
+    monitor.known = {ID}
+    assert await monitor.kinds(Shown(small_log())) == []
+    monitor.now += 99
+    assert await monitor.kinds(Shown(small_log())) == []
+    monitor.now += 1
+    assert await monitor.kinds(Shown(small_log())) == [Kind.SILENCE]
+    assert await monitor.kinds(Shown(small_log())) == []
+    grown = Shown([*small_log(), encode(refusal())])
+    assert await monitor.kinds(grown) == []
+    monitor.now += 50
+    assert await monitor.kinds(grown) == [Kind.MINE_SILENT]
+    monitor.again()  # what is read once more has not just happened
+    assert await monitor.kinds(grown) == [Kind.MINE_SILENT]
+    monitor.now += 50
+    assert monitor.watcher.quiet() == [Alarm(Kind.SILENCE, "no new entry since 1100 (Unix seconds)")]
+    mine = Shown([*grown.items, encode(decision(2, rung=0))])
+    assert await monitor.kinds(mine) == []
+    assert monitor.state.mine_at == 1200
+
+
+def _hand_over(monitor: Monitor, name: str, items: Sequence[bytes], index: int | None = None) -> None:
+    """What somebody else was given: a checkpoint, or the receipt of an entry."""
+    folder = monitor.folder / "gossip"
+    folder.mkdir(exist_ok=True)
+    data = MemoryLog(items).checkpoint().encode()
+    if index is not None:
+        proof = inclusion_proof(index, len(items), Shown(items).subtree)
+        data = LogProof(index, tuple(proof), data).to_bytes()
+        (folder / f"{name}.entry").write_bytes(items[index])
+        name += ".proof"
+    (folder / name).write_bytes(data)
+    os.utime(folder / name, (monitor.now, monitor.now))
+
+
+async def test_what_others_were_given_of_the_same_log(monitor: Monitor) -> None:
+    log = long_log(30)
+    for size in (3, 7, 16, 29, 30):
+        _hand_over(monitor, f"head-{size}", log[:size])
+        _hand_over(monitor, f"receipt-{size}", log[:size], 2)
+    (monitor.folder / "gossip" / ".hidden").write_bytes(b"x")
+    assert await monitor.heard(Shown(log)) == []
+
+
+@pytest.mark.parametrize("size", [18, 20, 25])
+@pytest.mark.parametrize("index", [None, 3, 16])
+async def test_another_history_shown_to_somebody_else(monitor: Monitor, size: int, index: int | None) -> None:
+    log = Shown(long_log(25))
+    other = _forked(size)
+    _hand_over(monitor, "theirs", other, index)
+    (alarm,) = await monitor.heard(log)
+    assert alarm.kind is Kind.SPLIT_VIEW
+    theirs, ours = _kept(alarm)
+    assert (theirs, ours) == (MemoryLog(other).checkpoint().encode(), await log.checkpoint())
+    assert await monitor.heard(log) == []
+
+
+async def test_others_have_been_shown_more(monitor: Monitor) -> None:
+    _hand_over(monitor, "more", long_log(30))
+    shown = Shown(long_log(20))
+    assert await monitor.heard(shown) == []
+    monitor.now += 60
+    shown.live = False  # a copy may be behind
+    assert await monitor.heard(shown) == []
+    shown.live = True
+    assert [alarm.kind for alarm in await monitor.heard(shown)] == [Kind.WITHHELD]
+    assert await monitor.heard(shown) == []
+    assert await monitor.heard(Shown(long_log(31))) == []
+
+
+async def test_what_proves_nothing(monitor: Monitor) -> None:
+    _hand_over(monitor, "spoilt", long_log(9), 4)
+    folder = monitor.folder / "gossip"
+    (folder / "spoilt.entry").write_bytes(encode(refusal()))
+    (folder / "noise").write_bytes(b"noise")
+    (folder / "noise.proof").write_bytes(b"noise")
+    (folder / "long").write_bytes(b"x" * 2_000_000)
+    stranger = MemoryLog(long_log(3), SignerKey.generate(SIGNER.name))
+    (folder / "stranger").write_bytes(stranger.checkpoint().encode())
+    alarms = await monitor.heard(Shown(long_log(9)))
+    assert [alarm.kind for alarm in alarms] == [Kind.GOSSIP_UNUSABLE] * 5
+    assert [alarm.detail.partition(":")[0] for alarm in alarms] == [
+        "long", "noise", "noise.proof", "spoilt.proof", "stranger",
+    ]  # fmt: skip
+    assert await monitor.heard(Shown(long_log(9))) == []
+
+
+async def test_a_checkpoint_of_a_log_that_is_trusted_and_is_another(monitor: Monitor) -> None:
+    head = POLICY.verify(MemoryLog(long_log(3)).checkpoint().encode()).checkpoint
+    assert head.origin == SIGNER.name
+    other = Gossip("other", b"x", type(head)("log.example/other", 3, head.root), "", 0)
+    alarms = await monitor.watcher.poll(Shown(long_log(9)), lambda: [other])
+    assert [alarm.kind for alarm in alarms] == [Kind.GOSSIP_UNUSABLE]
+
+
+async def test_gossip_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ProblemsError):
+        list(read_gossip(tmp_path / "none", POLICY))
+
+
+async def test_a_state_that_is_none_or_of_another_log(monitor: Monitor, tmp_path: Path) -> None:
+    await monitor.kinds(Shown(long_log(5)))
+    store = WatchStore(tmp_path / "state", tmp_path / "evidence")
+    other = TrustPolicy.parse(f"log {SignerKey.generate('log.example/x').verifier}\nquorum none\n".encode())
+    with pytest.raises(ProblemsError):
+        Watcher(other, store, Wanted(), lambda: 0.0)
+    for wrong in (b"", b"{}", b'{"format":"x"}', (tmp_path / "state").read_bytes().replace(b'"read"', b'"red"')):
+        (tmp_path / "state").write_bytes(wrong)
+        with pytest.raises(ProblemsError):
+            store.load()
+    (tmp_path / "state").unlink()
+    (tmp_path / "state").mkdir()
+    with pytest.raises(ProblemsError):
+        store.load()
+
+
+async def test_the_state_is_the_same_when_it_is_read_again(tmp_path: Path) -> None:
+    monitor = Monitor(tmp_path, operator="xiamen-library")
+    await monitor.kinds(Shown(long_log(5)))
+    state = monitor.state
+    assert len(state.unknown) == 2
+    assert WatchState.from_json(state.to_json()) == state
+    assert os.listdir(tmp_path) == ["state"]  # noqa: PTH208 - a test

@@ -78,7 +78,7 @@ def reconcile(
     }
     told = {
         "decisions compared": found.compared,
-        "lower, the consent withdrawn or paused": found.lowered,
+        "lower, the consent withdrawn, paused or to be erased": found.lowered,
         "within the report deadline": found.waiting,
         "reported, beyond this export": found.beyond,
     }

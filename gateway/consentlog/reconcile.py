@@ -1,7 +1,7 @@
 """Holds the gateway's log against a city's journal: what one of the two knows and the other does not.
 
 Both are read in the order of the log, side by side. Many decisions on one attestation are usual; one that is lower than
-attested is so when its consent was withdrawn or paused before: the log shows that, and nothing else lowers a decision.
+attested is so when its consent was withdrawn, paused, or to be erased: the log shows that, and nothing else lowers one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from gateway.errors import TiergateError
 LIFETIME_MS = MAX_LIFETIME_S * 1000
 REPORT_DEADLINE_MS = 300_000
 """How old an unreported decision may be: an honest gateway that is later stops answering from its cache."""
+
+_SILENCING = frozenset({"consent_withdrawn", "consent_paused", "consent_resumed", "erasure_requested"})
 
 Grain = Callable[[str, str], int]
 """The time grain (milliseconds) of a scenario, by bundle digest and scenario id: how much logged times are rounded."""
@@ -47,7 +49,7 @@ MEANINGS: Mapping[Code, str] = {
     Code.NOT_PROVED: "the city holds no proof that leads to a checkpoint of the log",
     Code.UNATTRIBUTED: "decided on an attestation that the city did not give",
     Code.OTHER_QUESTION: "decided on an attestation for another operator, scenario or bundle",
-    Code.LOWER_THAN_ATTESTED: "lower than attested, and the consent neither withdrawn nor paused",
+    Code.LOWER_THAN_ATTESTED: "lower than attested, and the consent neither withdrawn, paused nor to be erased",
     Code.HIGHER_THAN_ATTESTED: "higher than attested",
     Code.NOT_DECIDED: "attested, and no report of a decision within the deadline",
 }
@@ -74,13 +76,14 @@ class Reconciliation:
         self._records = journal.records()
         self._grain = grain
         self._index = first
-        self._silent: set[int] = set()
+        self._ended: set[int] = set()
+        self._paused: set[int] = set()
         self._unnamed: tuple[int, int] | None = None  # index and time of the last change of a consent not yet known
         self.findings: list[Finding] = []
         self.counts: Counter[Code] = Counter()
         self.compared = 0
         self.lowered = 0
-        """Decisions below what was attested because their consent was withdrawn or paused."""
+        """Decisions below what was attested because their consent was silent."""
         self.waiting = 0
         """Decisions not reported yet, attestations without a decision yet: within the deadline."""
         self.beyond = 0
@@ -91,7 +94,7 @@ class Reconciliation:
         """The next entry. Raises SIGNATURE_INVALID for a journal that is none after all."""
         index, self._index = self._index, self._index + 1
         of_city = entry.fields.get("city") == self._header.city
-        if of_city and entry.type in ("consent_withdrawn", "consent_paused", "consent_resumed"):
+        if of_city and entry.type in _SILENCING:
             self._change(index, entry)
         use = self._use_at(index)
         if not of_city or entry.type != "decision":
@@ -128,10 +131,15 @@ class Reconciliation:
         if "consent" not in entry.fields:
             if entry.type != "consent_resumed":
                 self._unnamed = (index, entry.time)
-        elif entry.type == "consent_resumed":
-            self._silent.discard(entry.number("consent"))
-        else:
-            self._silent.add(entry.number("consent"))
+            return
+        consent = entry.number("consent")
+        match entry.type:
+            case "consent_paused":
+                self._paused.add(consent)
+            case "consent_resumed":
+                self._paused.discard(consent)
+            case _:
+                self._ended.add(consent)
 
     def _unreported(self, index: int, entry: Entry) -> None:
         header = self._header
@@ -172,7 +180,7 @@ class Reconciliation:
     def _may_be_lower(self, entry: Entry) -> bool:
         """Whether the log shows that the consent was silent when this was decided."""
         consent = entry.number("consent")
-        if consent in self._silent:
+        if consent in self._ended or consent in self._paused:
             return True
         if self._unnamed is None:
             return False

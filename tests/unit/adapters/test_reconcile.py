@@ -123,7 +123,7 @@ async def test_decisions_that_were_not_attested_so(audited: Audited, tmp_path: P
     ]
 
 
-@pytest.mark.parametrize("kind", ["consent_withdrawn", "consent_paused"])
+@pytest.mark.parametrize("kind", ["consent_withdrawn", "consent_paused", "erasure_requested"])
 async def test_lower_because_the_log_shows_that_the_consent_was_silent(
     audited: Audited, tmp_path: Path, kind: str
 ) -> None:
@@ -134,6 +134,16 @@ async def test_lower_because_the_log_shows_that_the_consent_was_silent(
     await audited.report(audited.again(index - 1, 0), attestation)
     found = _reconciled(audited, tmp_path)
     assert (found.findings, found.compared, found.lowered) == ([], 2, 1)
+
+
+async def test_what_has_ended_is_not_resumed(audited: Audited, tmp_path: Path) -> None:
+    token, attestation = await audited.attest()
+    index = audited.decide(token)
+    await audited.report(index, attestation)
+    audited.log.change("erasure_requested", consent=index - 1)
+    audited.log.change("consent_resumed", consent=index - 1)
+    await audited.report(audited.again(index - 1, 0), attestation)
+    assert _codes(_reconciled(audited, tmp_path)) == []
 
 
 async def test_lower_although_resumed_or_after_what_silences_nothing(audited: Audited, tmp_path: Path) -> None:

@@ -139,8 +139,6 @@ def export_journal(
         settings.directory,
         settings.bundle,
         now_s=now_s,
-        newest_directory=0,
-        newest_bundle=0,
     )
     key = SigningKey.load(settings.keys.event.kid, settings.keys.event.file)
     if not key.listed(reference.city, "event"):

@@ -12,19 +12,16 @@ from rich.table import Table
 
 from gateway.cli.audit import head_document, read_trust, require_export
 from gateway.cli.audit_replay import SHOWN, bundle_reader
-from gateway.cli.client import read_file
 from gateway.cli.messages import time_of_s
 from gateway.cli.options import Json, TrustFile
 from gateway.cli.output import EXIT_OK, EXIT_REFUSED, facts, show, table
 from gateway.consentlog.journal import Journal
 from gateway.consentlog.reconcile import MEANINGS, Finding, Reconciliation
 from gateway.consentlog.verify import verify_export
-from gateway.crypto.envelope import DIRECTORY_TYPE, MAX_ENVELOPE_BYTES, read_root, verify
-from gateway.domain.directory import Directory
 from gateway.domain.evaluate import DAY_MS, GRAINS_MS
 from gateway.domain.ids import ScenarioId
 from gateway.errors import TiergateError
-from gateway.policy.directory import read_directory
+from gateway.policy.installed import installed_directory
 
 
 def reconcile(
@@ -40,11 +37,12 @@ def reconcile(
 ) -> int:
     """Hold an export against a city's journal: what only one of them has, what differs, and what nobody decided.
 
-    Exit code 1 when they disagree, 4 when export or journal do not verify: then nothing is said about either.
+    The directory need not be in force any more: a journal is verified by that of its time, without the keys that notices
+    beside it have removed. Exit code 1 when they disagree, 4 when export or journal do not verify: then nothing is said about either.
     """
     require_export(export)
     data = read_trust(trust)
-    held = Journal.verify(journal, _directory(root, directory))
+    held = Journal.verify(journal, installed_directory(root, directory))
     found = Reconciliation(held, _grains(export))
     verified = verify_export(export, data, found.take)
     found.finish()
@@ -85,11 +83,6 @@ def reconcile(
     last = f"{header.city} and {verified.origin}: {len(found.findings)} disagreement(s)"
     show(document, lambda: [facts("", told), *_findings(found.findings, document["counts"]), last], as_json=json)
     return EXIT_REFUSED if found.findings else EXIT_OK
-
-
-def _directory(root: Path, directory: Path) -> Directory:
-    """The signed directory, whether or not it is still in force: a journal is verified by that of its time."""
-    return read_directory(verify(read_root(root), DIRECTORY_TYPE, read_file(directory, MAX_ENVELOPE_BYTES)))
 
 
 def _grains(export: Path) -> Callable[[str, str], int]:

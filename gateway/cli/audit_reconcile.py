@@ -37,8 +37,9 @@ def reconcile(
 ) -> int:
     """Hold an export against a city's journal: what only one of them has, what differs, and what nobody decided.
 
-    The directory need not be in force any more: a journal is verified by that of its time, without the keys that notices
-    beside it have removed. Exit code 1 when they disagree, 4 when export or journal do not verify: then nothing is said about either.
+    The directory need not be in force any more: a journal is verified by that of its time, without the keys that
+    notices beside it have removed. Exit code 1 when they disagree, 4 when export or journal do not verify: then nothing
+    is said about either.
     """
     require_export(export)
     data = read_trust(trust)

@@ -1,86 +1,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Collection, Sequence
 from pathlib import Path
 
 import pytest
 
 from gateway.consentlog.entry import encode
-from gateway.consentlog.gossip import Gossip, read_gossip
-from gateway.consentlog.merkle import consistency_proof, inclusion_proof, leaf_hash, root_of
 from gateway.consentlog.note import SignerKey
-from gateway.consentlog.proof import LogProof
 from gateway.consentlog.trust import TrustPolicy
 from gateway.consentlog.watch import Alarm, Kind, Wanted, Watcher
 from gateway.consentlog.watch_state import WatchState, WatchStore
-from gateway.errors import ProblemsError, Reason, TiergateError
-from tests.unit.consentlog.samples import SIGNER, TRUST, MemoryLog, decision, long_log, refusal, small_log
+from gateway.errors import ProblemsError, TiergateError
+from tests.unit.consentlog.samples import SIGNER, MemoryLog, decision, long_log, refusal, small_log
+from tests.unit.consentlog.watched import Monitor, Shown, forked, kept
 
-POLICY = TrustPolicy.parse(TRUST)
 ID = "0f" * 16
-
-
-class Shown:
-    """A log as somebody shows it. ``signed``: what the checkpoint is over, if not what is shown."""
-
-    def __init__(
-        self, items: Sequence[bytes], signed: Sequence[bytes] | None = None, signer: SignerKey = SIGNER
-    ) -> None:
-        self.items = list(items)
-        self.signed = signed
-        self.signer = signer
-        self.live = True
-        self.breaks_at: int | None = None
-        self.asked: list[tuple[int, int]] = []
-
-    def subtree(self, level: int, index: int) -> bytes:
-        return root_of(map(leaf_hash, self.items[index << level : (index + 1) << level]))
-
-    async def checkpoint(self) -> bytes:
-        return MemoryLog(self.items if self.signed is None else self.signed, self.signer).checkpoint().encode()
-
-    async def consistency(self, first: int, second: int) -> Sequence[bytes]:
-        return consistency_proof(first, second, self.subtree)
-
-    async def entries(self, start: int, end: int) -> AsyncIterator[bytes]:
-        self.asked.append((start, end))
-        for index in range(start, end):
-            if index == self.breaks_at:
-                raise TiergateError(Reason.LOG_UNAVAILABLE)
-            yield self.items[index]
-
-
-class Monitor:
-    """Watches in a folder; ``again`` is a new process on the same state."""
-
-    def __init__(self, folder: Path, **wanted: object) -> None:
-        self.folder = folder
-        self.now = 1_000.0
-        self.known: set[str] = set()
-        self.wanted = wanted
-        self.again()
-
-    def again(self) -> None:
-        known = self._known if "operator" in self.wanted else None
-        wanted = Wanted(known=known, **self.wanted)  # type: ignore[arg-type]
-        store = WatchStore(self.folder / "state", self.folder / "evidence")
-        self.watcher = Watcher(POLICY, store, wanted, lambda: self.now)
-
-    def _known(self) -> Collection[str]:
-        return set(self.known)
-
-    async def kinds(self, shown: Shown) -> list[Kind]:
-        return [alarm.kind for alarm in await self.watcher.poll(shown)]
-
-    async def heard(self, shown: Shown) -> list[Alarm]:
-        gossip = self.folder / "gossip"
-        gossip.mkdir(exist_ok=True)
-        return await self.watcher.poll(shown, lambda: read_gossip(gossip, POLICY))
-
-    @property
-    def state(self) -> WatchState:
-        return WatchState.from_json((self.folder / "state").read_bytes())
 
 
 @pytest.fixture
@@ -104,20 +38,11 @@ async def test_a_log_that_grows_is_no_alarm_also_after_a_restart(monitor: Monito
     assert again.asked == [(0, 600)]
 
 
-def _kept(alarm: Alarm) -> list[bytes]:
-    return [Path(path).read_bytes() for path in alarm.evidence]
-
-
-def _forked(size: int) -> list[bytes]:
-    """The same beginning, and another end."""
-    return [*long_log(size)[:-2], encode(refusal()), encode(decision(2, rung=1))]
-
-
 @pytest.mark.parametrize(
     ("shown", "kind"),
     [
-        (Shown(_forked(20)), Kind.FORK),
-        (Shown([*_forked(20), encode(refusal())]), Kind.FORK),
+        (Shown(forked(20)), Kind.FORK),
+        (Shown([*forked(20), encode(refusal())]), Kind.FORK),
         (Shown(long_log(19)), Kind.SMALLER_HEAD),
         (Shown([]), Kind.SMALLER_HEAD),
     ],
@@ -129,7 +54,7 @@ async def test_what_a_log_must_never_do(monitor: Monitor, shown: Shown, kind: Ki
     before = monitor.state
     (alarm,) = await monitor.watcher.poll(shown)
     assert alarm.kind is kind
-    seen, told = _kept(alarm)
+    seen, told = kept(alarm)
     assert (seen, told) == (await log.checkpoint(), await shown.checkpoint())
     assert monitor.state == before
     assert await monitor.kinds(shown) == []  # told once
@@ -238,85 +163,6 @@ async def test_silence(tmp_path: Path) -> None:
     mine = Shown([*grown.items, encode(decision(2, rung=0))])
     assert await monitor.kinds(mine) == []
     assert monitor.state.mine_at == 1200
-
-
-def _hand_over(monitor: Monitor, name: str, items: Sequence[bytes], index: int | None = None) -> None:
-    """What somebody else was given: a checkpoint, or the receipt of an entry."""
-    folder = monitor.folder / "gossip"
-    folder.mkdir(exist_ok=True)
-    data = MemoryLog(items).checkpoint().encode()
-    if index is not None:
-        proof = inclusion_proof(index, len(items), Shown(items).subtree)
-        data = LogProof(index, tuple(proof), data).to_bytes()
-        (folder / f"{name}.entry").write_bytes(items[index])
-        name += ".proof"
-    (folder / name).write_bytes(data)
-    os.utime(folder / name, (monitor.now, monitor.now))
-
-
-async def test_what_others_were_given_of_the_same_log(monitor: Monitor) -> None:
-    log = long_log(30)
-    for size in (3, 7, 16, 29, 30):
-        _hand_over(monitor, f"head-{size}", log[:size])
-        _hand_over(monitor, f"receipt-{size}", log[:size], 2)
-    (monitor.folder / "gossip" / ".hidden").write_bytes(b"x")
-    assert await monitor.heard(Shown(log)) == []
-
-
-@pytest.mark.parametrize("size", [18, 20, 25])
-@pytest.mark.parametrize("index", [None, 3, 16])
-async def test_another_history_shown_to_somebody_else(monitor: Monitor, size: int, index: int | None) -> None:
-    log = Shown(long_log(25))
-    other = _forked(size)
-    _hand_over(monitor, "theirs", other, index)
-    (alarm,) = await monitor.heard(log)
-    assert alarm.kind is Kind.SPLIT_VIEW
-    theirs, ours = _kept(alarm)
-    assert (theirs, ours) == (MemoryLog(other).checkpoint().encode(), await log.checkpoint())
-    assert await monitor.heard(log) == []
-
-
-async def test_others_have_been_shown_more(monitor: Monitor) -> None:
-    _hand_over(monitor, "more", long_log(30))
-    shown = Shown(long_log(20))
-    assert await monitor.heard(shown) == []
-    monitor.now += 60
-    shown.live = False  # a copy may be behind
-    assert await monitor.heard(shown) == []
-    shown.live = True
-    assert [alarm.kind for alarm in await monitor.heard(shown)] == [Kind.WITHHELD]
-    assert await monitor.heard(shown) == []
-    assert await monitor.heard(Shown(long_log(31))) == []
-
-
-async def test_what_proves_nothing(monitor: Monitor) -> None:
-    _hand_over(monitor, "spoilt", long_log(9), 4)
-    folder = monitor.folder / "gossip"
-    (folder / "spoilt.entry").write_bytes(encode(refusal()))
-    (folder / "noise").write_bytes(b"noise")
-    (folder / "noise.proof").write_bytes(b"noise")
-    (folder / "long").write_bytes(b"x" * 2_000_000)
-    stranger = MemoryLog(long_log(3), SignerKey.generate(SIGNER.name))
-    (folder / "stranger").write_bytes(stranger.checkpoint().encode())
-    alarms = await monitor.heard(Shown(long_log(9)))
-    assert [alarm.kind for alarm in alarms] == [Kind.GOSSIP_UNUSABLE] * 5
-    assert [alarm.detail.partition(":")[0] for alarm in alarms] == [
-        "long", "noise", "noise.proof", "spoilt.proof", "stranger",
-    ]  # fmt: skip
-    assert await monitor.heard(Shown(long_log(9))) == []
-
-
-async def test_a_checkpoint_of_a_log_that_is_trusted_and_is_another(monitor: Monitor) -> None:
-    head = POLICY.verify(MemoryLog(long_log(3)).checkpoint().encode()).checkpoint
-    assert head.origin == SIGNER.name
-    other = Gossip("other", b"x", type(head)("log.example/other", 3, head.root), "", 0)
-    alarms = await monitor.watcher.poll(Shown(long_log(9)), lambda: [other])
-    assert [alarm.kind for alarm in alarms] == [Kind.GOSSIP_UNUSABLE]
-
-
-async def test_gossip_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ProblemsError):
-        list(read_gossip(tmp_path / "none", POLICY))
 
 
 async def test_a_state_that_is_none_or_of_another_log(monitor: Monitor, tmp_path: Path) -> None:

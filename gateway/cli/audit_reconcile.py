@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,12 +15,13 @@ from gateway.cli.audit import head_document, read_trust, require_export
 from gateway.cli.audit_replay import SHOWN, bundle_reader
 from gateway.cli.messages import time_of_s
 from gateway.cli.options import Json, TrustFile
-from gateway.cli.output import EXIT_OK, EXIT_REFUSED, facts, show, table
+from gateway.cli.output import EXIT_OK, EXIT_REFUSED, UsageError, facts, show, table
 from gateway.consentlog.journal import Journal
 from gateway.consentlog.reconcile import MEANINGS, Finding, Reconciliation
-from gateway.consentlog.verify import verify_export
+from gateway.consentlog.scoped import is_scoped, scope_of, verify_scoped
+from gateway.consentlog.verify import VerifiedExport, verify_export
 from gateway.domain.evaluate import DAY_MS, GRAINS_MS
-from gateway.domain.ids import ScenarioId
+from gateway.domain.ids import CityId, ScenarioId
 from gateway.errors import TiergateError
 from gateway.policy.installed import installed_directory
 
@@ -45,8 +47,8 @@ def reconcile(
     data = read_trust(trust)
     held = Journal.verify(journal, installed_directory(root, directory))
     found = Reconciliation(held, _grains(export))
-    verified = verify_export(export, data, found.take)
-    found.finish()
+    verified = _verified(export, data, found, held.header.city)
+    found.finish(verified.size)
     header = held.header
     summary = {
         "compared": found.compared,
@@ -84,6 +86,16 @@ def reconcile(
     last = f"{header.city} and {verified.origin}: {len(found.findings)} disagreement(s)"
     show(document, lambda: [facts("", told), *_findings(found.findings, document["counts"]), last], as_json=json)
     return EXIT_REFUSED if found.findings else EXIT_OK
+
+
+def _verified(export: Path, trust: bytes, found: Reconciliation, city: CityId) -> VerifiedExport:
+    """Verify the export, whole or scoped, and have its entries taken."""
+    if not is_scoped(export):
+        index = count()
+        return verify_export(export, trust, lambda entry: found.take(next(index), entry))
+    if city not in (scope_of(export).cities or ()):
+        raise UsageError(f"{city} is outside the export's scope", "use the journal of a city in it, or a whole export")
+    return verify_scoped(export, trust, found.take)
 
 
 def _grains(export: Path) -> Callable[[str, str], int]:

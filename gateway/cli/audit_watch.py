@@ -29,6 +29,7 @@ from gateway.cli.output import (
 from gateway.cli.profile import Profile, read_profile
 from gateway.cli.watch_sources import ApiSource, ExportSource
 from gateway.consentlog.gossip import Gossip, read_gossip
+from gateway.consentlog.scoped import is_scoped
 from gateway.consentlog.trust import TrustPolicy
 from gateway.consentlog.watch import Alarm, Kind, LogSource, Wanted, Watcher
 from gateway.consentlog.watch_state import WatchStore
@@ -145,6 +146,8 @@ def _source(profile: Path | None, export: Path | None, trust: Path | None) -> tu
     """Whom to trust, and how to open the log for one round."""
     if export is not None:
         require_export(export)
+        if is_scoped(export):
+            raise UsageError(f"{export} is a scoped export", "name a whole one, or watch by the API")
         if trust is None:
             raise UsageError("--export needs --trust", "name the trust file that you were given")
         policy = TrustPolicy.parse(read_trust(trust))

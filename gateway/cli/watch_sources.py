@@ -8,10 +8,12 @@ from pathlib import Path
 from gateway.api.audit.v1 import audit_pb2 as pb
 from gateway.api.audit.v1.audit_pb2_grpc import AuditServiceStub
 from gateway.cli.audit_export import RUN
+from gateway.cli.audit_leaves import leaves_of, scope_told
 from gateway.cli.client import CALL_S, STREAM_S, Session
 from gateway.consentlog.export import CHECKPOINT
-from gateway.consentlog.merkle import consistency_proof
+from gateway.consentlog.merkle import consistency_proof, leaf_hash
 from gateway.consentlog.note import MAX_NOTE_BYTES
+from gateway.consentlog.scope import Leaf
 from gateway.consentlog.tiles import (
     MAX_ENTRY_BYTES,
     TILE_WIDTH,
@@ -34,6 +36,7 @@ class ApiSource:
 
     def __init__(self, opened: Session) -> None:
         self._stub = AuditServiceStub(opened.channel)
+        self._scope = opened.directory.auditor_scopes.get(opened.profile.name)
 
     async def checkpoint(self) -> bytes:
         """See ``LogSource``."""
@@ -44,15 +47,19 @@ class ApiSource:
         request = pb.GetConsistencyProofRequest(first=first, second=second)
         return tuple((await self._stub.GetConsistencyProof(request, timeout=CALL_S)).hashes)
 
-    async def entries(self, start: int, end: int) -> AsyncIterator[bytes]:
-        """See ``LogSource``; each part has a deadline of its own. Raises LOG_CORRUPT unless exactly these come."""
+    async def leaves(self, start: int, end: int) -> AsyncIterator[Leaf]:
+        """See ``LogSource``; each part has a deadline of its own. Raises LOG_CORRUPT unless exactly these come.
+
+        AUDIT_SCOPE for another scope than the directory has.
+        """
         while start < end:
             part = min(end, start + RUN)
             async for run in self._stub.ListEntries(pb.ListEntriesRequest(start=start, end=part), timeout=STREAM_S):
                 if run.start != start or not run.entries or start + len(run.entries) > part:
                     raise TiergateError(Reason.LOG_CORRUPT, f"other entries than asked for, at {start}")
-                for entry in run.entries:
-                    yield entry
+                scope_told(run, self._scope)
+                for leaf in leaves_of(run):
+                    yield leaf
                 start += len(run.entries)
             if start != part:
                 raise TiergateError(Reason.LOG_CORRUPT, f"fewer entries than asked for, at {start}")
@@ -90,7 +97,7 @@ class ExportSource:
 
         return tuple(consistency_proof(first, second, subtree_reader(second, tile)))
 
-    async def entries(self, start: int, end: int) -> AsyncIterator[bytes]:
+    async def leaves(self, start: int, end: int) -> AsyncIterator[Leaf]:
         """See ``LogSource``."""
         for bundle in bundles_of(end):
             first = bundle.number * TILE_WIDTH
@@ -98,4 +105,4 @@ class ExportSource:
                 continue
             found = parse_bundle(self._bytes_of(bundle_path(bundle), _MAX_FILE_BYTES), bundle.width)
             for entry in found[max(0, start - first) :]:
-                yield entry
+                yield Leaf(leaf_hash(entry), entry)

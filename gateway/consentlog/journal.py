@@ -31,6 +31,7 @@ FORMAT = "tiergate-journal/1"
 TYP = "tiergate-journal+jwt"
 MAX_LINE_BYTES = 16_384
 _MAX_INDEX = 2**53 - 1
+_dump = json.JSONEncoder(sort_keys=True, separators=(",", ":"), check_circular=False).encode
 _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
@@ -209,7 +210,7 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _line(members: Mapping[str, Any]) -> bytes:
-    return json.dumps(members, sort_keys=True, separators=(",", ":")).encode("ascii") + b"\n"
+    return _dump(members).encode("ascii") + b"\n"
 
 
 def _members(line: bytes) -> jws.Claims:

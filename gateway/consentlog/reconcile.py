@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.consentlog.entry import Entry, decode
-from gateway.consentlog.journal import Journal, Unreported, Use
+from gateway.consentlog.journal import Journal, Use
 from gateway.crypto.attestation import MAX_LIFETIME_S
 from gateway.errors import TiergateError
 
@@ -65,17 +65,15 @@ class Finding:
 
 
 class Reconciliation:
-    """Takes a verified log's entries in order, from the first on; :meth:`finish` ends it.
+    """Takes a verified log's entries in order, all or those in a scope that has the city; :meth:`finish` ends it.
 
     Memory grows with the city's consents that are withdrawn or paused and with what disagrees, not with the log.
     """
 
-    def __init__(self, journal: Journal, grain: Grain, first: int = 0) -> None:
-        """``first``: log index of the first entry that will be given."""
+    def __init__(self, journal: Journal, grain: Grain) -> None:
         self._header = journal.header
         self._records = journal.records()
         self._grain = grain
-        self._index = first
         self._ended: set[int] = set()
         self._paused: set[int] = set()
         self._unnamed: tuple[int, int] | None = None  # index and time of the last change of a consent not yet known
@@ -90,9 +88,8 @@ class Reconciliation:
         """Uses beyond the end of the log that was given."""
         self._next = next(self._records, None)
 
-    def take(self, entry: Entry) -> None:
-        """The next entry. Raises SIGNATURE_INVALID for a journal that is none after all."""
-        index, self._index = self._index, self._index + 1
+    def take(self, index: int, entry: Entry) -> None:
+        """The next entry, at a log index. Raises SIGNATURE_INVALID for a journal that is none after all."""
         of_city = entry.fields.get("city") == self._header.city
         if of_city and entry.type in _SILENCING:
             self._change(index, entry)
@@ -105,8 +102,9 @@ class Reconciliation:
         else:
             self._compare(index, entry, use)
 
-    def finish(self) -> None:
-        """The log has ended: what is left of the journal. Raises SIGNATURE_INVALID as :meth:`take`."""
+    def finish(self, size: int) -> None:
+        """The log has ended, with ``size`` entries: what is left of the journal. Raises as :meth:`take`."""
+        self._pass_by(size)
         while (record := self._next) is not None:
             self._next = next(self._records, None)
             if isinstance(record, Use):
@@ -116,9 +114,16 @@ class Reconciliation:
             else:
                 self.waiting += 1
 
+    def _pass_by(self, index: int) -> None:
+        """Uses before an index that are still there: of entries that are none of the city's."""
+        while isinstance(record := self._next, Use) and record.index < index:
+            self._find(Code.UNEXPECTED, record.index)
+            self._next = next(self._records, None)
+
     def _use_at(self, index: int) -> Use | None:
+        self._pass_by(index)
         record = self._next
-        if record is None or isinstance(record, Unreported) or record.index != index:
+        if not isinstance(record, Use) or record.index != index:
             return None
         self._next = next(self._records, None)
         return record

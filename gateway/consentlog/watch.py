@@ -16,7 +16,8 @@ from gateway.consentlog.audit import EntryAuditor
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.entry import Entry
 from gateway.consentlog.gossip import Gossip
-from gateway.consentlog.merkle import Frontier, leaf_hash, verify_consistency
+from gateway.consentlog.merkle import Frontier, verify_consistency
+from gateway.consentlog.scope import Leaf
 from gateway.consentlog.trust import TrustPolicy
 from gateway.consentlog.watch_state import Unknown, WatchState, WatchStore
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
@@ -67,8 +68,8 @@ class LogSource(Protocol):
         """Hashes of the proof between two sizes."""
         ...
 
-    def entries(self, start: int, end: int) -> AsyncIterator[bytes]:
-        """Entries ``[start, end)``, exact bytes."""
+    def leaves(self, start: int, end: int) -> AsyncIterator[Leaf]:
+        """Places ``[start, end)``: entries, or the hashes of those that are out of scope."""
         ...
 
 
@@ -189,14 +190,14 @@ class Watcher:
             self._auditor = EntryAuditor(head.origin)
         known = self._known()
         try:
-            async for raw in source.entries(self._frontier.size, head.size):
+            async for leaf in source.leaves(self._frontier.size, head.size):
                 try:
-                    entry = self._auditor.add(raw)
+                    entry = _checked(self._auditor, leaf)
                 except TiergateError as error:
                     self._restart()
                     return [Alarm(Kind.RULE_BROKEN, error.detail)]
                 self._examine(self._frontier.size, entry, known)
-                self._frontier.append(leaf_hash(raw))
+                self._frontier.append(leaf.hash)
         except TiergateError as error:
             if error.reason is not Reason.LOG_CORRUPT:
                 raise  # what was read stays read
@@ -207,11 +208,11 @@ class Watcher:
             return [Alarm(Kind.ENTRIES_DIFFER, f"the entries do not lead to the root of the tree of {head.size}")]
         return self._judge(head.size)
 
-    def _examine(self, index: int, entry: Entry, known: Collection[str]) -> None:
-        if index < self._state.read:
-            return
+    def _examine(self, index: int, entry: Entry | None, known: Collection[str]) -> None:
+        if index < self._state.read or (entry is not None and entry.type == "audit_read"):
+            return  # a monitor's own reads make the log grow: they do not end a silence
         self._grown = True
-        if self._wanted.is_mine(entry):
+        if entry is not None and self._wanted.is_mine(entry):
             self._mine = True
             identifier = entry.text("id")
             if self._wanted.known is not None and identifier not in known and str(index) not in known:
@@ -224,8 +225,12 @@ class Watcher:
         """What was read is the log's; make something of it, and remember that."""
         state, now = self._state, int(self._now())
         before = state.to_json()
-        state.grown_at = now if self._grown else state.grown_at
-        state.mine_at = now if self._mine else state.mine_at
+        if self._grown:
+            state.grown_at = now
+        if self._mine:
+            state.mine_at = now
+        ended = {kind for kind, is_over in ((Kind.SILENCE, self._grown), (Kind.MINE_SILENT, self._mine)) if is_over}
+        self._told = {alarm for alarm in self._told if alarm.kind not in ended}
         state.read = size
         state.unknown.update(self._fresh)
         self._fresh, self._grown, self._mine = {}, False, False
@@ -263,6 +268,14 @@ class Watcher:
 
     def _kept(self, item: Gossip, raw: bytes) -> tuple[str, ...]:
         return self._store.keep({"gossip": item.note, "shown": raw})
+
+
+def _checked(auditor: EntryAuditor, leaf: Leaf) -> Entry | None:
+    """The entry, in order after those before it; None if it is out of scope. Raises LOG_CORRUPT."""
+    if leaf.entry is None:
+        auditor.skip()
+        return None
+    return auditor.add(leaf.entry)
 
 
 def _seen(state: WatchState, trust: TrustPolicy) -> Checkpoint | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pytest
@@ -23,15 +23,23 @@ def audited(city: FakeCity) -> Audited:
 
 
 def _reconciled(
-    audited: Audited, tmp_path: Path, entries: Sequence[bytes] | None = None, late_s: int = 3600, **range_: int
+    audited: Audited,
+    tmp_path: Path,
+    entries: Sequence[bytes] | None = None,
+    late_s: int = 3600,
+    hidden: Collection[int] = (),
+    **range_: int,
 ) -> Reconciliation:
     file = tmp_path / "journal"
     audited.journal(file, late_s=late_s, **range_)
     journal = Journal.verify(file, audited.city.reference.directory)
     found = Reconciliation(journal, lambda _bundle, _scenario: MINUTE_MS)
-    for raw in audited.log.entries if entries is None else entries:
-        found.take(decode(raw))
-    found.finish()
+    shown = audited.log.entries if entries is None else entries
+    for index, raw in enumerate(shown):
+        entry = decode(raw)
+        if index not in hidden:
+            found.take(index, entry)
+    found.finish(len(shown))
     return found
 
 
@@ -181,3 +189,13 @@ async def test_such_a_change_says_nothing_of_consents_registered_before(audited:
     low = audited.again(index - 1, 0)
     await audited.report(low, attestation)
     assert _codes(_reconciled(audited, tmp_path)) == [(Code.LOWER_THAN_ATTESTED, low)]
+
+
+async def test_entries_out_of_scope_are_no_business_of_the_city(audited: Audited, tmp_path: Path) -> None:
+    first = await audited.decided()
+    hidden = audited.log.refuse()
+    last = await audited.decided()
+    found = _reconciled(audited, tmp_path, hidden={hidden})
+    assert (found.findings, found.compared) == ([], 2)
+    assert _codes(_reconciled(audited, tmp_path, hidden={first})) == [(Code.UNEXPECTED, first)]
+    assert _codes(_reconciled(audited, tmp_path, hidden={last})) == [(Code.UNEXPECTED, last)]

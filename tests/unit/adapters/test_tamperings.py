@@ -7,6 +7,7 @@ the city's journal, ``watch`` also what it saw before, what it knows of its own 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -77,8 +78,9 @@ class Scene:
         try:
             verify_export(export, self.audited.trust)
             verify_export(export, self.audited.trust, replay.take)
-            verify_export(export, self.audited.trust, reconciliation.take)
-            reconciliation.finish()
+            index = count()
+            verify_export(export, self.audited.trust, lambda entry: reconciliation.take(next(index), entry))
+            reconciliation.finish(next(index))
         except TiergateError:
             found |= {VERIFY, REPLAY, RECONCILE}
         if replay.counts:

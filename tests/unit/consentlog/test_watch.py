@@ -11,7 +11,7 @@ from gateway.consentlog.trust import TrustPolicy
 from gateway.consentlog.watch import Alarm, Kind, Wanted, Watcher
 from gateway.consentlog.watch_state import WatchState, WatchStore
 from gateway.errors import ProblemsError, TiergateError
-from tests.unit.consentlog.samples import SIGNER, MemoryLog, decision, long_log, refusal, small_log
+from tests.unit.consentlog.samples import SIGNER, MemoryLog, decision, entry, long_log, refusal, small_log
 from tests.unit.consentlog.watched import Monitor, Shown, forked, kept
 
 ID = "0f" * 16
@@ -188,3 +188,30 @@ async def test_the_state_is_the_same_when_it_is_read_again(tmp_path: Path) -> No
     assert len(state.unknown) == 2
     assert WatchState.from_json(state.to_json()) == state
     assert os.listdir(tmp_path) == ["state"]  # noqa: PTH208 - a test
+
+
+async def test_what_is_out_of_scope_is_hashed_alone(monitor: Monitor) -> None:
+    log = [*small_log(), encode(refusal())]
+    shown = Shown(log)
+    shown.hidden = {6}
+    assert await monitor.kinds(shown) == []
+    shown.items[6] = encode(entry("correction", city="fuzhou", event="ab" * 32))
+    shown.signed = [*log, encode(refusal())]
+    shown.items.append(encode(refusal()))
+    monitor.again()
+    assert await monitor.kinds(shown) == [Kind.FORK]
+
+
+async def test_the_monitors_own_reads_do_not_end_a_silence(tmp_path: Path) -> None:
+    monitor = Monitor(tmp_path, silent_s=100)
+    shown = Shown(small_log())
+    assert await monitor.kinds(shown) == []
+    monitor.now += 100
+    read = entry("audit_read", auditor="province", start=0, end=6, scope="ab" * 32)
+    shown.items.append(encode(read))
+    assert await monitor.kinds(shown) == [Kind.SILENCE]
+    assert monitor.state.read == 7
+    shown.items.append(encode(refusal()))
+    assert await monitor.kinds(shown) == []
+    monitor.now += 100
+    assert await monitor.kinds(shown) == [Kind.SILENCE]

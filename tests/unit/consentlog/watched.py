@@ -9,6 +9,7 @@ from gateway.consentlog.entry import encode
 from gateway.consentlog.gossip import read_gossip
 from gateway.consentlog.merkle import consistency_proof, leaf_hash, root_of
 from gateway.consentlog.note import SignerKey
+from gateway.consentlog.scope import Leaf
 from gateway.consentlog.trust import TrustPolicy
 from gateway.consentlog.watch import Alarm, Kind, Wanted, Watcher
 from gateway.consentlog.watch_state import WatchState, WatchStore
@@ -29,6 +30,7 @@ class Shown:
         self.signer = signer
         self.live = True
         self.breaks_at: int | None = None
+        self.hidden: set[int] = set()
         self.asked: list[tuple[int, int]] = []
 
     def subtree(self, level: int, index: int) -> bytes:
@@ -40,12 +42,13 @@ class Shown:
     async def consistency(self, first: int, second: int) -> Sequence[bytes]:
         return consistency_proof(first, second, self.subtree)
 
-    async def entries(self, start: int, end: int) -> AsyncIterator[bytes]:
+    async def leaves(self, start: int, end: int) -> AsyncIterator[Leaf]:
         self.asked.append((start, end))
         for index in range(start, end):
             if index == self.breaks_at:
                 raise TiergateError(Reason.LOG_UNAVAILABLE)
-            yield self.items[index]
+            raw = self.items[index]
+            yield Leaf(leaf_hash(raw), None if index in self.hidden else raw)
 
 
 class Monitor:

@@ -60,18 +60,9 @@ class Header:
 
     def line(self) -> bytes:
         """The line."""
-        until = {} if self.end is None else {"to": self.end}
-        return _line(
-            {
-                "city": self.city,
-                "deployment": self.deployment,
-                "format": FORMAT,
-                "from": self.first,
-                "made_at": self.made_at,
-                "reported": self.reported,
-            }
-            | until
-        )
+        members: dict[str, Any] = {"city": self.city, "deployment": self.deployment, "format": FORMAT}
+        members |= {"from": self.first, "made_at": self.made_at, "reported": self.reported}
+        return _line(members if self.end is None else members | {"to": self.end})
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,10 @@ class FakeLog:
         """Append a change of a consent of Fuzhou's, or a correction; its index."""
         return self._append(type=kind, **{"city": "fuzhou", "event": secrets.token_hex(32), **link})
 
+    def read_under(self, scope: str) -> int:
+        """Append the record of an auditor's read of all there is, under a scope (its digest); its index."""
+        return self._append(type="audit_read", auditor="bureau", start=0, end=len(self.entries), scope=scope)
+
     def receipt(self, index: int) -> tuple[bytes, bytes]:
         """Entry and tlog-proof in the log as it is now."""
         proof = LogProof(index, self.inclusion(index), self.checkpoint().encode())

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from gateway.consentlog.scope import Leaf, scoped
+from gateway.consentlog.scoped import write_scoped
+from gateway.domain.audit_scope import AuditScope
 from tests.fakes.audited import Audited
 from tests.fakes.city import FakeCity
-from tests.fakes.network import Network
+from tests.fakes.log import FakeLog
+from tests.fakes.network import Network, bundle_bytes
 from tests.unit.cli.conftest import Ran, Run
 
 
@@ -84,6 +89,40 @@ async def test_nothing_is_said_when_one_of_the_two_does_not_verify(reconcile: Re
     entries.write_bytes(entries.read_bytes().replace(b'"rung":0', b'"rung":1'))
     done = reconcile("--json")
     assert done.code == 4
+
+
+def _scoped(reconcile: Reconciled, *cities: str) -> None:
+    """Put a scoped export, read under that scope, in place of the whole one."""
+    audited, scope = reconcile.audited, AuditScope.of(cities)
+    audited.log.read_under(scope.digest())
+    source = _Scoped(audited.log, scope)
+    export = reconcile.folder / "export"
+    shutil.rmtree(export, ignore_errors=True)
+    write_scoped(source, scope, export, {audited.city.reference.bundle.digest: bundle_bytes()}, audited.trust)
+
+
+@dataclass
+class _Scoped:
+    log: FakeLog
+    scope: AuditScope
+
+    def checkpoint(self) -> str:
+        return self.log.checkpoint()
+
+    def leaves(self) -> Iterator[Leaf]:
+        return (scoped(self.scope, raw) for raw in self.log.entries)
+
+
+async def test_a_citys_auditor_has_enough_with_its_scoped_export(reconcile: Reconciled, audited: Audited) -> None:
+    audited.log.refuse()
+    index = await audited.decided(rung=0)
+    assert reconcile().code == 1
+    _scoped(reconcile, "fuzhou")
+    done = reconcile("--json")
+    assert done.code == 1, done.err
+    assert [(item["code"], item["index"]) for item in done.document["findings"]] == [("LOWER_THAN_ATTESTED", index)]
+    _scoped(reconcile, "xiamen")
+    assert reconcile().code == 2
 
 
 async def test_files_that_are_not_there(reconcile: Reconciled, audited: Audited, tmp_path: Path) -> None:

@@ -155,5 +155,8 @@ def test_wrong_usage(run: Run, tmp_path: Path, arguments: tuple[object, ...]) ->
 def test_an_export_needs_a_trust_file(watched: Watched) -> None:
     folder = watched.export(small_log())
     assert watched.run("audit", "watch", "--state", watched.state, "--export", folder, "--once").code == 2
+    (folder / "scope").mkdir()  # what a scoped export has
+    given = ("--export", folder, "--trust", watched.trust, "--state", watched.state, "--once")
+    assert watched.run("audit", "watch", *given).code == 2
     watched.state.write_text("{}")
     assert watched.once(small_log()).code == 2

@@ -48,11 +48,12 @@ class Examined:
 def examine(question: Question, reference: Reference, now_s: float) -> Examined:
     """Verify token, scenario and proof without trusting the gateway.
 
-    ``reference`` is under the bundle that the question names. Raises every TOKEN_* reason,
-    SCENARIO_UNKNOWN, SCENARIO_NOT_OPEN, PROOF_*, MESSAGE_TOO_LARGE.
+    ``reference`` is under the bundle that the question names. Raises every TOKEN_* reason, SCENARIO_UNKNOWN,
+    SCENARIO_NOT_OPEN, HOME_NOT_HONOURED, HOST_NOT_VOUCHED, PROOF_*, MESSAGE_TOO_LARGE.
     """
     token = reference.consents.verify(question.token, operator=question.operator, now_s=now_s)
-    scenario = reference.bundle.scenario_for(question.scenario, question.operator, utc_day(now_s))
+    day = utc_day(now_s)
+    scenario = reference.bundle.scenario_for(question.scenario, question.operator, reference.city.id, day)
     require_covered(token, scenario)
     stale: TiergateError | None = None
     proof: bytes | None = None

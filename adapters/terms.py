@@ -58,10 +58,11 @@ class Span:
 def offer(terms: ConsentTerms, reference: Reference, now_s: float) -> Offer:
     """Check the terms and render their notice.
 
-    Raises SCENARIO_UNKNOWN, SCENARIO_NOT_OPEN, CONSENT_LIMITS or DEVICE_KEY_INVALID.
+    Raises SCENARIO_UNKNOWN, SCENARIO_NOT_OPEN, HOME_NOT_HONOURED, HOST_NOT_VOUCHED, CONSENT_LIMITS or
+    DEVICE_KEY_INVALID.
     """
     bundle = reference.bundle
-    scenario = bundle.scenario_for(terms.scenario, terms.operator, utc_day(now_s))
+    scenario = bundle.scenario_for(terms.scenario, terms.operator, reference.city.id, utc_day(now_s))
     limits = scenario.consent
     if not MIN_LIFETIME_S <= terms.lifetime_s <= limits.max_lifetime_s:
         raise TiergateError(Reason.CONSENT_LIMITS, "lifetime")

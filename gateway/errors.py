@@ -41,6 +41,8 @@ class Reason(StrEnum):
     REQUEST_CONFLICT = "REQUEST_CONFLICT"
     SCENARIO_UNKNOWN = "SCENARIO_UNKNOWN"
     SCENARIO_NOT_OPEN = "SCENARIO_NOT_OPEN"
+    HOME_NOT_HONOURED = "HOME_NOT_HONOURED"
+    HOST_NOT_VOUCHED = "HOST_NOT_VOUCHED"
     RATE_LIMITED = "RATE_LIMITED"
     # who the caller is
     CALLER_UNKNOWN = "CALLER_UNKNOWN"
@@ -130,6 +132,14 @@ CATALOGUE: dict[Reason, CatalogueEntry] = {
     Reason.REQUEST_CONFLICT: CatalogueEntry("ALREADY_EXISTS", "The request id was used for a different request."),
     Reason.SCENARIO_UNKNOWN: CatalogueEntry("INVALID_ARGUMENT", "No such scenario is in force."),
     Reason.SCENARIO_NOT_OPEN: CatalogueEntry("PERMISSION_DENIED", "The scenario is not open to this operator."),
+    Reason.HOME_NOT_HONOURED: CatalogueEntry(
+        "FAILED_PRECONDITION",
+        "The host city does not, or not yet, honour this home city for the scenario; apply the base offer.",
+    ),
+    Reason.HOST_NOT_VOUCHED: CatalogueEntry(
+        "FAILED_PRECONDITION",
+        "The home city does not, or not yet, vouch for its residents in this scenario; apply the base offer.",
+    ),
     Reason.RATE_LIMITED: CatalogueEntry("RESOURCE_EXHAUSTED", "Too many requests; retry after the given time."),
     Reason.CALLER_UNKNOWN: CatalogueEntry("UNAUTHENTICATED", "The caller's certificate is not in the directory."),
     Reason.CALLER_NOT_PERMITTED: CatalogueEntry("PERMISSION_DENIED", "The caller's role may not call this method."),

@@ -1,4 +1,4 @@
-"""Run a synthetic city platform: ``python -m adapters.sandbox {fuzhou,xiamen,quanzhou} …``."""
+"""Run a synthetic city platform: ``python -m adapters.sandbox CITY …``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 from adapters.sandbox import fuzhou, quanzhou, xiamen
-from adapters.sandbox.residents import read_dataset, residents_of
+from adapters.sandbox.residents import CUTS, read_dataset, residents_of
 from gateway.process import stop_event, write_ready
+
+OWN = frozenset({"fuzhou", "xiamen"})
+"""Cities with a platform of their own; all others give out the standard export."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
             case "xiamen":
                 xiamen.seed(people, options.db)
                 asyncio.run(_stay(options))
-            case "quanzhou":
+            case _:
                 quanzhou.export(people, options.csv, options.encoding)
                 asyncio.run(_stay(options))
     except (OSError, ValueError, sqlite3.Error) as error:
@@ -60,10 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     http.add_argument("--state", type=Path, required=True, help="folder of the bearer token, file 'token'")
     sql = cities.add_parser("xiamen", parents=[common], help="SQLite database")
     sql.add_argument("--db", type=Path, required=True)
-    export = cities.add_parser("quanzhou", parents=[common], help="CSV export")
-    export.add_argument("--csv", type=Path, required=True)
-    export.add_argument("--encoding", choices=["utf-8", "utf-8-sig", "gb18030"], default="gb18030")
-    for seeded in (sql, export):
+    exports = [cities.add_parser(city, parents=[common], help="CSV export") for city in CUTS if city not in OWN]
+    for export in exports:
+        export.add_argument("--csv", type=Path, required=True)
+        export.add_argument("--encoding", choices=["utf-8", "utf-8-sig", "gb18030"], default="gb18030")
+    for seeded in (sql, *exports):
         seeded.add_argument("--stay", action="store_true", help="stay until stopped, instead of ending after the write")
     return parser
 

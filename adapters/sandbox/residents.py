@@ -37,7 +37,18 @@ class Resident:
         return (now - timedelta(days=self.age_days)).astimezone(CHINA).replace(microsecond=0)
 
 
-CUTS: Final = {"fuzhou": (650, 750, 850), "xiamen": (650, 720, 800), "quanzhou": (680, 760, 840)}
+CUTS: Final = {
+    "fuzhou": (650, 750, 850),
+    "xiamen": (650, 720, 800),
+    "zhangzhou": (660, 740, 820),
+    "quanzhou": (680, 760, 840),
+    "sanming": (640, 730, 820),
+    "putian": (670, 750, 830),
+    "nanping": (650, 740, 830),
+    "longyan": (660, 750, 840),
+    "ningde": (640, 720, 800),
+    "pingtan": (690, 770, 850),
+}
 """Least points of levels 1 to 3: those of ``policies/cities``; a test holds them together."""
 
 
@@ -62,7 +73,7 @@ def _people(low: int, middle: int, high: int) -> list[tuple[str, int | None, int
 def residents_of(city: str, *, scale: int = 1, offset: int = 0) -> list[Resident]:
     """The city's residents; points become ``points * scale + offset`` (for canary cities with unmistakable scores)."""
     people = [
-        Resident(f"synthetic-{_CODES[city]}-{number:04d}", about, points, age, corrupt)
+        Resident(f"synthetic-{_CODES.get(city, city)}-{number:04d}", about, points, age, corrupt)
         for number, (about, points, age, corrupt) in enumerate(_people(*CUTS[city]), start=1)
     ]
     return [r if r.points is None else replace(r, points=r.points * scale + offset) for r in people]

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Final
 
+from gateway.domain.acceptance import Acceptance, Standing, standing_of
 from gateway.domain.ids import BundleDigest, CityId, OperatorId, ScenarioId
 from gateway.domain.scenario import Operator, Scenario
 from gateway.domain.tier import Concordance, TierScale
 from gateway.errors import Reason, TiergateError
+
+_CLOSED: Final[Mapping[Standing, Reason]] = {
+    "not-vouched": Reason.HOST_NOT_VOUCHED,
+    "not-honoured": Reason.HOME_NOT_HONOURED,
+    "closed": Reason.HOME_NOT_HONOURED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,7 @@ class Bundle:
     concordances: Mapping[CityId, Concordance]
     scenarios: Mapping[ScenarioId, Scenario]
     operators: Mapping[OperatorId, Operator]
+    acceptance: Mapping[CityId, Acceptance]
     notice: NoticeTemplate
     effective: int = 0
     """From when (Unix seconds) it takes the place of the one before; 0: at once."""
@@ -45,16 +54,19 @@ class Bundle:
     directory_from: int = 1
     """The lowest version of the peer directory that it goes with."""
 
-    def scenario_for(self, scenario: str, operator: OperatorId, day: date) -> Scenario:
-        """The scenario, if it is in force and open to the operator.
+    def scenario_for(self, scenario: str, operator: OperatorId, home: CityId, day: date) -> Scenario:
+        """The scenario, if it is in force, open to the operator, and open to residents of ``home`` on both sides.
 
-        Raises SCENARIO_UNKNOWN or SCENARIO_NOT_OPEN.
+        Raises SCENARIO_UNKNOWN, SCENARIO_NOT_OPEN, HOME_NOT_HONOURED or HOST_NOT_VOUCHED.
         """
         found = self.scenarios.get(ScenarioId(scenario))
         if found is None:
             raise TiergateError(Reason.SCENARIO_UNKNOWN)
         if not found.is_open(operator, day):
             raise TiergateError(Reason.SCENARIO_NOT_OPEN)
+        standing = standing_of(self.acceptance, home, found, day)
+        if standing != "open":
+            raise TiergateError(_CLOSED[standing])
         return found
 
 

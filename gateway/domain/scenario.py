@@ -89,6 +89,18 @@ class ConsentLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class SupersededOffer:
+    """An earlier condition for the host's own residents, as published, in its points; None: not found."""
+
+    local_threshold: int | None
+    text_zh: str
+    text_en: str
+    since: str | None
+    until: str | None
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """One incentive in one host city, as published or marked ``illustrative``.
 
@@ -115,6 +127,7 @@ class Scenario:
     source: Source
     purpose_zh: str = ""
     purpose_en: str = ""
+    history: tuple[SupersededOffer, ...] = ()
 
     def cap(self, level: int) -> int:
         """Rung (0 to ``len(rungs)``) that a tier level reaches: all the scenario distinguishes, and no more."""

@@ -18,7 +18,7 @@ MAX_LEVEL = 3
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a published fact comes from.
+    """Where a published fact comes from. ``url`` is empty where no address may be named; ``note`` says it then.
 
     ``published`` is the source's date as written there: ``YYYY[-MM[-DD]]`` or ``undated``.
     """
@@ -54,6 +54,16 @@ class TierScale:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """How far a cut is known by measurement: ``standard_error`` in the city's points, over ``sample`` people."""
+
+    standard_error: int
+    sample: int
+    as_of: str
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
 class Cut:
     """Scores at or above ``minimum`` (in the city's own points) reach ``level``."""
 
@@ -61,13 +71,35 @@ class Cut:
     minimum: int
     label_zh: str
     source: Source
+    measured: Measured | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A level as the city publishes it, in its own points, both ends included; None: not published."""
+
+    label_zh: str
+    minimum: int | None
+    maximum: int | None
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class BandTable:
+    """A table of levels that was replaced. ``since`` and ``until`` as the source gives them; None: not found."""
+
+    bands: tuple[Band, ...]
+    since: str | None
+    until: str | None
+    source: Source
 
 
 @dataclass(frozen=True, slots=True)
 class Concordance:
     """How one city's score maps to the common scale: a concordance, not an equating.
 
-    ``cuts`` rise strictly in level and minimum. ``max_age_days``: a score whose ``as_of`` is older is stale (rung 0).
+    ``bands`` and ``history`` are what the city publishes and has published; only the cuts decide anything. ``cuts``
+    rise strictly in level and minimum. ``max_age_days``: a score whose ``as_of`` is older is stale (rung 0).
     """
 
     city: CityId
@@ -83,6 +115,10 @@ class Concordance:
     effective_until: date | None
     illustrative: bool
     source: Source
+    name_zh: str = ""
+    name_en: str = ""
+    bands: tuple[Band, ...] = ()
+    history: tuple[BandTable, ...] = ()
 
     def level_of(self, points: int) -> int:
         """Tier level (0 to 3) of a score in the city's own points. Both ends of the range are inside.

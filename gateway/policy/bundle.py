@@ -43,6 +43,7 @@ class BundleDoc(schema.Strict):
     cities: Annotated[list[schema.CityFile], Field(max_length=1000)]
     scenarios: Annotated[list[schema.ScenarioFile], Field(max_length=10_000)]
     operators: Annotated[list[schema.OperatorFile], Field(max_length=10_000)]
+    acceptance: Annotated[list[schema.AcceptanceFile], Field(max_length=1000)]
     notice: schema.NoticeFile
 
 
@@ -74,6 +75,7 @@ def build_bundle(
             cities=_by_id(loaded.cities),
             scenarios=_by_id(loaded.scenarios),
             operators=_by_id(loaded.operators),
+            acceptance=_by_id(loaded.acceptance),
             notice=loaded.notice,
         )
     except ValidationError as error:
@@ -108,13 +110,21 @@ def read_bundle(data: bytes) -> Bundle:
         ("cities", document.cities),
         ("scenarios", document.scenarios),
         ("operators", document.operators),
+        ("acceptance", document.acceptance),
     ):
         ids = [item.id for item in items]
         if ids != sorted(ids):
             problems.append(Problem(_FILE, kind, "is not in order of id"))
     if problems:
         raise ProblemsError(Reason.BUNDLE_INVALID, problems)
-    policies = to_policies(document.scale, document.cities, document.scenarios, document.operators, document.notice)
+    policies = to_policies(
+        document.scale,
+        document.cities,
+        document.scenarios,
+        document.operators,
+        document.acceptance,
+        document.notice,
+    )
     return Bundle(
         digest_of(data),
         document.version,
@@ -123,6 +133,7 @@ def read_bundle(data: bytes) -> Bundle:
         policies.concordances,
         policies.scenarios,
         policies.operators,
+        policies.acceptance,
         policies.notice,
         document.effective,
         document.grace_s,
@@ -160,6 +171,7 @@ def _documents(document: BundleDoc) -> Documents:
         _members("cities", document.cities),
         _members("scenarios", document.scenarios),
         _members("operators", document.operators),
+        _members("acceptance", document.acceptance),
         Located(_FILE, document.notice, "notice"),
     )
 

@@ -5,7 +5,7 @@ Scores in cases are synthetic: no person has them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from gateway.domain.decision import Outcome
-from gateway.domain.ids import CityId, ScenarioId, TierId
+from gateway.domain.ids import CityId, TierId
 from gateway.domain.scenario import Scenario
 from gateway.domain.tier import Concordance, TierScale
 from gateway.errors import Problem, ProblemsError, Reason
@@ -39,9 +39,14 @@ class CityCases(schema.Strict):
 
 
 class ScenarioCase(schema.Strict):
-    """The tier of a visitor, and the outcome and terms that the operator must be told."""
+    """The tier of a visitor, and the outcome and terms that the operator must be told.
+
+    ``hosts``: the host cities that the case is about. A host that any case names has its own cases; the cases without
+    ``hosts`` are for all others.
+    """
 
     name: schema.Line
+    hosts: Annotated[list[schema.Slug], Field(max_length=1000)] = []  # noqa: RUF012 - pydantic copies it
     tier: schema.Slug
     outcome: Literal["entitled", "ordinary"]
     terms: schema.TermDocs
@@ -90,10 +95,14 @@ def run_cases(root: Path, loaded: LoadedPolicies) -> list[CaseResult]:
         if scenarios is not None:
             unknown = list(_tiers_known(name, [case.tier for case in scenarios.cases], policies, "tier"))
             problems += unknown
-            problems += _untried_outcomes(name, scenarios)
-            if not unknown:
-                scenario = policies.scenarios[ScenarioId(_stem(name))]
-                results += [_run_scenario(name, case, scenario, policies.scale) for case in scenarios.cases]
+            offers = [policies.scenarios[item] for item in loaded.scenarios_in[_policy_of(name)]]
+            problems += _unknown_hosts(name, scenarios, offers)
+            for offer in offers:
+                cases = _cases_of(scenarios, offer)
+                whose = f"{offer.host_city}: " if len(offers) > 1 else ""
+                problems += _untried_outcomes(name, cases, whose)
+                if not unknown:
+                    results += [_run_scenario(name, case, offer, policies.scale, whose) for case in cases]
     if problems:
         raise ProblemsError(Reason.POLICY_INVALID, problems)
     return results
@@ -101,6 +110,24 @@ def run_cases(root: Path, loaded: LoadedPolicies) -> list[CaseResult]:
 
 def _stem(name: str) -> str:
     return Path(name).name.removesuffix(CASES_SUFFIX)
+
+
+def _policy_of(name: str) -> str:
+    return name.removesuffix(CASES_SUFFIX) + ".toml"
+
+
+def _cases_of(cases: ScenarioCases, scenario: Scenario) -> list[ScenarioCase]:
+    """What a host's offer is held to: the cases that name the host, else those that name none."""
+    own = [case for case in cases.cases if scenario.host_city in case.hosts]
+    return own or [case for case in cases.cases if not case.hosts]
+
+
+def _unknown_hosts(name: str, cases: ScenarioCases, scenarios: Sequence[Scenario]) -> Iterator[Problem]:
+    known = {scenario.host_city for scenario in scenarios}
+    for place, case in enumerate(cases.cases):
+        for host in case.hosts:
+            if host not in known:
+                yield Problem(name, f"cases.{place}.hosts", f'"{host}" has no such scenario')
 
 
 def _case_files(root: Path, kind: Kind, problems: list[Problem]) -> Iterator[str]:
@@ -130,10 +157,10 @@ def _untried_scores(name: str, cases: CityCases, concordance: Concordance) -> It
         yield Problem(name, "cases", f"no case with score {score}", "try both sides of each cut and of each range end")
 
 
-def _untried_outcomes(name: str, cases: ScenarioCases) -> Iterator[Problem]:
+def _untried_outcomes(name: str, cases: Sequence[ScenarioCase], whose: str) -> Iterator[Problem]:
     for outcome in Outcome:
-        if outcome.value not in {case.outcome for case in cases.cases}:
-            yield Problem(name, "cases", f"no case with outcome {outcome.value}")
+        if outcome.value not in {case.outcome for case in cases}:
+            yield Problem(name, "cases", f"{whose}no case with outcome {outcome.value}")
 
 
 def _run_city(name: str, case: CityCase, concordance: Concordance, scale: TierScale) -> CaseResult:
@@ -144,11 +171,11 @@ def _run_city(name: str, case: CityCase, concordance: Concordance, scale: TierSc
     return CaseResult(name, case.name, case.expect, actual)
 
 
-def _run_scenario(name: str, case: ScenarioCase, scenario: Scenario, scale: TierScale) -> CaseResult:
+def _run_scenario(name: str, case: ScenarioCase, scenario: Scenario, scale: TierScale, whose: str) -> CaseResult:
     rung = scenario.cap(scale.level_of(TierId(case.tier)))
     expected = (case.outcome, tuple(to_term(item) for item in case.terms))
     actual = (Outcome.of(rung).value, scenario.terms_of(rung).items)
-    return CaseResult(name, case.name, _shown(*expected), _shown(*actual))
+    return CaseResult(name, whose + case.name, _shown(*expected), _shown(*actual))
 
 
 def _shown(outcome: str, terms: tuple[object, ...]) -> str:

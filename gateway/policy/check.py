@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from itertools import pairwise
 
+from gateway.domain.acceptance import ANY
 from gateway.domain.scenario import ExtraQuota, FreePeriod, PayLater, PercentageOff, Term
 from gateway.domain.tier import MAX_LEVEL
 from gateway.errors import Problem
@@ -39,6 +40,10 @@ def check(documents: Documents) -> Findings:
     errors += _doubles(documents.operators)
     for city in documents.cities:
         errors += _city(city, levels)
+    errors += _doubles(documents.acceptance)
+    hosts = {item.doc.id: item.doc.host_city for item in documents.scenarios}
+    for acceptance in documents.acceptance:
+        errors += _acceptance(acceptance, documents, hosts)
     for operator in documents.operators:
         errors += _reference(operator, "host_city", operator.doc.host_city, "city", documents.known("cities"))
     by_city = {item.doc.id: item.doc for item in documents.cities}
@@ -128,6 +133,46 @@ def _references(
             yield scenario.problem(path, f'operator "{name}" is named twice')
         if name in operators and operators[name].host_city != doc.host_city:
             yield scenario.problem(path, f'operator "{name}" is of another city than the scenario')
+
+
+def _acceptance(
+    item: Located[schema.AcceptanceFile], documents: Documents, hosts: Mapping[str, str]
+) -> Iterator[Problem]:
+    """Whoever is named exists, and each rule names scenarios of the hosts that it is about."""
+    doc = item.doc
+    cities = documents.known("cities")
+    yield from _reference(item, "id", doc.id, "city", cities)
+    for place, honour in enumerate(doc.honours):
+        yield from _accepts(item, f"honours.{place}", honour, {doc.id}, hosts, documents)
+        yield from _cities(item, f"honours.{place}.homes", honour.homes, cities)
+    for place, vouch in enumerate(doc.vouches):
+        yield from _accepts(item, f"vouches.{place}", vouch, set(vouch.hosts), hosts, documents)
+        yield from _cities(item, f"vouches.{place}.hosts", vouch.hosts, cities)
+
+
+def _cities(item: Located[object], path: str, names: Sequence[str], cities: frozenset[str]) -> Iterator[Problem]:
+    for number, name in enumerate(names):
+        if name != ANY:
+            yield from _reference(item, f"{path}.{number}", name, "city", cities)
+
+
+def _accepts(
+    item: Located[object],
+    path: str,
+    rule: schema.AcceptanceDoc,
+    about: set[str],
+    hosts: Mapping[str, str],
+    documents: Documents,
+) -> Iterator[Problem]:
+    if rule.effective_until is not None and rule.effective_until < rule.effective_from:
+        yield item.problem(f"{path}.effective_until", "is before effective_from")
+    for number, name in enumerate(rule.scenarios):
+        where = f"{path}.scenarios.{number}"
+        if name == ANY:
+            continue
+        yield from _reference(item, where, name, "scenario", documents.known("scenarios"))
+        if name in hosts and ANY not in about and hosts[name] not in about:
+            yield item.problem(where, f'"{name}" is a scenario of {hosts[name]}, which this rule is not about')
 
 
 def _grain(scenario: Located[schema.ScenarioFile]) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Generic, Literal, TypeVar
 
+from gateway.domain.acceptance import Acceptance, AcceptanceRule
 from gateway.domain.bundle import NoticeTemplate
 from gateway.domain.ids import CityId, OperatorId, ScenarioId, TierId
 from gateway.domain.scenario import (
@@ -20,14 +21,15 @@ from gateway.domain.scenario import (
     Priority,
     Rung,
     Scenario,
+    SupersededOffer,
     Term,
     Terms,
 )
-from gateway.domain.tier import Concordance, Cut, Source, Tier, TierScale
+from gateway.domain.tier import Band, BandTable, Concordance, Cut, Measured, Source, Tier, TierScale
 from gateway.errors import Problem
 from gateway.policy import schema
 
-Kind = Literal["cities", "scenarios", "operators"]
+Kind = Literal["cities", "scenarios", "operators", "acceptance"]
 """The folders under ``policies/`` that hold one file per id."""
 
 SECONDS_PER_DAY = 86_400
@@ -41,10 +43,21 @@ class Located(Generic[Doc_co]):
     file: str
     doc: Doc_co
     prefix: str = ""
+    own: Mapping[str, str] | None = None
+    """For a row of a file: which keys stand in the row, under which name; the others stand at the top of the file."""
 
     def problem(self, path: str, message: str, remedy: str = "") -> Problem:
         """A problem at a key of this document."""
-        return Problem(self.file, ".".join(part for part in (self.prefix, path) if part), message, remedy)
+        return Problem(self.file, self.place_of(path), message, remedy)
+
+    def place_of(self, path: str) -> str:
+        """Where a key of this document stands in its file."""
+        key, dot, rest = path.partition(".")
+        if self.own is not None:
+            if key not in self.own:
+                return path
+            path = self.own[key] + dot + rest
+        return ".".join(part for part in (self.prefix, path) if part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,7 @@ class Documents:
     cities: Sequence[Located[schema.CityFile]]
     scenarios: Sequence[Located[schema.ScenarioFile]]
     operators: Sequence[Located[schema.OperatorFile]]
+    acceptance: Sequence[Located[schema.AcceptanceFile]]
     notice: Located[schema.NoticeFile] | None
     unread: frozenset[tuple[Kind, str]] = frozenset()
 
@@ -68,6 +82,7 @@ class Documents:
             "cities": self.cities,
             "scenarios": self.scenarios,
             "operators": self.operators,
+            "acceptance": self.acceptance,
         }
         return frozenset(item.doc.id for item in read[kind]) | {name for where, name in self.unread if where == kind}
 
@@ -80,6 +95,7 @@ class Policies:
     concordances: Mapping[CityId, Concordance]
     scenarios: Mapping[ScenarioId, Scenario]
     operators: Mapping[OperatorId, Operator]
+    acceptance: Mapping[CityId, Acceptance]
     notice: NoticeTemplate
 
 
@@ -88,6 +104,7 @@ def to_policies(
     cities: Sequence[schema.CityFile],
     scenarios: Sequence[schema.ScenarioFile],
     operators: Sequence[schema.OperatorFile],
+    acceptance: Sequence[schema.AcceptanceFile],
     notice: schema.NoticeFile,
 ) -> Policies:
     """Turn checked documents into domain objects. Only for documents without errors."""
@@ -97,13 +114,14 @@ def to_policies(
         MappingProxyType({CityId(c.id): to_concordance(c, tiers) for c in cities}),
         MappingProxyType({ScenarioId(s.id): to_scenario(s, tiers) for s in scenarios}),
         MappingProxyType({OperatorId(o.id): to_operator(o) for o in operators}),
+        MappingProxyType({CityId(a.id): to_acceptance(a) for a in acceptance}),
         NoticeTemplate(notice.id, notice.version, notice.text_zh, notice.text_en),
     )
 
 
 def to_source(doc: schema.SourceDoc) -> Source:
     """A source."""
-    return Source(doc.url, doc.published, doc.confidence, doc.note or "")
+    return Source(doc.url or "", doc.published, doc.confidence, doc.note or "")
 
 
 def to_concordance(doc: schema.CityFile, scale: TierScale) -> Concordance:
@@ -117,7 +135,13 @@ def to_concordance(doc: schema.CityFile, scale: TierScale) -> Concordance:
         score_max=doc.score_max,
         design=doc.design,
         cuts=tuple(
-            Cut(scale.level_of(TierId(c.tier)), c.minimum, c.label_zh, to_source(c.source or doc.source))
+            Cut(
+                scale.level_of(TierId(c.tier)),
+                c.minimum,
+                c.label_zh,
+                to_source(c.source or doc.source),
+                None if c.measured is None else to_measured(c.measured),
+            )
             for c in doc.cuts
         ),
         max_age_days=doc.max_age_days,
@@ -125,7 +149,24 @@ def to_concordance(doc: schema.CityFile, scale: TierScale) -> Concordance:
         effective_until=doc.effective_until,
         illustrative=doc.illustrative,
         source=to_source(doc.source),
+        name_zh=doc.name_zh or doc.id,
+        name_en=doc.name_en or doc.id,
+        bands=to_bands(doc.bands or (), doc.source),
+        history=tuple(
+            BandTable(to_bands(item.bands, item.source), item.since, item.until, to_source(item.source))
+            for item in doc.history or ()
+        ),
     )
+
+
+def to_bands(docs: Sequence[schema.BandDoc], source: schema.SourceDoc) -> tuple[Band, ...]:
+    """Published levels; ``source`` is that of the table, for those that have none of their own."""
+    return tuple(Band(b.label_zh, b.minimum, b.maximum, to_source(b.source or source)) for b in docs)
+
+
+def to_measured(doc: schema.MeasuredDoc) -> Measured:
+    """What a measurement says of a cut."""
+    return Measured(doc.standard_error, doc.sample, doc.as_of, to_source(doc.source))
 
 
 def to_term(doc: schema.TermDoc) -> Term:
@@ -174,7 +215,28 @@ def to_scenario(doc: schema.ScenarioFile, scale: TierScale) -> Scenario:
         source=to_source(doc.source),
         purpose_zh=doc.purpose_zh,
         purpose_en=doc.purpose_en,
+        history=tuple(
+            SupersededOffer(
+                item.local_threshold, item.text_zh, item.text_en, item.since, item.until, to_source(item.source)
+            )
+            for item in doc.history or ()
+        ),
     )
+
+
+def to_acceptance(doc: schema.AcceptanceFile) -> Acceptance:
+    """What a city has decided about others."""
+    return Acceptance(
+        CityId(doc.id),
+        doc.version,
+        tuple(_rule(item, item.homes) for item in doc.honours),
+        tuple(_rule(item, item.hosts) for item in doc.vouches),
+        doc.illustrative,
+    )
+
+
+def _rule(doc: schema.AcceptanceDoc, cities: Sequence[str]) -> AcceptanceRule:
+    return AcceptanceRule(frozenset(cities), frozenset(doc.scenarios), doc.effective_from, doc.effective_until)
 
 
 def to_operator(doc: schema.OperatorFile) -> Operator:

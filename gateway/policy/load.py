@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from gateway.domain.ids import SLUG
+from gateway.domain.ids import SLUG, ScenarioId
 from gateway.errors import Problem, ProblemsError, Reason
 from gateway.policy import schema
 from gateway.policy.check import check
 from gateway.policy.documents import Documents, Kind, Located, Policies, to_policies
 from gateway.policy.problems import problems_of
+from gateway.policy.rows import CityName, Row, rows_of
 
 MAX_FILE_BYTES = 256 * 1024
 CASES_SUFFIX = ".cases.toml"
@@ -25,6 +27,7 @@ _KINDS: Mapping[Kind, type[schema.Named]] = {
     "cities": schema.CityFile,
     "scenarios": schema.ScenarioFile,
     "operators": schema.OperatorFile,
+    "acceptance": schema.AcceptanceFile,
 }
 _AT_ROOT = {_SCALE, _NOTICE, "README.md", *_KINDS}
 
@@ -40,8 +43,11 @@ class LoadedPolicies:
     cities: tuple[schema.CityFile, ...]
     scenarios: tuple[schema.ScenarioFile, ...]
     operators: tuple[schema.OperatorFile, ...]
+    acceptance: tuple[schema.AcceptanceFile, ...]
     notice: schema.NoticeFile
     policies: Policies
+    scenarios_in: Mapping[str, tuple[ScenarioId, ...]]
+    """Which scenarios a file of ``scenarios/`` holds, by the file's path."""
     warnings: tuple[Problem, ...]
 
 
@@ -55,30 +61,47 @@ def load_policies(root: Path) -> LoadedPolicies:
     notice = _located(root, _NOTICE, schema.NoticeFile, problems)
     unread: set[tuple[Kind, str]] = set()
     cities = _folder(root, "cities", schema.CityFile, problems, unread)
-    scenarios = _folder(root, "scenarios", schema.ScenarioFile, problems, unread)
+    names = {item.doc.id: CityName(item.doc.name_zh or item.doc.id, item.doc.name_en or item.doc.id) for item in cities}
+    scenarios = _folder(root, "scenarios", schema.ScenarioFile, problems, unread, names)
     operators = _folder(root, "operators", schema.OperatorFile, problems, unread)
-    findings = check(Documents(scale, cities, scenarios, operators, notice, frozenset(unread)))
+    acceptance = _folder(root, "acceptance", schema.AcceptanceFile, problems, unread)
+    findings = check(Documents(scale, cities, scenarios, operators, acceptance, notice, frozenset(unread)))
     problems += findings.errors
     if problems or scale is None or notice is None:
-        raise ProblemsError(Reason.POLICY_INVALID, problems)
-    city_docs, scenario_docs, operator_docs = (
+        raise ProblemsError(Reason.POLICY_INVALID, list(dict.fromkeys(problems)))  # rows share faults of their file
+    documents = (
         tuple(item.doc for item in cities),
         tuple(item.doc for item in scenarios),
         tuple(item.doc for item in operators),
+        tuple(item.doc for item in acceptance),
+        notice.doc,
     )
+    found: dict[str, tuple[ScenarioId, ...]] = {}
+    for item in scenarios:
+        found[item.file] = (*found.get(item.file, ()), ScenarioId(item.doc.id))
     return LoadedPolicies(
         scale.doc,
-        city_docs,
-        scenario_docs,
-        operator_docs,
-        notice.doc,
-        to_policies(scale.doc, city_docs, scenario_docs, operator_docs, notice.doc),
-        findings.warnings,
+        *documents,
+        to_policies(scale.doc, *documents),
+        MappingProxyType(found),
+        tuple(dict.fromkeys(findings.warnings)),
     )
 
 
 def read_toml(root: Path, name: str, model: type[Model], problems: list[Problem]) -> Model | None:
     """Read one TOML file into its model; on any fault add the problems and return None."""
+    document = _document(root, name, problems)
+    if document is None:
+        return None
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        problems.extend(problems_of(name, error, document))
+        return None
+
+
+def _document(root: Path, name: str, problems: list[Problem]) -> dict[str, Any] | None:
+    """One file as TOML; None, with a problem, if it is none."""
     try:
         with (root / name).open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
@@ -89,17 +112,12 @@ def read_toml(root: Path, name: str, model: type[Model], problems: list[Problem]
         problems.append(Problem(name, "", f"is larger than {MAX_FILE_BYTES} bytes"))
         return None
     try:
-        document = tomllib.loads(data.decode("utf-8"))
+        return tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError:
         problems.append(Problem(name, "", "is not UTF-8", "save the file as UTF-8"))
         return None
     except (ValueError, RecursionError) as error:  # not TOML, a number too long, nested too deeply
         problems.append(Problem(name, "", f"is not TOML: {error}"))
-        return None
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        problems.extend(problems_of(name, error, document))
         return None
 
 
@@ -137,16 +155,39 @@ def _located(root: Path, name: str, model: type[Model], problems: list[Problem])
 
 
 def _folder(
-    root: Path, kind: Kind, model: type[NamedModel], problems: list[Problem], unread: set[tuple[Kind, str]]
+    root: Path,
+    kind: Kind,
+    model: type[NamedModel],
+    problems: list[Problem],
+    unread: set[tuple[Kind, str]],
+    names: Mapping[str, CityName] = MappingProxyType({}),
 ) -> list[Located[NamedModel]]:
+    """Every policy of a folder, each row of a file as one. ``names``: of the cities, for texts that name them."""
     read: list[Located[NamedModel]] = []
     for name in policy_names(root, kind):
         stem = Path(name).stem
-        item = _located(root, name, model, problems)
-        if item is None:
+        document = _document(root, name, problems)
+        if document is None:
             unread.add((kind, stem))
             continue
-        read.append(item)
-        if item.doc.id != stem:
-            problems.append(item.problem("id", f'is "{item.doc.id}", but the file is named "{stem}"'))
+        for row in rows_of(kind, document, names):
+            item = _row(name, row, model, problems)
+            if item is None:
+                unread.add((kind, str(row.document.get("id", stem))))
+                continue
+            read.append(item)
+        named = document.get("id", stem)
+        if named != stem:
+            problems.append(Problem(name, "id", f'is "{named}", but the file is named "{stem}"'))
     return read
+
+
+def _row(name: str, row: Row, model: type[NamedModel], problems: list[Problem]) -> Located[NamedModel] | None:
+    own = row.own or None
+    try:
+        return Located(name, model.model_validate(row.document), row.prefix, own)
+    except ValidationError as error:
+        at = Located(name, None, row.prefix, own)
+        found = problems_of(name, error, row.document)
+        problems.extend(replace(item, path=at.place_of(item.path)) for item in found)
+        return None

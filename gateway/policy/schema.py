@@ -6,108 +6,55 @@ one set of rules holds for both. Rules that need more than one value or file are
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BeforeValidator, Field, model_validator
 
-from gateway.domain.ids import SLUG
-from gateway.domain.notice import PLACEHOLDERS, placeholders_in
 from gateway.domain.scenario import TimeGrain
 from gateway.domain.tier import MAX_LEVEL, Confidence, LinkingDesign
+from gateway.policy.fields import (
+    MOVEMENT_SECTORS,
+    SAFE_INTEGER,
+    Dated,
+    Line,
+    Points,
+    Sector,
+    Slug,
+    Strict,
+    Template,
+    Url,
+    Version,
+    sector,
+)
 
-SAFE_INTEGER = 2**53 - 1
-"""Largest integer that canonical JSON carries exactly (RFC 8785, section 3.2.2.3; RFC 7493, section 2.2)."""
-
-Sector = Literal[
-    "library",
-    "transit",
-    "rental",
-    "parking",
-    "bike",
-    "government-service",
-    "tourism",
-    "culture",
-    "sports",
-    "health",
+__all__ = [
+    "MOVEMENT_SECTORS",
+    "SAFE_INTEGER",
+    "Line",
+    "Points",
+    "Sector",
+    "Slug",
+    "Strict",
+    "Template",
+    "Url",
+    "Version",
 ]
-"""Areas of public service that scenarios may be in. Finance is left out on purpose: giving credit information to
-lenders is credit reporting (征信业管理条例, articles 2, 18, 20, 25), which this network does not do."""
-
-MOVEMENT_SECTORS: frozenset[str] = frozenset({"transit", "parking", "bike"})
-"""Sectors whose use times are a movement profile (PIPL 28: tracks): only the day is kept."""
-
-_PUBLISHED = re.compile(r"undated|\d{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12]\d|3[01]))?)?")
-
-
-def _slug(text: str) -> str:
-    if not SLUG.match(text):
-        raise ValueError("must be 1 to 48 of a-z, 0-9 and -, with no - at either end")
-    return text
-
-
-def _line(text: str) -> str:
-    if not text.isprintable() or text != text.strip():
-        raise ValueError("must be one line of printable text with no space at either end")
-    return text
-
-
-def _paragraphs(text: str) -> str:
-    if not text.replace("\n", "").isprintable() or text != text.strip():
-        raise ValueError("must be printable text with no space or line break at either end")
-    return text
-
-
-def _sector(value: object) -> object:
-    if value in ("finance", "credit", "lending", "insurance"):
-        raise ValueError("finance is outside this network; no such scenario is accepted")
-    return value
-
-
-def _published(text: str) -> str:
-    if not _PUBLISHED.fullmatch(text):
-        raise ValueError('must be YYYY, YYYY-MM, YYYY-MM-DD or "undated"')
-    if len(text) == len("YYYY-MM-DD"):
-        date.fromisoformat(text)
-    return text
-
-
-def _placeholders(text: str) -> str:
-    found = placeholders_in(text)
-    missing, unknown = PLACEHOLDERS - found, found - PLACEHOLDERS
-    if missing or unknown:
-        parts = [f"lacks {{{name}}}" for name in sorted(missing)] + [f"has unknown {{{n}}}" for n in sorted(unknown)]
-        raise ValueError("; ".join(parts))
-    return text
-
-
-def _text(check: Callable[[str], str], longest: int) -> tuple[StringConstraints, AfterValidator]:
-    return StringConstraints(min_length=1, max_length=longest), AfterValidator(check)
-
-
-Slug = Annotated[str, AfterValidator(_slug)]
-Line = Annotated[str, *_text(_line, 300)]
-Template = Annotated[str, *_text(_paragraphs, 4000), AfterValidator(_placeholders)]
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[!-~]{4,400}$")]
-Version = Annotated[int, Field(ge=1, le=1_000_000)]
-Points = Annotated[int, Field(ge=0, le=SAFE_INTEGER)]
-
-
-class Strict(BaseModel):
-    """No unknown keys, no conversion of types, no change after reading."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class SourceDoc(Strict):
-    """Where a published fact comes from."""
+    """Where a published fact comes from: an address, or, where none may be linked, a note that says it in words."""
 
-    url: Url
-    published: Annotated[str, AfterValidator(_published)]
+    url: Url | None = None
+    published: Dated
     confidence: Confidence
     note: Line | None = None
+
+    @model_validator(mode="after")
+    def _said(self) -> Self:
+        if self.url is None and self.note is None:
+            raise ValueError("has neither url nor note: say where it comes from")
+        return self
 
 
 class TierDoc(Strict):
@@ -125,6 +72,18 @@ class ScaleFile(Strict):
     tiers: Annotated[list[TierDoc], Field(min_length=MAX_LEVEL + 1, max_length=MAX_LEVEL + 1)]
 
 
+class MeasuredDoc(Strict):
+    """How far a cut is known by measurement. Nothing is decided by it: it is carried and shown, for whoever measures.
+
+    ``standard_error``: in the city's points, rounded up. ``sample``: people measured. ``as_of``: when.
+    """
+
+    standard_error: Annotated[int, Field(ge=0, le=SAFE_INTEGER)]
+    sample: Annotated[int, Field(ge=1, le=SAFE_INTEGER)]
+    as_of: Dated
+    source: SourceDoc
+
+
 class CutDoc(Strict):
     """Scores at or above ``minimum`` reach ``tier``. Without a source of its own the file's source holds."""
 
@@ -132,6 +91,38 @@ class CutDoc(Strict):
     minimum: Points
     label_zh: Line
     source: SourceDoc | None = None
+    measured: MeasuredDoc | None = None
+
+
+class BandDoc(Strict):
+    """A level as the city publishes it, whether or not a tier begins there; both ends belong to it, if published."""
+
+    label_zh: Line
+    minimum: Points | None = None
+    maximum: Points | None = None
+    source: SourceDoc | None = None
+
+
+class Superseded(Strict):
+    """Something published that holds no more. ``since`` and ``until`` as the sources give them; absent: not found."""
+
+    since: Dated | None = None
+    until: Dated | None = None
+    source: SourceDoc
+
+
+class BandsHistory(Superseded):
+    """An earlier table of a city's levels."""
+
+    bands: Annotated[list[BandDoc], Field(min_length=1, max_length=20)]
+
+
+class OfferHistory(Superseded):
+    """An earlier condition of an offer for the host's own residents."""
+
+    local_threshold: Points | None = None
+    text_zh: Line
+    text_en: Line
 
 
 class Named(Strict):
@@ -141,9 +132,15 @@ class Named(Strict):
 
 
 class CityFile(Named):
-    """``cities/<id>.toml``: one city's concordance."""
+    """``cities/<id>.toml``: one city's concordance.
+
+    ``name_*``: of the place, for texts that name it; without them its id stands there. ``bands`` are all levels as
+    published, ``history`` the tables that they replaced: both are shown, and nothing is decided by them.
+    """
 
     version: Version
+    name_zh: Line | None = None
+    name_en: Line | None = None
     score_name_zh: Line
     score_name_en: Line
     score_min: Points
@@ -155,6 +152,8 @@ class CityFile(Named):
     illustrative: bool
     source: SourceDoc
     cuts: Annotated[list[CutDoc], Field(min_length=1, max_length=MAX_LEVEL)]
+    bands: Annotated[list[BandDoc], Field(max_length=20)] | None = None
+    history: Annotated[list[BandsHistory], Field(max_length=20)] | None = None
 
 
 class DepositWaiverDoc(Strict):
@@ -228,11 +227,14 @@ class ConsentDoc(Strict):
 
 
 class ScenarioFile(Named):
-    """``scenarios/<id>.toml``: one incentive of one host city."""
+    """One incentive of one host city: ``scenarios/<id>.toml``, or one row of it (see ``gateway.policy.rows``).
+
+    ``history``: earlier conditions of the offer, as published; they are shown, and nothing is decided by them.
+    """
 
     version: Version
     host_city: Slug
-    sector: Annotated[Sector, BeforeValidator(_sector)]
+    sector: Annotated[Sector, BeforeValidator(sector)]
     purpose: Slug
     purpose_zh: Line
     purpose_en: Line
@@ -248,10 +250,43 @@ class ScenarioFile(Named):
     rungs: Annotated[list[RungDoc], Field(min_length=1, max_length=MAX_LEVEL)]
     consent: ConsentDoc
     source: SourceDoc
+    history: Annotated[list[OfferHistory], Field(max_length=20)] | None = None
+
+
+class AcceptanceDoc(Strict):
+    """For these scenarios, ``*`` for all of them, from and until these days (UTC, both included)."""
+
+    scenarios: Annotated[list[Slug | Literal["*"]], Field(min_length=1, max_length=10_000)]
+    effective_from: date
+    effective_until: date | None = None
+
+
+class HonourDoc(AcceptanceDoc):
+    """Tiers of these home cities (``*``: of all) count for scenarios of this city."""
+
+    homes: Annotated[list[Slug | Literal["*"]], Field(min_length=1, max_length=1000)]
+
+
+class VouchDoc(AcceptanceDoc):
+    """This city's residents may use scenarios of these host cities (``*``: of all)."""
+
+    hosts: Annotated[list[Slug | Literal["*"]], Field(min_length=1, max_length=1000)]
+
+
+class AcceptanceFile(Named):
+    """``acceptance/<city>.toml``: whom a city lets in, as a host, and where it lets its own residents go.
+
+    A pair of cities is open for a scenario when both have said so; whatever nobody states is refused.
+    """
+
+    version: Version
+    illustrative: bool
+    honours: Annotated[list[HonourDoc], Field(max_length=1000)]
+    vouches: Annotated[list[VouchDoc], Field(max_length=1000)]
 
 
 class OperatorFile(Named):
-    """``operators/<id>.toml``: a relying party, as residents are told about it."""
+    """A relying party, as residents are told about it: ``operators/<id>.toml``, or one row of a file."""
 
     host_city: Slug
     name_zh: Line

@@ -201,7 +201,7 @@ class CheckEligibility:
         now_s = now_ms / 1000
         bundle, keys, day = self._in_force(now_ms)
         token = keys.consents.verify(question.token, operator=question.operator, now_s=now_s)
-        scenario = bundle.scenario_for(question.scenario, question.operator, day)
+        scenario = bundle.scenario_for(question.scenario, question.operator, token.issuer, day)
         require_covered(token, scenario)
         check = Check(
             question=question,
@@ -231,11 +231,11 @@ class CheckEligibility:
         Raises HANDLE_INVALID, RATE_LIMITED, or what ``_examine`` raises of rules and scenario.
         """
         bundle, _, day = self._in_force(self._clock.now_ms())
-        scenario = bundle.scenario_for(question.scenario, question.operator, day)
         city = parse_handle(question.handle).city
         peer = self._cities.get(city)
         if peer is None:  # which cities there are is public: nothing is told by not asking one
             raise TiergateError(Reason.HANDLE_INVALID, "no such city")
+        scenario = bundle.scenario_for(question.scenario, question.operator, city, day)
         asked = self._before_asking(city)
         who = question.request_id, question.operator
         redeemed = await peer.redeem(AttestQuestion(*who, scenario.id, bundle.digest, "", "", handle=question.handle))

@@ -15,6 +15,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from adapters.consult import Platform
+from adapters.sandbox.residents import CUTS
 from adapters.sources.settings import open_source
 from gateway.clock import SystemClock
 from gateway.domain.ids import CityId, ResidentRef
@@ -90,6 +91,16 @@ class City:
 
 
 HUGE = 200_000
+EXPORT = City(
+    lambda folder: CsvPlatform(folder, "gb18030"),
+    {
+        "slow": _half_written,
+        "oversize": _file("scores.csv", b"x" * HUGE),
+        "garbage": _file("scores.csv", bytes(range(256)) * 8),
+        "refusal": _file("scores.csv", None),
+    },
+)
+"""The platform of every city that has none of its own."""
 CITIES: dict[str, City] = {
     "fuzhou": City(
         HttpPlatform,
@@ -109,16 +120,8 @@ CITIES: dict[str, City] = {
             "refusal": _file("scores.sqlite3", None),
         },
     ),
-    "quanzhou": City(
-        lambda folder: CsvPlatform(folder, "gb18030"),
-        {
-            "slow": _half_written,
-            "oversize": _file("scores.csv", b"x" * HUGE),
-            "garbage": _file("scores.csv", bytes(range(256)) * 8),
-            "refusal": _file("scores.csv", None),
-        },
-    ),
 }
+CITIES |= {city: EXPORT for city in CUTS if city not in CITIES}
 KNOWN = sorted(path.stem for path in (POLICIES / "cities").glob("*.toml") if not path.name.endswith(".cases.toml"))
 BEHAVIOURS = ("slow", "oversize", "garbage", "refusal")
 

@@ -8,8 +8,19 @@ from pathlib import Path
 
 TRUST_DOMAIN = "fujian.tiergate.invalid"
 DEPLOYMENT = "fujian"
-CITY_NAMES = {"fuzhou": ("福州", "Fuzhou"), "xiamen": ("厦门", "Xiamen"), "quanzhou": ("泉州", "Quanzhou")}
-SOURCE_KINDS = {"fuzhou": "http", "xiamen": "sql", "quanzhou": "csv"}
+CITY_NAMES = {
+    "fuzhou": ("福州", "Fuzhou"),
+    "xiamen": ("厦门", "Xiamen"),
+    "zhangzhou": ("漳州", "Zhangzhou"),
+    "quanzhou": ("泉州", "Quanzhou"),
+    "sanming": ("三明", "Sanming"),
+    "putian": ("莆田", "Putian"),
+    "nanping": ("南平", "Nanping"),
+    "longyan": ("龙岩", "Longyan"),
+    "ningde": ("宁德", "Ningde"),
+    "pingtan": ("平潭", "Pingtan"),
+}
+SOURCE_KINDS = {city: {"fuzhou": "http", "xiamen": "sql"}.get(city, "csv") for city in CITY_NAMES}
 
 
 class ReservedPort:

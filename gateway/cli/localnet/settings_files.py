@@ -94,7 +94,7 @@ time_grid_s = {options.time_grid_s}
 
 def decoy_of(city: str) -> str:
     """A synthetic record that stands for nobody."""
-    return {"fuzhou": "synthetic-fz-0008", "xiamen": "synthetic-xm-0008", "quanzhou": "synthetic-qz-0008"}[city]
+    return f"synthetic-{ {'fuzhou': 'fz', 'xiamen': 'xm', 'quanzhou': 'qz'}.get(city, city) }-0008"
 
 
 SOURCES = {

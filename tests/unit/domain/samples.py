@@ -7,11 +7,14 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any, Final
 
+from gateway.domain.acceptance import ANY, Acceptance, AcceptanceRule
 from gateway.domain.bundle import Bundle, NoticeTemplate
 from gateway.domain.ids import BundleDigest, CityId, OperatorId, ScenarioId, TierId
 from gateway.domain.scenario import ConsentLimits, DepositWaiver, ExtraQuota, Operator, Rung, Scenario, Terms
 from gateway.domain.tier import Concordance, Cut, Source, Tier, TierScale
 
+FUZHOU: Final = CityId("fuzhou")
+XIAMEN: Final = CityId("xiamen")
 LIBRARY: Final = OperatorId("xiamen-library")
 TRANSIT: Final = OperatorId("xiamen-transit")
 BORROWING: Final = ScenarioId("xiamen-library-borrowing")
@@ -68,6 +71,13 @@ def operator(**changes: Any) -> Operator:
     return replace(base, **changes)
 
 
+def acceptance(city: CityId, **changes: Any) -> Acceptance:
+    """A city that honours Fuzhou's residents, and vouches for its own in Xiamen."""
+    rules = (AcceptanceRule(frozenset({home}), frozenset({ANY}), date(2026, 1, 1), None) for home in (FUZHOU, XIAMEN))
+    honours, vouches = rules
+    return replace(Acceptance(city, 1, (honours,), (vouches,), True), **changes)
+
+
 def template(**changes: Any) -> NoticeTemplate:
     text = "{operator_name} {operator_contact} {scenario_name} {purpose} {city_name} {valid_days} {uses}"
     return replace(NoticeTemplate("notice", 1, f"同意 {text}", f"Consent {text}"), **changes)
@@ -83,6 +93,7 @@ def bundle(**changes: Any) -> Bundle:
         concordances=MappingProxyType({CityId("fuzhou"): concordance()}),
         scenarios=MappingProxyType({BORROWING: scenario()}),
         operators=MappingProxyType({LIBRARY: operator()}),
+        acceptance=MappingProxyType({XIAMEN: acceptance(XIAMEN), FUZHOU: acceptance(FUZHOU)}),
         notice=template(),
     )
     return replace(base, **changes)

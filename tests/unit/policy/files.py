@@ -58,6 +58,14 @@ def operator(name: str, host: str) -> str:
     )
 
 
+def acceptance(name: str) -> str:
+    rule = 'scenarios = ["*"]\neffective_from = 2026-01-01\n'
+    return (
+        f'id = "{name}"\nversion = 1\nillustrative = true\n'
+        f'[[honours]]\nhomes = ["alpha", "beta"]\n{rule}[[vouches]]\nhosts = ["alpha"]\n{rule}'
+    )
+
+
 def city_cases() -> str:
     wanted = ((-1, "out-of-range"), (0, "ordinary"), (59, "ordinary"), (60, "good"), (79, "good"), (80, "excellent"))
     return "".join(
@@ -87,6 +95,8 @@ def valid() -> dict[str, str]:
         "scenarios/loans.toml": scenario("loans", "alpha", "desk"),
         "scenarios/loans.cases.toml": scenario_cases(),
         "operators/desk.toml": operator("desk", "alpha"),
+        "acceptance/alpha.toml": acceptance("alpha"),
+        "acceptance/beta.toml": acceptance("beta"),
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import rfc8785
 
-from gateway.domain.ids import OperatorId, ScenarioId
+from gateway.domain.ids import CityId, OperatorId, ScenarioId
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.policy.bundle import MAX_BUNDLE_BYTES, build_bundle, check_in_force, digest_of, read_bundle
 from gateway.policy.load import load_policies
@@ -55,7 +55,7 @@ def test_what_is_built_is_read_back_as_the_same_policies(tmp_path: Path) -> None
     assert bundle.scenarios == loaded.policies.scenarios
     assert bundle.operators == loaded.policies.operators
     assert bundle.notice == loaded.policies.notice
-    assert bundle.scenario_for("loans", OperatorId("desk"), date(2026, 6, 1)).id == "loans"
+    assert bundle.scenario_for("loans", OperatorId("desk"), CityId("beta"), date(2026, 6, 1)).id == "loans"
 
 
 def test_the_same_policies_give_the_same_bytes_whatever_the_order_of_files(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def scenarios(draw: st.DrawFn) -> schema.ScenarioFile:
 def accepted(scenario: schema.ScenarioFile) -> bool:
     scale = schema.ScaleFile(version=1, tiers=[schema.TierDoc(id=n, name_zh=n, name_en=n) for n in TIERS])
     unread: frozenset[tuple[Kind, str]] = frozenset({("cities", "alpha"), ("operators", "o")})
-    documents = Documents(Located("t", scale), [], [Located("s", scenario)], [], None, unread)
+    documents = Documents(Located("t", scale), [], [Located("s", scenario)], [], [], None, unread)
     return not check(documents).errors
 
 

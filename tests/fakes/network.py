@@ -1,4 +1,4 @@
-"""A synthetic network: keys of three cities and their operators, the directory of them, and the product's own policies.
+"""A synthetic network: keys of ten cities and their operators, the directory of them, and the product's own policies.
 
 ``Network`` makes tokens and proofs as the real parties would; changed ones are made by ``replace`` on the claims.
 """
@@ -15,6 +15,7 @@ from typing import Any
 from adapters.custody import CityKeys, SigningKey
 from adapters.pairwise import PairwiseSecret
 from adapters.reference import Reference
+from gateway.cli.localnet.plan import CITY_NAMES
 from gateway.consentlog.note import SignerKey
 from gateway.crypto.consent import ConsentToken, issue_consent, new_id, token_hash
 from gateway.crypto.keys import algorithm_of, generate_signing_key, public_jwk, thumbprint
@@ -38,11 +39,7 @@ DEPLOYMENT = "test-province"
 DOMAIN = "tiergate.test"
 ORIGIN = "log.tiergate.test/2026q4"
 FUZHOU, XIAMEN, QUANZHOU = CityId("fuzhou"), CityId("xiamen"), CityId("quanzhou")
-CITIES: Mapping[CityId, tuple[str, str]] = {
-    FUZHOU: ("福州", "Fuzhou"),
-    QUANZHOU: ("泉州", "Quanzhou"),
-    XIAMEN: ("厦门", "Xiamen"),
-}
+CITIES: Mapping[CityId, tuple[str, str]] = {CityId(city): names for city, names in sorted(CITY_NAMES.items())}
 XIAMEN_LIBRARY = OperatorId("xiamen-library")
 XIAMEN_PARKING = OperatorId("xiamen-parking")
 FUZHOU_METRO = OperatorId("fuzhou-metro")

@@ -43,6 +43,7 @@ class Code(StrEnum):
     VERSION_FALLS = "VERSION_FALLS"
     SCENARIO_UNKNOWN = "SCENARIO_UNKNOWN"
     SCENARIO_NOT_OPEN = "SCENARIO_NOT_OPEN"
+    CITY_NOT_ACCEPTED = "CITY_NOT_ACCEPTED"
     CITY_UNKNOWN = "CITY_UNKNOWN"
     CONCORDANCE_NOT_IN_FORCE = "CONCORDANCE_NOT_IN_FORCE"
     RUNG_NOT_DISTINGUISHED = "RUNG_NOT_DISTINGUISHED"
@@ -66,6 +67,7 @@ MEANINGS: Mapping[Code, str] = {
     Code.VERSION_FALLS: "the version is not above that of the bundle published before",
     Code.SCENARIO_UNKNOWN: "the bundle has no such scenario",
     Code.SCENARIO_NOT_OPEN: "the scenario was not in force, or not open to this operator",
+    Code.CITY_NOT_ACCEPTED: "the host did not honour this home city for the scenario, or that city did not vouch there",
     Code.CITY_UNKNOWN: "the bundle has no concordance of this home city",
     Code.CONCORDANCE_NOT_IN_FORCE: "the home city's concordance was not in force",
     Code.RUNG_NOT_DISTINGUISHED: "the scenario has no such rung",
@@ -203,9 +205,8 @@ class Replay:
         if entry.text("outcome") != Outcome.of(rung).value:
             codes.append(Code.OUTCOME_DIFFERS)
         try:
-            scenario = scenario_in_force(
-                bundle, entry.text("scenario"), OperatorId(entry.text("operator")), utc_day(entry.time)
-            )
+            operator, home = OperatorId(entry.text("operator")), CityId(entry.text("city"))
+            scenario = scenario_in_force(bundle, entry.text("scenario"), operator, home, utc_day(entry.time))
         except TiergateError as error:
             codes.append(_OF_REASON[error.reason])
             known = bundle.scenarios.get(ScenarioId(entry.text("scenario")))
@@ -264,6 +265,8 @@ _OF_REASON: Mapping[Reason, Code] = {
     Reason.RULES_OUT_OF_FORCE: Code.BUNDLE_EXPIRED,
     Reason.SCENARIO_UNKNOWN: Code.SCENARIO_UNKNOWN,
     Reason.SCENARIO_NOT_OPEN: Code.SCENARIO_NOT_OPEN,
+    Reason.HOME_NOT_HONOURED: Code.CITY_NOT_ACCEPTED,
+    Reason.HOST_NOT_VOUCHED: Code.CITY_NOT_ACCEPTED,
 }
 
 

@@ -28,14 +28,14 @@ def utc_day(at_ms: int) -> date:
     return datetime.fromtimestamp(at_ms // DAY_MS * (DAY_MS // 1000), UTC).date()
 
 
-def scenario_in_force(bundle: Bundle, scenario: str, operator: OperatorId, day: date) -> Scenario:
-    """The scenario, if bundle and scenario are in force on ``day`` (UTC) and the operator may ask about it.
+def scenario_in_force(bundle: Bundle, scenario: str, operator: OperatorId, home: CityId, day: date) -> Scenario:
+    """The scenario, if bundle and scenario are in force on ``day`` (UTC) and open to operator and home city.
 
-    Raises RULES_OUT_OF_FORCE, SCENARIO_UNKNOWN or SCENARIO_NOT_OPEN.
+    Raises RULES_OUT_OF_FORCE, SCENARIO_UNKNOWN, SCENARIO_NOT_OPEN, HOME_NOT_HONOURED or HOST_NOT_VOUCHED.
     """
     if day > bundle.expires:
         raise TiergateError(Reason.RULES_OUT_OF_FORCE, retry_after_s=OUT_OF_FORCE_RETRY_S)
-    return bundle.scenario_for(scenario, operator, day)
+    return bundle.scenario_for(scenario, operator, home, day)
 
 
 def evaluate(bundle: Bundle, scenario: Scenario, city: CityId, rung: int) -> Evaluated:

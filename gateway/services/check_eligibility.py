@@ -101,7 +101,8 @@ class CheckEligibility:
         now_ms = self._clock.now_ms()
         require_trusted(self._keys(), check, now_ms / 1000)
         # once more, at the time that is logged: midnight may have passed while the city was asked (I8)
-        scenario_in_force(check.bundle, check.scenario.id, check.question.operator, self._today(now_ms))
+        day = self._today(now_ms)
+        scenario_in_force(check.bundle, check.scenario.id, check.question.operator, check.token.issuer, day)
         return check.draft(now_ms, self._clock.monotonic())
 
     async def _attest(self, check: Check) -> None:

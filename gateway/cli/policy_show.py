@@ -4,53 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from cyclopts import Parameter
-
-from gateway.cli.client import read_file
 from gateway.cli.messages import terms_document
 from gateway.cli.options import Json
-from gateway.cli.output import UsageError, show, table
-from gateway.cli.policy import load
-from gateway.cli.policy_sign import payload_type_of, unverified_payload
-from gateway.crypto.envelope import MAX_ENVELOPE_BYTES
-from gateway.crypto.envelope import verify as verify_envelope
-from gateway.crypto.root_files import read_root
-from gateway.domain.scenario import Scenario
-from gateway.domain.tier import Concordance, TierScale
-from gateway.policy.bundle import read_bundle
-
-_MARK = "示意 illustrative"
+from gateway.cli.output import show, table
+from gateway.cli.policy_source import MARK, RootFile, Source, read_source
+from gateway.domain.scenario import Scenario, SupersededOffer
+from gateway.domain.tier import Band, Concordance, TierScale
+from gateway.domain.tier import Source as Published
 
 
-def show_policies(
-    source: Annotated[Path, Parameter(help="Folder of policy files, or a signed bundle.")] = Path("policies"),
-    *,
-    root: Annotated[
-        Path | None, Parameter(name="--root", help="Verify the signed bundle under this root before showing it.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Show the tiers, how each city's score maps to them, and the scenarios with their terms."""
-    if source.is_dir():
-        if root is not None:
-            raise UsageError("--root is for signed bundles; files in a folder have no signature")
-        policies = load(source).policies
-        scale, concordances, scenarios = policies.scale, policies.concordances, policies.scenarios
-        origin = f"files in {source}, not signed"
-    else:
-        data = read_file(source, MAX_ENVELOPE_BYTES, "name a folder or a signed bundle")
-        kind, payload = unverified_payload(data)
-        if kind != "bundle":
-            raise UsageError(f"{source} is a signed {kind}", "name a signed bundle; `policy verify` describes both")
-        if root is not None:
-            payload = verify_envelope(read_root(root), payload_type_of(kind), data)
-        bundle = read_bundle(payload)
-        scale, concordances, scenarios = bundle.scale, bundle.concordances, bundle.scenarios
-        state = "signatures not checked, give --root to check them" if root is None else "signatures verified"
-        origin = f"bundle {bundle.digest}, version {bundle.version}, to {bundle.expires}; {state}"
-    document = _document(scale, concordances, scenarios) | {"source": origin}
+def show_policies(source: Source = Path("policies"), *, root: RootFile = None, json: Json = False) -> None:
+    """Show the tiers, how each city's score maps to them, what it publishes, and the scenarios with their terms."""
+    rules, origin = read_source(source, root)
+    document = _document(rules.scale, rules.concordances, rules.scenarios) | {"source": origin}
     show(document, lambda: _tables(document), as_json=json)
 
 
@@ -74,8 +42,18 @@ def _document(
                 "design": item.design,
                 "cuts": {names[cut.level]: cut.minimum for cut in item.cuts},
                 "illustrative": item.illustrative,
-                "source": item.source.url,
-                "published": item.source.published,
+                **_dates(item),
+                **_published(item.source),
+                "bands": [_band(band) for band in item.bands],
+                "history": [
+                    {
+                        "since": old.since,
+                        "until": old.until,
+                        **_published(old.source),
+                        "bands": [_band(band) for band in old.bands],
+                    }
+                    for old in item.history
+                ],
             }
             for city, item in sorted(concordances.items())
         ],
@@ -90,12 +68,41 @@ def _document(
                 "base": terms_document(item.base),
                 "rungs": [{"tier": names[rung.level]} | terms_document(rung.terms) for rung in item.rungs],
                 "illustrative": item.illustrative,
-                "source": item.source.url,
-                "published": item.source.published,
+                "local_threshold": item.local_threshold,
+                **_dates(item),
+                **_published(item.source),
+                "history": [_offer(old) for old in item.history],
             }
             for name, item in sorted(scenarios.items())
         ],
     }
+
+
+def _dates(item: Concordance | Scenario) -> dict[str, str | None]:
+    until = item.effective_until
+    return {
+        "effective_from": item.effective_from.isoformat(),
+        "effective_until": None if until is None else until.isoformat(),
+    }
+
+
+def _published(source: Published) -> dict[str, str]:
+    return {
+        "source": source.url,
+        "published": source.published,
+        "confidence": source.confidence,
+        "source_note": source.note,
+    }
+
+
+def _band(band: Band) -> dict[str, Any]:
+    names = {"label_zh": band.label_zh, "minimum": band.minimum, "maximum": band.maximum}
+    return names | _published(band.source)
+
+
+def _offer(old: SupersededOffer) -> dict[str, Any]:
+    words = {"local_threshold": old.local_threshold, "text_zh": old.text_zh, "text_en": old.text_en}
+    return words | {"since": old.since, "until": old.until} | _published(old.source)
 
 
 def _tables(document: Mapping[str, Any]) -> Iterator[Any]:
@@ -113,19 +120,52 @@ def _tables(document: Mapping[str, Any]) -> Iterator[Any]:
                 f"{item['score_name_zh']} / {item['score_name_en']}",
                 f"{item['score_min']}-{item['score_max']}",
                 *(item["cuts"].get(tier, "-") for tier in positive),
-                _MARK if item["illustrative"] else "",
-                f"{item['source']} ({item['published']})",
+                MARK if item["illustrative"] else "",
+                _said(item),
             )
             for item in document["concordances"]
         ),
     )
+    yield table("Levels as published", ("city", "level", "points", "since", "until", "source"), _bands(document))
     yield table("Scenarios", ("id", "for", "terms", ""), _scenario_rows(document["scenarios"]))
+    earlier = list(_earlier(document["scenarios"]))
+    if earlier:
+        yield table(
+            "Conditions that held before, for residents of the host city",
+            ("scenario", "from", "terms", "since", "until", "source"),
+            earlier,
+        )
     yield document["source"]
 
 
 def _scenario_rows(scenarios: list[dict[str, Any]]) -> Iterator[tuple[str, str, str, str]]:
     for item in scenarios:
-        mark = _MARK if item["illustrative"] else ""
+        mark = MARK if item["illustrative"] else ""
         yield item["id"], "everybody", f"{item['base']['text_zh']} / {item['base']['text_en']}", mark
         for rung in item["rungs"]:
             yield "", rung["tier"], f"{rung['text_zh']} / {rung['text_en']}", ""
+
+
+def _said(item: Mapping[str, Any]) -> str:
+    """Source, its date, and how far it can be relied on."""
+    return f"{item['source'] or item['source_note']} ({item['published']}, confidence {item['confidence']})"
+
+
+def _bands(document: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Levels in force, and the tables that they replaced."""
+    for city in document["concordances"]:
+        now = {"since": None, "until": None, "bands": city["bands"]}
+        for number, held in enumerate((now, *city["history"])):
+            for band in held["bands"]:
+                low, high = (("?" if band[end] is None else band[end]) for end in ("minimum", "maximum"))
+                points = "not published" if low == high == "?" else f"{low}-{high}"
+                times = ("", "holds") if number == 0 else (held["since"] or "?", held["until"] or "?")
+                yield (city["city"], band["label_zh"], points, *times, _said(band))
+
+
+def _earlier(scenarios: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+    for item in scenarios:
+        for old in item["history"]:
+            least = "?" if old["local_threshold"] is None else str(old["local_threshold"])
+            words = f"{old['text_zh']} / {old['text_en']}"
+            yield item["id"], least, words, old["since"] or "?", old["until"] or "?", _said(old)

@@ -59,15 +59,14 @@ def standing_of(acceptance: Mapping[CityId, Acceptance], home: CityId, scenario:
     return "not-honoured" if vouched else "closed"
 
 
-def opens_on(acceptance: Mapping[CityId, Acceptance], home: CityId, scenario: Scenario, day: date) -> date | None:
-    """The first day after ``day`` on which the pair is open by today's rules, if there is one."""
+def rules_between(
+    acceptance: Mapping[CityId, Acceptance], home: CityId, scenario: Scenario
+) -> tuple[AcceptanceRule, ...]:
+    """The rules of either city that are about a home city and a scenario, on whatever day."""
     host = scenario.host_city
-    rules = [rule for rule in _honours(acceptance, host) if rule.names(home, scenario.id)]
-    rules += [rule for rule in _vouches(acceptance, home) if rule.names(host, scenario.id)]
-    for start in sorted({rule.effective_from for rule in rules if rule.effective_from > day}):
-        if standing_of(acceptance, home, scenario, start) == "open":
-            return start
-    return None
+    honours = (rule for rule in _honours(acceptance, host) if rule.names(home, scenario.id))
+    vouches = (rule for rule in _vouches(acceptance, home) if rule.names(host, scenario.id))
+    return (*honours, *vouches)
 
 
 def _in_force(rule: AcceptanceRule, city: CityId, scenario: ScenarioId, day: date) -> bool:

@@ -27,7 +27,7 @@ from gateway.domain.scenario import (
 )
 from gateway.domain.tier import Band, BandTable, Concordance, Cut, Measured, Source, Tier, TierScale
 from gateway.errors import Problem
-from gateway.policy import schema
+from gateway.policy import schema, terms_schema
 
 Kind = Literal["cities", "scenarios", "operators", "acceptance"]
 """The folders under ``policies/`` that hold one file per id."""
@@ -172,17 +172,17 @@ def to_measured(doc: schema.MeasuredDoc) -> Measured:
 def to_term(doc: schema.TermDoc) -> Term:
     """One typed term."""
     match doc:
-        case schema.DepositWaiverDoc():
+        case terms_schema.DepositWaiverDoc():
             return DepositWaiver()
-        case schema.PercentageOffDoc():
+        case terms_schema.PercentageOffDoc():
             return PercentageOff(doc.percent)
-        case schema.PayLaterDoc():
+        case terms_schema.PayLaterDoc():
             return PayLater(doc.days)
-        case schema.ExtraQuotaDoc():
+        case terms_schema.ExtraQuotaDoc():
             return ExtraQuota(doc.unit, doc.count)
-        case schema.PriorityDoc():
+        case terms_schema.PriorityDoc():
             return Priority()
-        case schema.FreePeriodDoc():
+        case terms_schema.FreePeriodDoc():
             return FreePeriod(doc.minutes)
 
 

@@ -27,6 +27,7 @@ from gateway.policy.fields import (
     Version,
     sector,
 )
+from gateway.policy.terms_schema import TermDoc, TermDocs, TermsDoc
 
 __all__ = [
     "MOVEMENT_SECTORS",
@@ -37,6 +38,9 @@ __all__ = [
     "Slug",
     "Strict",
     "Template",
+    "TermDoc",
+    "TermDocs",
+    "TermsDoc",
     "Url",
     "Version",
 ]
@@ -154,62 +158,6 @@ class CityFile(Named):
     cuts: Annotated[list[CutDoc], Field(min_length=1, max_length=MAX_LEVEL)]
     bands: Annotated[list[BandDoc], Field(max_length=20)] | None = None
     history: Annotated[list[BandsHistory], Field(max_length=20)] | None = None
-
-
-class DepositWaiverDoc(Strict):
-    """No deposit is asked."""
-
-    kind: Literal["deposit_waiver"]
-
-
-class PercentageOffDoc(Strict):
-    """Percent off the price."""
-
-    kind: Literal["percentage_off"]
-    percent: Annotated[int, Field(ge=1, le=100)]
-
-
-class PayLaterDoc(Strict):
-    """Pay within so many days."""
-
-    kind: Literal["pay_later"]
-    days: Annotated[int, Field(ge=1, le=366)]
-
-
-class ExtraQuotaDoc(Strict):
-    """So many of a unit at once."""
-
-    kind: Literal["extra_quota"]
-    unit: Slug
-    count: Annotated[int, Field(ge=1, le=1_000_000)]
-
-
-class PriorityDoc(Strict):
-    """Served without queuing."""
-
-    kind: Literal["priority"]
-
-
-class FreePeriodDoc(Strict):
-    """So many free minutes at the beginning of each use."""
-
-    kind: Literal["free_period"]
-    minutes: Annotated[int, Field(ge=1, le=527_040)]
-
-
-TermDoc = Annotated[
-    DepositWaiverDoc | PercentageOffDoc | PayLaterDoc | ExtraQuotaDoc | PriorityDoc | FreePeriodDoc,
-    Field(discriminator="kind"),
-]
-TermDocs = Annotated[list[TermDoc], Field(max_length=8)]
-
-
-class TermsDoc(Strict):
-    """Typed terms and their words for the desk."""
-
-    text_zh: Line
-    text_en: Line
-    items: TermDocs
 
 
 class RungDoc(TermsDoc):

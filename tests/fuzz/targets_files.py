@@ -145,8 +145,9 @@ def _policy(data: bytes) -> bool:
 
 def _policy_seeds() -> Iterator[bytes]:
     folder, names = _policies()
-    for wanted in ("cities/fuzhou.toml", "tier-scale.toml", "operators/xiamen-parking.toml",
-                   "scenarios/xiamen-library.toml", "scenarios/xiamen-library.cases.toml", "notice.toml"):  # fmt: skip
+    for wanted in ("cities/fuzhou.toml", "tier-scale.toml", "operators/xiamen.toml",
+                   "scenarios/library.toml", "scenarios/library.cases.toml", "notice.toml",
+                   "acceptance/putian.toml"):  # fmt: skip
         yield bytes([names.index(wanted)]) + (folder / wanted).read_bytes()
 
 

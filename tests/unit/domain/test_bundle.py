@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.domain.acceptance import AcceptanceRule, opens_on, standing_of
+from gateway.domain.acceptance import AcceptanceRule, standing_of
 from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
 from tests.unit.domain.samples import BORROWING, FUZHOU, LIBRARY, TRANSIT, XIAMEN, acceptance, bundle, scenario
@@ -71,8 +71,6 @@ def test_a_city_opens_from_a_day_and_until_a_day() -> None:
     before, after = date(2026, 3, 14), date(2026, 3, 21)
     standings = [standing_of(both, FUZHOU, scenario(), day) for day in (before, DAY, until, after)]
     assert standings == ["not-honoured", "open", "open", "not-honoured"]
-    assert opens_on(both, FUZHOU, scenario(), before) == DAY
-    assert opens_on(both, FUZHOU, scenario(), after) is None
 
 
 def test_the_operator_is_judged_before_the_cities() -> None:

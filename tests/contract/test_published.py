@@ -1,0 +1,202 @@
+"""Everything that Fuzhou and Xiamen have published, as collected with its sources, is in the policies, and no other."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gateway.domain.ids import CityId, ScenarioId
+from gateway.domain.scenario import (
+    DepositWaiver,
+    ExtraQuota,
+    FreePeriod,
+    PayLater,
+    PercentageOff,
+    Priority,
+    Scenario,
+    SupersededOffer,
+    Term,
+)
+from gateway.domain.tier import Band, Source
+from gateway.policy.load import load_policies
+
+POLICIES = load_policies(Path(__file__).resolve().parents[2] / "policies").policies
+VARIABLE = "TIERGATE_VECTORS"
+CITIES = ("fuzhou", "xiamen")
+
+
+def _file() -> Path | None:
+    folder = os.environ.get(VARIABLE)
+    path = None if folder is None else Path(folder).parent / "data" / "city_scores.yaml"
+    return path if path is not None and path.is_file() else None
+
+
+if os.environ.get("CI") != "true":
+    pytestmark = pytest.mark.skipif(_file() is None, reason=f"needs {VARIABLE} beside the folder of collected data")
+
+
+@cache
+def collected() -> Mapping[str, Any]:
+    path = _file()
+    assert path is not None, f"{VARIABLE} must lie beside the folder of collected data"
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return {city["id"]: city for city in document["cities"] if city["id"] in CITIES}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where a published offer stands. ``base`` and ``best``: terms that its benefit states, of everybody and of a rung.
+
+    ``chosen``: the benefit states no figures, so that the policy's are marked as illustrative.
+    """
+
+    scenario: str
+    best: tuple[Term, ...]
+    base: tuple[Term, ...] = ()
+    chosen: bool = False
+    level: str | None = None
+
+
+RENTAL = (FreePeriod(180),)
+OFFERS: Mapping[str, tuple[Kept, ...]] = {
+    "fuzhou.transit": (Kept("fuzhou-transit", (PercentageOff(20),), (PercentageOff(10),)),),
+    "fuzhou.rental.sanfang": tuple(Kept(f"fuzhou-{what}", RENTAL) for what in ("power-bank", "scooter", "umbrella")),
+    "fuzhou.medical": (Kept("fuzhou-medical-pay-later", (PayLater(30),), chosen=True),),
+    "fuzhou.library": (Kept("fuzhou-library", (DepositWaiver(),), chosen=True),),
+    "fuzhou.scenic": (Kept("fuzhou-scenic-spot", (DepositWaiver(),), chosen=True, level="优秀"),),
+    "xiamen.library": (Kept("xiamen-library", (DepositWaiver(), ExtraQuota("books", 40))),),
+    "xiamen.parking.roadside": (Kept("xiamen-roadside-parking", (PayLater(7),), chosen=True),),
+    "xiamen.parking.ichewei": (Kept("xiamen-car-park", (PayLater(7),), chosen=True),),
+    "xiamen.parking.haicang": (Kept("xiamen-haicang-parking", (FreePeriod(30), PercentageOff(10)), (FreePeriod(15),)),),
+    "xiamen.bike": (Kept("xiamen-bike", (DepositWaiver(),)),),
+    "xiamen.service_hall": (Kept("xiamen-service-hall", (Priority(),), chosen=True),),
+    "xiamen.ferry": (Kept("xiamen-ferry", (Priority(),), chosen=True),),
+}
+SUPERSEDED: Mapping[str, str] = {
+    "fuzhou.transit.2018": "fuzhou-transit",
+    "xiamen.parking.haicang.2018": "xiamen-haicang-parking",
+}
+LEFT_OUT = {"finance"}
+"""Sectors that lie outside a public-service gateway."""
+
+
+def scenario(name: str) -> Scenario:
+    return POLICIES.scenarios[ScenarioId(name)]
+
+
+def facts() -> dict[str, Mapping[str, Any]]:
+    return {
+        item["id"]: item
+        for city in collected().values()
+        for item in city["scenarios"]
+        if item["sector"] not in LEFT_OUT
+    }
+
+
+def require_source(source: Source, fact: Mapping[str, Any], confidence: str) -> None:
+    """The same source and confidence, with a date; a copy on a stranger's site is told in words, not linked."""
+    if fact.get("mirror_copy"):
+        assert source.url == ""
+        assert source.note
+    else:
+        assert source.url == fact["source"]
+    assert source.confidence == confidence
+    assert source.published == "undated" or re.match(r"\d{4}", source.published)
+    if "undated" in fact.get("note", ""):
+        assert source.published == "undated"
+    for year in re.findall(r"\b20\d\d\b(?=-\d\d-\d\d)", fact.get("note", "")):
+        assert source.published.startswith(year)
+
+
+def test_every_published_offer_has_its_place_here() -> None:
+    assert set(facts()) == set(OFFERS) | set(SUPERSEDED)
+
+
+@pytest.mark.parametrize("name", sorted(OFFERS))
+def test_an_offer_stands_with_threshold_benefit_source_date_confidence_and_dates(name: str) -> None:
+    fact = facts()[name]
+    for kept in OFFERS[name]:
+        found = scenario(kept.scenario)
+        assert found.host_city == name.split(".", maxsplit=1)[0]
+        assert found.local_threshold == threshold_of(fact, kept)
+        assert set(kept.base) <= set(found.base.items)
+        assert any(set(kept.best) <= set(rung.terms.items) for rung in found.rungs)
+        assert found.illustrative is kept.chosen
+        require_source(found.source, fact, fact["confidence"])
+        if not kept.chosen:
+            assert set(found.rungs[-1].terms.items) == set(kept.best), "no figure beyond those published"
+
+
+def threshold_of(fact: Mapping[str, Any], kept: Kept) -> int | None:
+    if kept.level is None:
+        threshold: int | None = fact["threshold"]
+        return threshold
+    assert fact["threshold"] == kept.level
+    bands = POLICIES.concordances[scenario(kept.scenario).host_city].bands
+    return next(band.minimum for band in bands if band.label_zh == kept.level)
+
+
+@pytest.mark.parametrize("name", sorted(SUPERSEDED))
+def test_a_superseded_condition_is_kept_with_its_dates(name: str) -> None:
+    fact, found = facts()[name], scenario(SUPERSEDED[name])
+    (old,) = (item for item in found.history if item.local_threshold == fact["threshold"])
+    assert isinstance(old, SupersededOffer)
+    assert old.since is not None
+    assert old.since.startswith(name.rpartition(".")[2])
+    assert found.local_threshold != old.local_threshold
+    assert str(fact["threshold"]) in old.text_zh
+    assert str(fact["threshold"]) in old.text_en
+    require_source(old.source, fact, fact["confidence"])
+
+
+def in_words(band: Mapping[str, Any]) -> tuple[str, int | None, int | None]:
+    return band["name_zh"], band["min"], band["max"]
+
+
+def as_kept(band: Band) -> tuple[str, int | None, int | None]:
+    return band.label_zh, band.minimum, band.maximum
+
+
+@pytest.mark.parametrize("city", CITIES)
+def test_every_published_table_of_levels_is_kept_now_or_as_history(city: str) -> None:
+    fact, found = collected()[city], POLICIES.concordances[CityId(city)]
+    published = [in_words(band) for band in fact["bands"]]
+    renamed = fact.get("bands_aliases")
+    if renamed is None:
+        assert [as_kept(band) for band in found.bands] == published
+        sources = [band.source for band in found.bands]
+    else:
+        assert [band.label_zh for band in found.bands] == renamed["order"]
+        for band in found.bands:
+            assert band.source.url == renamed["source"].split(" ")[0]
+            assert band.source.confidence == renamed["confidence"]
+            assert band.source.published in renamed["source"]
+        (before,) = found.history
+        assert [as_kept(band) for band in before.bands] == published
+        assert before.since is not None
+        assert before.until is not None
+        sources = [before.source]
+    for source in sources:
+        assert source.url == fact["bands_source"]
+        assert fact["bands_confidence"].startswith(source.confidence)
+        assert re.match(r"\d{4}-\d\d", source.published)
+    assert (found.score_name_zh, found.score_min, found.score_max) == (
+        fact["score_name_zh"],
+        fact["range"]["min"],
+        fact["range"]["max"],
+    )
+
+
+@pytest.mark.parametrize("city", CITIES)
+def test_cuts_that_no_city_has_published_are_marked(city: str) -> None:
+    edges = {band["min"] for band in collected()[city]["bands"]} - {None}
+    found = POLICIES.concordances[CityId(city)]
+    assert found.illustrative == any(cut.minimum not in edges for cut in found.cuts)

@@ -10,19 +10,46 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from gateway.cli.options import Json
+from gateway.cli.output import UsageError
 
 local = App(name="local", help="Development networks.")
 
 
-def demo(*, json: Json = False) -> int:
+def demo(
+    *,
+    all: Annotated[  # noqa: A002 - the option's name
+        bool,
+        Parameter(
+            name="--all",
+            negative="",
+            show_default=False,
+            help="All ten areas: a synthetic resident of each at offers of each, held against `policy matrix`. Exit "
+            "code 1 if any answer differs.",
+        ),
+    ] = False,
+    cities: Annotated[
+        str | None, Parameter(name="--cities", help="With --all: only these, such as fuzhou,xiamen,putian.")
+    ] = None,
+    json: Json = False,
+) -> int:
     """Run two synthetic cities and the gateway, check in both directions, verify the log, stop everything.
 
     Every process is a real one, over mutual TLS. Standard output holds the table, or with --json one document with the
     checks and the verified log; progress goes to standard error. Its files lie in .state and are removed at the end.
     """
+    from gateway.cli.localnet.plan import CITY_NAMES
     from gateway.cli.localnet.run import demo as run_demo
+    from gateway.cli.localnet.run import demo_everywhere
 
-    return run_demo(as_json=json)
+    if not all:
+        if cities is not None:
+            raise UsageError("--cities is for --all", "add --all")
+        return run_demo(as_json=json)
+    chosen = tuple(CITY_NAMES) if cities is None else tuple(dict.fromkeys(cities.split(",")))
+    for name in chosen:
+        if name not in CITY_NAMES:
+            raise UsageError(f"--cities: {name!r} is none of them", f"some of {','.join(CITY_NAMES)}")
+    return demo_everywhere(chosen, as_json=json)
 
 
 def up() -> int:

@@ -50,8 +50,8 @@ def show_matrix(
 ) -> None:
     """Show who is accepted by whom for what, since when, and which rung each tier reaches there.
 
-    A pair of cities is open for a scenario when the host honours the home city and the home city vouches there; whatever
-    nobody has stated is closed. This is what `tiergate demo --all` runs end to end.
+    A pair of cities is open for a scenario when the host honours the home city and the home city vouches there;
+    whatever nobody has stated is closed. This is what `tiergate demo --all` runs end to end.
     """
     day = _day(on)
     rules, origin = read_source(source, root)

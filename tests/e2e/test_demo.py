@@ -18,7 +18,7 @@ from tests.e2e.harness import alive, until
 
 PROCESSES = 5
 """Two platforms, two adapters, the gateway."""
-ASKED = {"home_city", "host_city", "operator", "scenario", "outcome", "terms", "log_index"}
+ASKED = {"home_city", "host_city", "operator", "scenario", "outcome", "terms", "log_index", "illustrative"}
 
 
 @dataclass

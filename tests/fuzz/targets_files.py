@@ -230,7 +230,7 @@ HARNESSES = (
         _policy_toml,
         lambda: (
             b"\0" + (POLICIES / "cities/fuzhou.toml").read_bytes(),
-            b"\1" + (POLICIES / "scenarios/fuzhou-transit.toml").read_bytes(),
+            b"\1" + (POLICIES / "scenarios/haicang-parking.toml").read_bytes(),
         ),
         16_384,
     ),

@@ -72,6 +72,7 @@ class Row:
             "outcome": self.outcome,
             "terms": self.terms,
             "log_index": self.log_index,
+            "illustrative": self.illustrative,
         }
 
 
@@ -118,13 +119,14 @@ async def tell(
         )
         rows.append(_row(wish, hosts, await clients.check(consent), who="the first one, after she withdrew"))
         say("exporting the consent log and verifying it offline")
-        verified = await _verify(clients, layout)
+        verified = await verify_log(clients, layout)
         return Told(rows, withdrawal, verified)
     finally:
         await clients.close()
 
 
-async def _verify(clients: Clients, layout: Layout) -> VerifiedExport:
+async def verify_log(clients: Clients, layout: Layout) -> VerifiedExport:
+    """Export the log and verify it offline."""
     log = await clients.download()
     digests = {
         entry.partition('"bundle":"')[2][:64]

@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -19,6 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gateway.cli.localnet.demo import Told, tell
+from gateway.cli.localnet.everywhere import ask_everywhere
+from gateway.cli.localnet.everywhere_shown import show_everywhere
 from gateway.cli.localnet.network import LocalNetwork
 from gateway.cli.localnet.plan import CITY_NAMES, Layout, Options
 from gateway.cli.localnet.processes import Processes
@@ -62,13 +64,47 @@ def say(text: str) -> None:
 
 def demo(*, as_json: bool) -> int:
     """Run the whole story; the exit code."""
+
+    def play(local: LocalNetwork) -> Callable[[float], int]:
+        told = asyncio.run(tell(local.layout, local.network.operators, say))
+
+        def end(_seconds: float) -> int:
+            if as_json:
+                sys.stdout.write(json.dumps(told.document(), ensure_ascii=False, indent=1) + "\n")
+            else:
+                _show(told)
+            return 0
+
+        return end
+
+    return _played(Options(policies=CHECKOUT / "policies"), play)
+
+
+def demo_everywhere(cities: tuple[str, ...], *, as_json: bool) -> int:
+    """Run residents of all these cities at offers of all of them; the exit code."""
+
+    def play(local: LocalNetwork) -> Callable[[float], int]:
+        found = asyncio.run(ask_everywhere(local.layout, cities, say))
+
+        def end(seconds: float) -> int:
+            show_everywhere(found, seconds, as_json=as_json)
+            return found.exit_code
+
+        return end
+
+    patient: dict[str, int | float | bool] = {"city_deadline_s": 20.0}  # a dozen processes on a small machine
+    return _played(Options(policies=CHECKOUT / "policies", cities=cities, gateway_limits=patient), play)
+
+
+def _played(options: Options, play: Callable[[LocalNetwork], Callable[[float], int]]) -> int:
+    """Start a network, play on it, stop and remove everything, and only then let ``play``'s end be told."""
     layout = Layout(STATE / f"demo-{os.getpid()}")
     started = time.monotonic()
     try:
         with stopped_by_signals(), Processes() as processes:
             sweep()
-            local = _start(layout, Options(policies=CHECKOUT / "policies"), processes)
-            told = asyncio.run(tell(layout, local.network.operators, say))
+            local = _start(layout, options, processes)
+            end = play(local)
             local.check()
             say("stopping")
     except StoppedError as stopped:
@@ -77,11 +113,10 @@ def demo(*, as_json: bool) -> int:
     except (TiergateError, OSError) as error:
         return _failed(layout, error)
     shutil.rmtree(layout.base)
-    if as_json:
-        sys.stdout.write(json.dumps(told.document(), ensure_ascii=False, indent=1) + "\n")
-    else:
-        _show(told, time.monotonic() - started)
-    return 0
+    seconds = time.monotonic() - started
+    code = end(seconds)
+    say(f"done in {seconds:.1f} s, all processes stopped")
+    return code
 
 
 def sweep() -> None:
@@ -119,7 +154,7 @@ def _start(layout: Layout, options: Options, processes: Processes) -> LocalNetwo
     if layout.base.exists():
         shutil.rmtree(layout.base)
     network = provision(layout, options)
-    say(f"starting {' and '.join(options.cities)} (platforms, adapters) and the gateway")
+    say(f"starting {', '.join(options.cities)} (platforms, adapters) and the gateway")
     local = LocalNetwork(network, processes)
     local.start()
     return local
@@ -144,7 +179,7 @@ def _alive(marker: Path) -> bool:
     return True
 
 
-def _show(told: Told, seconds: float) -> None:
+def _show(told: Told) -> None:
     table = Table(title="Checks (all residents are synthetic)", title_justify="left")
     for name in ("resident of", "who (the operator does not see this)", "asks in", "operator", "scenario", "outcome"):
         table.add_column(name)
@@ -163,7 +198,6 @@ def _show(told: Told, seconds: float) -> None:
         f"every decision's consent, bundle and withdrawal ({log.entries.get('decision', 0)} decisions, "
         f"{len(log.bundles)} bundle)"
     )
-    say(f"done in {seconds:.1f} s, all processes stopped")
 
 
 def _commands(layout: Layout) -> str:

@@ -92,9 +92,14 @@ time_grid_s = {options.time_grid_s}
     )
 
 
+def synthetic(city: str, number: int) -> str:
+    """The reference of one of the dozen invented residents that each city's platform is filled with."""
+    return f"synthetic-{ {'fuzhou': 'fz', 'xiamen': 'xm', 'quanzhou': 'qz'}.get(city, city) }-{number:04d}"
+
+
 def decoy_of(city: str) -> str:
     """A synthetic record that stands for nobody."""
-    return f"synthetic-{ {'fuzhou': 'fz', 'xiamen': 'xm', 'quanzhou': 'qz'}.get(city, city) }-0008"
+    return synthetic(city, 8)
 
 
 SOURCES = {

@@ -23,8 +23,8 @@ from gateway.consentlog.entry import Entry, decode
 from gateway.consentlog.proof import LogProof, hashes_of
 from gateway.crypto.consent import new_id
 from gateway.domain.consent import Contested, Step
+from gateway.domain.evaluate import Evaluated, evaluate
 from gateway.domain.ids import ResidentRef, ScenarioId
-from gateway.domain.scenario import Scenario, Terms
 from gateway.errors import Reason, TiergateError
 
 DEFAULT_USES = 50
@@ -33,22 +33,23 @@ MAX_USES = 200
 
 @dataclass(frozen=True, slots=True, repr=False)
 class UseView:
-    """One use as she sees it. ``terms``: None when its bundle is no longer held; ``proof``: C2SP tlog-proof."""
+    """One use as she sees it. ``evaluated``: None when its bundle is no longer held; ``proof``: C2SP tlog-proof."""
 
     held: HeldUse
     entry: Entry
-    terms: Terms | None
+    evaluated: Evaluated | None
     proof: bytes
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Explanation:
-    """Why, how far from it today (None: that is not the reason), and how to contest."""
+    """Why, how far from it today (None: that is not the reason), how to contest; whether figures are illustrative."""
 
     code: str
     reason: Words
     distance: Words | None
     contest: Words
+    illustrative: bool
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -108,7 +109,8 @@ class ResidentDesk:
         entry = decode(held.entry)
         code = reason_of(entry.number("rung"), held.attested, held.reason)
         distance = await self._distance(resident, ScenarioId(entry.text("scenario"))) if code == "score" else None
-        return Explanation(code, REASONS[code], distance, CONTEST)
+        judged = self._evaluated(entry.text("scenario"), 0)
+        return Explanation(code, REASONS[code], distance, CONTEST, judged is not None and judged.illustrative)
 
     async def contest(self, resident: ResidentRef, log_index: int) -> CaseView:
         """Open a case about a decision. Raises DECISION_UNKNOWN."""
@@ -150,16 +152,16 @@ class ResidentDesk:
 
     def _view(self, held: HeldUse) -> UseView:
         entry = decode(held.entry)
-        scenario = self._scenario_of(entry)
-        rung = entry.number("rung")
+        known = entry.text("bundle") == self._reference().bundle.digest
+        evaluated = self._evaluated(entry.text("scenario"), entry.number("rung")) if known else None
         proof = LogProof(held.log_index, hashes_of(held.inclusion), held.checkpoint.encode())
-        return UseView(held, entry, None if scenario is None else scenario.terms_of(rung), proof.to_bytes())
+        return UseView(held, entry, evaluated, proof.to_bytes())
 
-    def _scenario_of(self, entry: Entry) -> Scenario | None:
-        bundle = self._reference().bundle
-        return (
-            bundle.scenarios.get(ScenarioId(entry.text("scenario"))) if entry.text("bundle") == bundle.digest else None
-        )
+    def _evaluated(self, name: str, rung: int) -> Evaluated | None:
+        """What a rung of a scenario comes to under the bundle in force; None if it has no such scenario."""
+        reference = self._reference()
+        scenario = reference.bundle.scenarios.get(ScenarioId(name))
+        return None if scenario is None else evaluate(reference.bundle, scenario, reference.city.id, rung)
 
     async def _distance(self, resident: ResidentRef, scenario: ScenarioId) -> Words | None:
         reference = self._reference()

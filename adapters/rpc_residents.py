@@ -56,6 +56,7 @@ class ResidentServicer:
             text_en=found.reason.en,
             contest_zh=found.contest.zh,
             contest_en=found.contest.en,
+            illustrative=found.illustrative,
         )
         if found.distance is not None:
             response.distance_zh, response.distance_en = found.distance
@@ -110,7 +111,7 @@ class ResidentServicer:
 
 
 def _use(view: UseView) -> resident_pb2.UseRecord:
-    entry, held = view.entry, view.held
+    entry, held, evaluated = view.entry, view.held, view.evaluated
     return resident_pb2.UseRecord(
         log_index=held.log_index,
         consent_id=held.consent_id,
@@ -119,8 +120,9 @@ def _use(view: UseView) -> resident_pb2.UseRecord:
         purpose=held.purpose,
         decided_at=moment(entry.time // 1000),
         entitled=entry.number("rung") > 0,
-        terms_zh="" if view.terms is None else view.terms.text_zh,
-        terms_en="" if view.terms is None else view.terms.text_en,
+        terms_zh="" if evaluated is None else evaluated.terms.text_zh,
+        terms_en="" if evaluated is None else evaluated.terms.text_en,
+        illustrative=evaluated is not None and evaluated.illustrative,
         entry=held.entry,
         proof=view.proof.decode("utf-8"),
     )

@@ -56,7 +56,10 @@ async def uses(
             (out / f"{item.log_index}.entry.json").write_bytes(item.entry)
             (out / f"{item.log_index}.tlog-proof").write_text(item.proof, encoding="utf-8")
     found = [_use_document(item) for item in answer.uses]
+    from gateway.cli.messages import ILLUSTRATIVE
+
     columns = ("log_index", "decided_at", "operator", "scenario", "outcome", "terms_zh", "consent_id")
+    marked = [f"~ 示意数据 / {ILLUSTRATIVE}"] if any(item["illustrative"] for item in found) else []
     complete = (
         f"complete up to log index {answer.reported_index}; later uses may be on their way"
         if answer.reported
@@ -64,9 +67,14 @@ async def uses(
     )
     show(
         {"uses": found, "reported_index": answer.reported_index if answer.reported else None},
-        lambda: [table("Uses", columns, ([item[name] for name in columns] for item in found)), complete],
+        lambda: [table("Uses", columns, (_use_row(item, columns) for item in found)), *marked, complete],
         as_json=json,
     )
+
+
+def _use_row(item: dict[str, Any], columns: tuple[str, ...]) -> list[Any]:
+    mark = " ~" if item["illustrative"] else ""
+    return [f"{item[name]}{mark}" if name == "terms_zh" else item[name] for name in columns]
 
 
 def _use_document(item: UseRecord) -> dict[str, Any]:
@@ -81,6 +89,7 @@ def _use_document(item: UseRecord) -> dict[str, Any]:
         "outcome": "entitled" if item.entitled else "ordinary",
         "terms_zh": item.terms_zh,
         "terms_en": item.terms_en,
+        "illustrative": item.illustrative,
         "consent_id": item.consent_id,
         "entry": item.entry.decode("ascii"),
         "proof": item.proof,
@@ -100,7 +109,11 @@ async def explain(*, resident: Ref, decision: Index, profile: ProfileFile = None
         answer = await ResidentServiceStub(opened.channel).ExplainDecision(request, timeout=CALL_S)
     names = ("reason", "text_zh", "text_en", "distance_zh", "distance_en", "contest_zh", "contest_en")
     document = {"log_index": decision} | {name: getattr(answer, name) for name in names}
+    document["illustrative"] = answer.illustrative
+    from gateway.cli.messages import ILLUSTRATIVE
+
     lines = [document[name] for name in names[1:] if document[name]]
+    lines += [f"示意数据 / {ILLUSTRATIVE}"] if answer.illustrative else []
     show(document, lambda: lines, as_json=json)
 
 

@@ -28,7 +28,8 @@ from gateway.domain.ids import PeerIdentity
 from gateway.policy import bundle, directory, load, notices
 from gateway.policy.installed import load_installed, read_bundles, read_notices
 from tests.fuzz import world
-from tests.fuzz.harness import Harness, file_of, framed
+from tests.fuzz.harness import Harness, file_of, framed, scratch
+from tests.unit.policy.files import write
 
 DOMAIN = "tiergate.example.invalid"
 POLICIES = Path(__file__).parents[2] / "policies"
@@ -72,8 +73,9 @@ def directory_bytes() -> bytes:
 
 @cache
 def bundle_bytes() -> bytes:
-    """The product's policies as a bundle."""
-    return bundle.build_bundle(load.load_policies(POLICIES), 1, date(2027, 12, 31))
+    """A small bundle."""
+    folder = write(scratch() / "bundled", world.small_policies())
+    return bundle.build_bundle(load.load_policies(folder), 1, date(2027, 12, 31))
 
 
 def _document(kind: int) -> bytes:

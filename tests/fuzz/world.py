@@ -18,6 +18,7 @@ from gateway.crypto.keys import KeyRing, b64url, public_jwk, thumbprint
 from gateway.crypto.proof import ProofVerifier
 from gateway.domain.directory import DirectoryKey, KeyPurpose
 from gateway.domain.ids import BundleDigest, CityId, OperatorId, RequestId, ScenarioId
+from tests.unit.policy.files import valid
 
 NOW = 1_800_000_000
 DEPLOYMENT = "fuzz"
@@ -96,3 +97,12 @@ LOG = SignerKey(ORIGIN, key("log"))
 TRUST = TrustPolicy((LOG.verifier,), {}, {}, NONE)
 
 ROOT = Root((Authority("province", public_jwk(key("authority")), PAYLOAD_TYPES),), dict.fromkeys(PAYLOAD_TYPES, 1))
+
+
+def small_policies() -> dict[str, str]:
+    """Path and text of a valid set of two cities, small enough for work and memory to be those of the input."""
+
+    def named(text: str) -> str:
+        return text.replace("alpha", CITY).replace("beta", "xiamen")
+
+    return {named(path): named(text) for path, text in valid().items()}

@@ -120,14 +120,15 @@ def level_of(place: int) -> int:
 
 
 def trials(bundle: Bundle, cities: Sequence[str], day: date) -> Iterator[Trial]:
-    """Open scenarios of each pair of cities, in turns so that all get theirs, and one that is closed, if there is."""
+    """At home every open offer; elsewhere some of them, in turns, and one that is closed, if there is."""
     for place, home in enumerate(cities):
         level = level_of(place)
         cells = list(matrix(bundle, day, lambda city, item: city == home and item.host_city in cities))  # noqa: B023
         for host in cities:
             pair = [cell for cell in cells if cell.scenario.host_city == host]
             open_here = [cell for cell in pair if cell.state == "open"]
-            for step in range(min(OPEN_PER_PAIR, len(open_here))):
+            wanted = len(open_here) if host == home else min(OPEN_PER_PAIR, len(open_here))
+            for step in range(wanted):
                 cell = open_here[(place * OPEN_PER_PAIR + step) % len(open_here)]
                 yield Trial(cell, level, expected_of(cell, level))
             for cell in [cell for cell in pair if cell.state != "open"][:1]:

@@ -18,7 +18,7 @@ from gateway.consentlog.proof import LogProof
 from gateway.consentlog.trust import NONE, TrustPolicy
 from gateway.domain.consent import Contested, Step
 from gateway.domain.decision import Outcome
-from gateway.domain.ids import ResidentRef
+from gateway.domain.ids import ResidentRef, ScenarioId
 from gateway.errors import Reason
 from tests.fakes.city import RESIDENT, FakeCity
 from tests.fakes.city_peers import DECOY
@@ -118,14 +118,16 @@ async def test_uses_are_hers_newest_first_with_proofs(city: FakeCity, log: FakeL
     assert city.desk.reported_index() == indices[2]
     trust = TrustPolicy((VerifierKey.parse(city.reference.directory.gateway.log_vkey),), {}, {}, NONE)
     for view in found:
-        assert view.terms == city.reference.bundle.scenarios[view.entry.text("scenario")].terms_of(1)  # type: ignore[index]
+        scenario = city.reference.bundle.scenarios[ScenarioId(view.entry.text("scenario"))]
+        assert view.evaluated is not None
+        assert view.evaluated.terms == scenario.terms_of(1)
         LogProof.parse(view.proof).verify(view.held.entry, trust)
 
 
 async def test_terms_of_a_bundle_that_is_gone_are_not_made_up(city: FakeCity, log: FakeLog) -> None:
     await _use(city, log, await city.grant(), bundle="ef" * 32)
     (view,) = city.desk.uses(RESIDENT, None, None, 0)
-    assert view.terms is None
+    assert view.evaluated is None
 
 
 async def _explained(city: FakeCity, log: FakeLog, granted: Granted, **changes: Any) -> str:

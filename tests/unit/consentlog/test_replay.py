@@ -192,3 +192,19 @@ def test_what_the_gateway_writes_is_never_a_difference(at: int, life: int, scena
     times = {"time": logged_from(at, grain), "valid_until": logged_until(at + life, grain)}
     written = decided(operator=operator, scenario=scenario, city="fuzhou", **times)
     assert codes([genesis(), published(), registration(operator), written]) == []
+
+
+def test_a_decision_about_a_city_that_was_not_accepted_is_a_difference() -> None:
+    name = ScenarioId("putian-rental-housing")
+    (operator, *_) = policies().scenarios[name].operators
+
+    def of(city: str) -> list[Code]:
+        changes: dict[str, Value] = {"scenario": name, "operator": operator, "city": city}
+        grain = GRAINS_MS[policies().scenarios[name].time_grain]
+        start = NOON - NOON % grain
+        times: dict[str, Value] = {"time": start, "valid_until": start + grain}
+        decision = decided(0, 2, **changes, **times)
+        return [code for _, code in codes([genesis(), published(time=start), registration(operator), decision])]
+
+    assert of("xiamen") == [Code.CITY_NOT_ACCEPTED]
+    assert Code.CITY_NOT_ACCEPTED not in of("fuzhou")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,9 @@ url = "https://example.invalid/table"
 published = "2026-01"
 confidence = "high"
 """
+
+DAY = date(2026, 6, 1)
+"""A day on which all of it is in force."""
 
 # all that must be told
 NOTICE_TEXT = "{operator_name} {operator_contact} {scenario_name} {purpose} {city_name} {valid_days} {uses}"

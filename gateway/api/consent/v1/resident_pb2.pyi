@@ -148,6 +148,7 @@ class UseRecord(_message.Message):
     TERMS_EN_FIELD_NUMBER: _builtins.int
     ENTRY_FIELD_NUMBER: _builtins.int
     PROOF_FIELD_NUMBER: _builtins.int
+    ILLUSTRATIVE_FIELD_NUMBER: _builtins.int
     log_index: _builtins.int
     """Position in the consent log."""
     consent_id: _builtins.str
@@ -168,6 +169,8 @@ class UseRecord(_message.Message):
     """The entry in the consent log, exact bytes."""
     proof: _builtins.str
     """Its proof (C2SP tlog-proof): inclusion in a signed checkpoint."""
+    illustrative: _builtins.bool
+    """True when the tier or these terms rest on figures that no city has published; an app says so beside them."""
     @_builtins.property
     def decided_at(self) -> _timestamp_pb2.Timestamp:
         """When (UTC), as exactly as the scenario's time grain allows: the day, for transport."""
@@ -186,10 +189,11 @@ class UseRecord(_message.Message):
         terms_en: _builtins.str = ...,
         entry: _builtins.bytes = ...,
         proof: _builtins.str = ...,
+        illustrative: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["decided_at", b"decided_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_id", b"consent_id", "decided_at", b"decided_at", "entitled", b"entitled", "entry", b"entry", "log_index", b"log_index", "operator", b"operator", "proof", b"proof", "purpose", b"purpose", "scenario", b"scenario", "terms_en", b"terms_en", "terms_zh", b"terms_zh"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_id", b"consent_id", "decided_at", b"decided_at", "entitled", b"entitled", "entry", b"entry", "illustrative", b"illustrative", "log_index", b"log_index", "operator", b"operator", "proof", b"proof", "purpose", b"purpose", "scenario", b"scenario", "terms_en", b"terms_en", "terms_zh", b"terms_zh"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -234,6 +238,7 @@ class ExplainDecisionResponse(_message.Message):
     DISTANCE_EN_FIELD_NUMBER: _builtins.int
     CONTEST_ZH_FIELD_NUMBER: _builtins.int
     CONTEST_EN_FIELD_NUMBER: _builtins.int
+    ILLUSTRATIVE_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
     """Code of the reason, lower-case words: for the app's own texts."""
     text_zh: _builtins.str
@@ -248,6 +253,8 @@ class ExplainDecisionResponse(_message.Message):
     """How to contest, Chinese."""
     contest_en: _builtins.str
     """How to contest, English."""
+    illustrative: _builtins.bool
+    """True when the scenario's terms or her city's tiers rest on figures that no city has published; an app says so."""
     def __init__(
         self,
         *,
@@ -258,10 +265,11 @@ class ExplainDecisionResponse(_message.Message):
         distance_en: _builtins.str = ...,
         contest_zh: _builtins.str = ...,
         contest_en: _builtins.str = ...,
+        illustrative: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contest_en", b"contest_en", "contest_zh", b"contest_zh", "distance_en", b"distance_en", "distance_zh", b"distance_zh", "reason", b"reason", "text_en", b"text_en", "text_zh", b"text_zh"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contest_en", b"contest_en", "contest_zh", b"contest_zh", "distance_en", b"distance_en", "distance_zh", b"distance_zh", "illustrative", b"illustrative", "reason", b"reason", "text_en", b"text_en", "text_zh", b"text_zh"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,110 @@
+"""The kit passes the product's own adapter, and catches every planted fault by the check that is meant for it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from gateway.conformance.check import Result
+from gateway.conformance.deployment import load_deployment
+from gateway.conformance.residents import ON_RECORD
+from gateway.conformance.run import run_checks
+from gateway.conformance.table import CHECKS
+from tests.conformance.city import make, serving
+from tests.conformance.faults import FAULTS, Fault
+
+NEVER = {"error.retry": "the city was never unavailable during the run"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("made")).folder
+
+
+def failed(results: Sequence[Result]) -> dict[str, str]:
+    return {item.id: f"expected {item.expected}, came {item.came}" for item in results if item.verdict == "failed"}
+
+
+def with_database(folder: Path) -> str:
+    """The residents in a database, and the settings' source for it."""
+    now = datetime.now(UTC)
+    with sqlite3.connect(folder / "scores.sqlite3") as connection:
+        connection.execute("CREATE TABLE scores (resident TEXT PRIMARY KEY, points INTEGER, day TEXT)")
+        rows = [(item.ref, item.points, (now - timedelta(days=item.age_days)).isoformat()) for item in ON_RECORD]
+        connection.executemany("INSERT INTO scores VALUES (?, ?, ?)", rows)
+    connection.close()
+    return """[source]
+kind = "sql"
+sqlite_file = "scores.sqlite3"
+query = "SELECT resident, points, day FROM scores WHERE resident = :resident"
+
+[source.fields]
+resident = "resident"
+score = "points"
+as_of = "day"
+as_of_format = "iso8601"
+"""
+
+
+@pytest.mark.parametrize("source", ["csv", "sql"])
+async def test_our_own_adapter_passes(made: Path, tmp_path: Path, source: str) -> None:
+    deployment = load_deployment(Path(shutil.copytree(made, tmp_path / "kit")))
+
+    def change(text: str) -> str:
+        if source == "csv":
+            return text
+        before, answers = text.split("\n[answers]")
+        return f"{before.split('[source]')[0]}{with_database(deployment.folder / 'city')}\n[answers]{answers}"
+
+    async with serving(deployment, change) as address:
+        for _ in range(2):  # the second time the city knows the kit, its log and its consents
+            results = await run_checks(deployment, address)
+            assert failed(results) == {}
+            assert {item.id: item.came for item in results if item.verdict != "passed"} == NEVER
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+async def test_a_fault_is_caught_by_its_check(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
+    deployment = load_deployment(Path(shutil.copytree(made, tmp_path / "kit")))
+    fault.plant(monkeypatch)
+    async with serving(deployment) as address:
+        results = await run_checks(deployment, address)
+    found = failed(results)
+    assert set(found) == {fault.check, *fault.also}, found
+
+
+def test_the_faults_are_many_and_each_has_a_check_of_the_table() -> None:
+    ids = [check.id for check in CHECKS]
+    assert len(set(ids)) == len(ids)
+    assert {name for fault in FAULTS for name in (fault.check, *fault.also)} <= set(ids)
+    assert len({fault.check for fault in FAULTS}) >= 20
+
+
+def test_every_check_says_what_it_asks_for_and_where_that_is_written() -> None:
+    for check in CHECKS:
+        assert re.fullmatch(r"[a-z]+\.[a-z0-9-]+", check.id)
+        assert check.says.endswith(".")
+        assert check.source
+
+
+async def test_nothing_that_is_said_holds_a_token_or_text_of_the_peer(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = load_deployment(Path(shutil.copytree(made, tmp_path / "kit")))
+    for fault in FAULTS[:60]:
+        if fault.check in {"error.fixed-text", "no.unknown", "token.alg-none"}:
+            fault.plant(monkeypatch)
+    async with serving(deployment) as address:
+        results = await run_checks(deployment, address)
+    said = " ".join(f"{item.expected} {item.came}" for item in results)
+    assert len(failed(results)) >= 3
+    assert "eyJ" not in said
+    assert "KeyError" not in said

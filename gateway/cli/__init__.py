@@ -58,6 +58,7 @@ _COMMANDS: tuple[tuple[str, str, Group, str], ...] = (
     ("scenarios", "gateway.cli.check:scenarios", _USE, "An operator: the scenarios that are open to it."),
     ("audit", "gateway.cli.audit:app", _USE, "An auditor: read, export and verify the consent log."),
     ("policy", "gateway.cli.policy:app", _KEEP, "Check, test, build, sign, verify and show policies."),
+    ("conformance", "gateway.cli.conformance:app", _KEEP, "Test any city's peer against the contract."),
     ("certs", "gateway.cli.certs:app", _KEEP, "Keys and certificates: make, request, show, check."),
     ("keys", "gateway.cli.keys:app", _KEEP, "Signing keys: list, rotate with overlap, retire."),
     ("backup", "gateway.cli.backup:backup", _KEEP, "Copy the gateway's database while it runs."),

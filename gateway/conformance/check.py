@@ -1,4 +1,4 @@
-"""What a check is, and how it says what it found. Nothing that is said holds a token, a score, or text of the peer's."""
+"""What a check is, and how it says what it found. Nothing that is said holds a token, a score, or the peer's text."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import pairwise
@@ -54,10 +55,8 @@ async def ordinary(kit: Kit, who: Resident) -> None:
 async def frozen(kit: Kit) -> None:
     """Frozen before the run, or by the kit where the city lets it."""
     request = resident_pb2.FreezeResidentRequest(resident_ref=residents.FROZEN.ref)
-    try:
+    with contextlib.suppress(NotApplicableError):  # then the city has frozen her by itself
         await kit.app("ResidentService/FreezeResident", request, resident_pb2.FreezeResidentResponse())
-    except NotApplicableError:
-        pass  # the city has frozen her by itself
     await ordinary(kit, residents.FROZEN)
 
 

@@ -175,7 +175,7 @@ CHECKS = (
     Check("batch.order", "A batch is answered in order, each item alone.", "peer.proto BatchAttestTier", batch_order),
     Check("batch.bounds", f"A batch holds 1 to {MAX_BATCH} questions.", "peer.proto BatchAttestTierRequest",
           batch_bounds),
-    Check("deadline.kept", f"An answer, or UNAVAILABLE, comes within a deadline of {DEADLINE_S:g} s.", "DESIGN 5 step 7",
+    Check("deadline.kept", f"An answer, or UNAVAILABLE, comes within {DEADLINE_S:g} s.", "DESIGN 5 step 7",
           deadline),
     Check("handle.redeemed", "A one-time code is redeemed once, with its token.", "peer.proto AttestTierRequest",
           handle_redeemed),

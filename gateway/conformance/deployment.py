@@ -70,7 +70,7 @@ class Deployment:
     other_log_key: SignerKey
 
     def certificate(self, client: str) -> CertificateFiles:
-        """The files of one of the kit's clients: ``gateway``, ``app``, ``operator``, ``stranger``, …"""
+        """The files of one of the kit's clients: ``gateway``, ``app``, ``operator``, ``stranger`` and so on."""
         folder = self.folder / "kit" / "tls" / client
         return CertificateFiles(folder / "cert.pem", folder / "key.pem", folder / "ca.pem")
 

@@ -41,7 +41,8 @@ text_zh = '''
 由{city_name}判断是否适用优惠；自同意之日起 {valid_days} 天内有效，{uses}。可以随时撤回。'''
 text_en = '''
 A test notice about nobody. Receiver: {operator_name} ({operator_contact}). Purpose: {scenario_name} ({purpose}).
-{city_name} decides whether the incentive applies; valid for {valid_days} from your consent, {uses}. Withdraw at any time.'''
+{city_name} decides whether the incentive applies; valid for {valid_days} from your consent, {uses}.
+Withdraw at any time.'''
 """
 _TIERS = ("good", "excellent", "outstanding")
 

@@ -1,6 +1,6 @@
 """The kit's side of the wire: it calls the city as gateway, as the city's app, or as somebody who may not.
 
-Answers are kept as they came, bytes and metadata, and read leniently here: whether they are exactly right is for the one
+Answers are kept as they came, bytes and metadata, and read leniently: whether they are exactly right is for the one
 check that asks for it, so that one fault shows in one place.
 """
 
@@ -83,7 +83,8 @@ class Reply:
         """The attestation's message. FailedError for a refusal."""
         if self.code != "OK":
             raise FailedError("an attestation", self.shown)
-        return _decoded(peer.AttestTierResponse(), self.data)
+        found: peer.AttestTierResponse = _decoded(peer.AttestTierResponse(), self.data)
+        return found
 
     def refused(self, *reasons: str) -> None:
         """Return if it was refused for one of these reasons."""
@@ -148,7 +149,7 @@ class Kit:
         self, method: str, request: Message, *, client: str = "gateway", timeout_s: float = TIMEOUT_S
     ) -> Reply:
         """One call; a refusal is an answer, too."""
-        multi = self.channel(client).unary_unary(method, request_serializer=lambda item: item.SerializeToString())
+        multi: Any = self.channel(client).unary_unary(method, request_serializer=lambda item: item.SerializeToString())
         started = time.monotonic()
         call = multi(request, timeout=timeout_s)
         data, code, text = b"", "OK", ""

@@ -8,6 +8,7 @@ from tests.fuzz import (
     targets_audit,
     targets_files,
     targets_log,
+    targets_passport,
     targets_scope,
     targets_shown,
     targets_signed,
@@ -23,6 +24,7 @@ HARNESSES: Mapping[str, Harness] = {
     for module in (
         targets_tokens,
         targets_log,
+        targets_passport,
         targets_signed,
         targets_files,
         targets_sources,
@@ -67,6 +69,7 @@ EXEMPT: Mapping[str, str] = {
     "gateway.cli.policy_sign.verify": _PARTS,
     "gateway.cli.secret_file.SecretFiles.open": "makes a new file; reads nothing",
     "gateway.cli.stored_log.StoredLog.read_tile": _OWN,
+    "gateway.conformance.deployment.load_deployment": _OWN,
     "gateway.consentlog.merkle.Frontier.from_subtrees": _OWN,
     "gateway.consentlog.private.open_field": "makes an opening of what this process stored; reads nothing",
     "gateway.consentlog.watch_state.WatchStore.load": _PARTS,

@@ -1,8 +1,8 @@
 """A conformance passport: ``typ: conformance-passport+jwt``, a JWS by whoever ran the kit, over a run without failures.
 
-Claims: ``iss`` the runner, ``sub`` the city, ``implementation`` as the city names it, ``kit`` version, ``checks`` and
-Claims: ``iss`` the runner, ``sub`` the city, ``implementation`` as it was named, ``kit`` version, ``checks`` and
-implementation once answered rightly in a test deployment: nothing about what the city runs today.
+Claims: ``iss`` the runner, ``sub`` the city, ``implementation`` as it was named, ``kit`` version, digests of the list
+of ``checks`` and of the ``results``, how many ``passed``, which were ``not_applicable``, ``iat``, ``exp``. It says that
+an implementation once answered rightly in a test deployment: nothing about what the city runs today.
 """
 
 from __future__ import annotations

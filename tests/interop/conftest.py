@@ -1,4 +1,4 @@
-"""Builds the verifiers. One that cannot be had is a failure, never a reason to leave its tests out."""
+"""Builds the verifiers, and finds the second adapter's packages. What is missing is a failure; no test is left out."""
 
 from __future__ import annotations
 
@@ -30,3 +30,13 @@ def scales_python(checkout: Path) -> Path:
 def scales(checkout: Path, scales_python: Path) -> Verifier:
     """The driver in ``tests/interop/scales``, which imports nothing of the product (``-I``: nor of this folder)."""
     return Verifier((scales_python, "-I", checkout / "tests/interop/scales/verify.py"))
+
+
+@pytest.fixture(scope="session")
+def node(checkout: Path) -> tuple[str, Path]:
+    """Node.js, and the folder of the packages that the second adapter is built on."""
+    program = shutil.which("node")
+    packages = checkout / ".state/interop/node/node_modules"
+    assert program, "Node.js is missing (Debian: nodejs, npm); ./dev interop installs it"
+    assert packages.exists(), "the second adapter's packages are missing; ./dev interop installs them"
+    return program, packages

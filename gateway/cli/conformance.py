@@ -145,12 +145,15 @@ def check_passport(
     key: Annotated[Path, Parameter(name="--key", help="Public key (JWK, JSON) of the runner that you trust.")],
     json: Json = False,
 ) -> None:
-    """Verify a passport: signature, form, and that it is in force. Exit code 4 when it does not verify."""
+    """Verify a passport: signature, form, and that it is in force. Exit code 4 when it does not verify.
+
+    ``directory_entry`` is what the peer directory says of it, as ``passport`` of the city.
+    """
     import time
 
     from gateway.cli.client import read_file
     from gateway.cli.messages import time_of_s
-    from gateway.conformance.passport import read_passport
+    from gateway.conformance.passport import passport_digest, read_passport
     from gateway.crypto.jws import strict_object
     from gateway.crypto.keys import parse_jwk
 
@@ -173,5 +176,6 @@ def check_passport(
         "not_applicable": list(found.not_applicable),
         "issued": time_of_s(found.issued_at),
         "expires": time_of_s(found.expires_at),
+        "directory_entry": {"digest": passport_digest(text), "expires": found.expires_at},
     }
     show(document, lambda: [facts("Passport", document)], as_json=json)

@@ -71,7 +71,7 @@ async def _reported(kit: Kit) -> peer.ReportUsesRequest:
         bundle=kit.deployment.bundle.digest,
         consent=consent,
         token=registered["token"],
-        attestation=secrets.token_hex(32),
+        private=secrets.token_hex(32),
         outcome="entitled",
         rung=3,
         valid_until=(now_s + 300) * 1000,

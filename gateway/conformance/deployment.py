@@ -156,7 +156,7 @@ def load_deployment(folder: Path) -> Deployment:
         folder=folder,
         city=city,
         directory=installed.directory,
-        bundle=installed.bundle,
+        bundle=installed.timeline.bundles[-1],
         keys={name: (thumbprint(public_jwk(key)), key) for name, key in keys.items()},
         log_key=SignerKey.parse((ours / "log.key").read_text("ascii").strip()),
         other_log_key=SignerKey.parse((ours / "other-log.key").read_text("ascii").strip()),

@@ -7,6 +7,7 @@ an implementation once answered rightly in a test deployment: nothing about what
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Sequence
@@ -103,6 +104,11 @@ def read_passport(text: str, key: PublicKey, *, now_s: float) -> Passport:
     if not found.issued_at - MAX_CLOCK_AHEAD_S <= now_s < found.expires_at:
         raise TiergateError(Reason.SIGNATURE_INVALID, "not in force now")
     return found
+
+
+def passport_digest(text: str) -> str:
+    """What a directory names a passport by: SHA-256 of its text without blanks around it (64 hex digits)."""
+    return hashlib.sha256(text.strip().encode("ascii")).hexdigest()
 
 
 def _ids(value: object) -> tuple[str, ...]:

@@ -35,6 +35,14 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class PassportEntry:
+    """The conformance passport that a city was admitted with: SHA-256 of its text (64 hex digits), its ``exp``."""
+
+    digest: str
+    expires: int
+
+
+@dataclass(frozen=True, slots=True)
 class CityPeer:
     """A home city: identity of its adapter, where the peer API is served, its signing keys, display names."""
 
@@ -44,6 +52,7 @@ class CityPeer:
     identity: PeerIdentity
     endpoint: Endpoint
     keys: tuple[DirectoryKey, ...]
+    passport: PassportEntry | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,8 @@ class Directory:
     bundle_from: int = 1
     """The lowest version of the policy bundle that goes with it: an older one is not brought back beside it."""
     auditor_scopes: Mapping[str, AuditScope] = field(default_factory=dict)
+    require_passports: bool = False
+    """Whether no city is listed without a conformance passport."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
@@ -16,7 +17,15 @@ import rfc8785
 from pydantic import ValidationError
 
 from gateway.domain.audit_scope import WHOLE_LOG, AuditScope
-from gateway.domain.directory import CityPeer, Directory, DirectoryKey, Endpoint, GatewayPeer, OperatorPeer
+from gateway.domain.directory import (
+    CityPeer,
+    Directory,
+    DirectoryKey,
+    Endpoint,
+    GatewayPeer,
+    OperatorPeer,
+    PassportEntry,
+)
 from gateway.domain.ids import CityId, OperatorId, PeerIdentity
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.policy.directory_schema import DirectoryDoc, JwkDoc, KeyDoc
@@ -51,6 +60,7 @@ def build_directory(directory: Directory) -> bytes:
                 "identity": city.identity.uri,
                 "endpoint": _endpoint(city.endpoint),
                 "keys": [_key(key) for key in city.keys],
+                **({"passport": asdict(city.passport)} if city.passport else {}),
             }
             for _, city in sorted(directory.cities.items())
         ],
@@ -61,6 +71,7 @@ def build_directory(directory: Directory) -> bytes:
         "auditors": {name: identity.uri for name, identity in directory.auditors.items()},
         "witnesses": {name: identity.uri for name, identity in directory.witnesses.items()},
         "bundle_from": directory.bundle_from,
+        **({"require_passports": True} if directory.require_passports else {}),
     }
     if directory.auditor_scopes:  # a directory without any has the form that it had before there were scopes
         plain["auditor_scopes"] = {
@@ -133,6 +144,22 @@ def _faults(document: DirectoryDoc) -> Iterator[tuple[str, str]]:
             yield kind, "is not in order of id, each once"
     yield from _scope_faults(document)
     yield from _key_faults(document)
+    yield from _passport_faults(document)
+
+
+def _passport_faults(document: DirectoryDoc) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
+    for place, city in enumerate(document.cities):
+        path, passport = f"cities.{place}.passport", city.passport
+        if passport is None:
+            if document.require_passports:
+                yield path, "is missing, and this directory requires one of every city"
+            continue
+        if passport.expires < document.expires:
+            yield f"{path}.expires", "is before the directory's own: the city would outlive its passport"
+        if passport.digest in seen:
+            yield f"{path}.digest", "is listed twice; a passport is of one city"
+        seen.add(passport.digest)
 
 
 def _scope_faults(document: DirectoryDoc) -> Iterator[tuple[str, str]]:
@@ -204,6 +231,7 @@ def _to_directory(document: DirectoryDoc) -> Directory:
             parse(c.identity),
             Endpoint(c.endpoint.address, c.endpoint.server_name),
             _keys(c.keys),
+            PassportEntry(c.passport.digest, c.passport.expires) if c.passport else None,
         )
         for c in document.cities
     }
@@ -233,4 +261,5 @@ def _to_directory(document: DirectoryDoc) -> Directory:
                 for name, cities in (document.auditor_scopes or {}).items()
             }
         ),
+        require_passports=document.require_passports is not None,
     )

@@ -86,6 +86,13 @@ class EndpointDoc(Strict):
     server_name: Domain
 
 
+class PassportDoc(Strict):
+    """The passport that a city was admitted with: SHA-256 of its text, and its ``exp``."""
+
+    digest: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    expires: Seconds
+
+
 class CityDoc(Strict):
     """A home city."""
 
@@ -95,6 +102,7 @@ class CityDoc(Strict):
     identity: Identity
     endpoint: EndpointDoc
     keys: Annotated[list[KeyDoc], Field(min_length=1, max_length=32)]
+    passport: PassportDoc | None = None
 
 
 class OperatorDoc(Strict):
@@ -134,3 +142,4 @@ class DirectoryDoc(Strict):
     auditor_scopes: Annotated[dict[Slug, ScopeDoc], Field(min_length=1)] | None = None
     witnesses: dict[Slug, Identity]
     bundle_from: Version
+    require_passports: Literal[True] | None = None  # absent where none are required: one meaning has one spelling

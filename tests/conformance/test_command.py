@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,10 @@ from gateway.conformance.check import FailedError, Result
 from gateway.conformance.passport import issue_passport, read_passport
 from gateway.conformance.table import CHECKS
 from gateway.crypto.keys import generate_signing_key, public_jwk, write_private_key
+from gateway.domain.directory import PassportEntry
+from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
+from gateway.policy.directory import build_directory, read_directory
 from tests.conformance.city import CITY, make, serving
 from tests.conformance.faults import FAULTS
 
@@ -41,7 +46,7 @@ async def test_a_city_that_conforms_gets_a_passport(tmp_path: Path, capsys: pyte
         more = ("--passport", file, "--key", tmp_path / "runner.pem", "--implementation", "ours", "--days", 30)
         code = await command("conformance", address, "--deployment", deployment.folder, *more, "--json")
     document = printed(capsys.readouterr().out)
-    assert code == 0
+    assert code == 0, [item for item in document["checks"] if item["verdict"] == "failed"]
     assert document["conforms"] is True
     assert document["counts"]["failed"] == 0
     assert len(document["checks"]) == len(CHECKS)
@@ -53,6 +58,11 @@ async def test_a_city_that_conforms_gets_a_passport(tmp_path: Path, capsys: pyte
         document["counts"]["passed"],
     )
     assert passport["checks_digest"] == document["checks_digest"]
+    assert passport["directory_entry"]["digest"] == hashlib.sha256(file.read_bytes().strip()).hexdigest()
+    entry = PassportEntry(**passport["directory_entry"])
+    city = replace(deployment.directory.cities[CityId(CITY)], passport=entry)
+    listed = replace(deployment.directory, expires=entry.expires, cities={city.id: city}, require_passports=True)
+    assert read_directory(build_directory(listed)) == listed
     (tmp_path / "other.jwk").write_text(json.dumps(public_jwk(generate_signing_key("EdDSA"))), "ascii")
     assert await command("conformance", "verify-passport", file, "--key", tmp_path / "other.jwk") == 4
 

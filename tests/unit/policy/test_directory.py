@@ -18,6 +18,7 @@ from gateway.domain.directory import (
     GatewayPeer,
     KeyPurpose,
     OperatorPeer,
+    PassportEntry,
 )
 from gateway.domain.ids import CityId, OperatorId, PeerIdentity
 from gateway.errors import ProblemsError, Reason, TiergateError
@@ -101,6 +102,61 @@ def test_a_directory_without_scopes_has_the_form_that_it_had_before_there_were_a
 def test_what_is_no_scope_is_refused(directory: Directory, scope: object) -> None:
     paths = problem_paths(changed(directory, lambda d: d["auditor_scopes"].update(bureau=scope)))
     assert all(path.startswith("auditor_scopes.bureau") for path in paths)
+
+
+PASSPORTS = {CityId("alpha"): PassportEntry("a" * 64, 2_000), CityId("beta"): PassportEntry("b" * 64, 9_000)}
+
+
+@pytest.fixture(scope="module")
+def admitted(directory: Directory) -> Directory:
+    """A directory that requires passports, of cities that have one."""
+    cities = {name: replace(peer, passport=PASSPORTS[name]) for name, peer in directory.cities.items()}
+    return replace(directory, cities=cities, require_passports=True)
+
+
+def test_a_directory_with_passports_is_read_back(directory: Directory, admitted: Directory) -> None:
+    data = build_directory(admitted)
+    assert read_directory(data) == admitted
+    assert build_directory(read_directory(data)) == data
+    assert read_directory(build_directory(replace(admitted, require_passports=False))).cities == admitted.cities
+    assert b"passport" not in build_directory(directory)  # what was signed before stays canonical
+
+
+BAD_PASSPORTS: list[tuple[Callable[[Any], object], str]] = [
+    (lambda d: d["cities"][1].pop("passport"), "cities.1.passport"),
+    (lambda d: d["cities"][1]["passport"].update(expires=1_999), "cities.1.passport.expires"),
+    (lambda d: d["cities"][1]["passport"].update(digest="a" * 64), "cities.1.passport.digest"),
+    (lambda d: d["cities"][0]["passport"].update(digest="A" * 64), "cities.0.passport.digest"),
+    (lambda d: d["cities"][0]["passport"].update(digest="a" * 63), "cities.0.passport.digest"),
+    (lambda d: d["cities"][0]["passport"].update(runner="somebody"), "cities.0.passport.runner"),
+    (lambda d: d["cities"][0]["passport"].pop("expires"), "cities.0.passport.expires"),
+    (lambda d: d["cities"][0].update(passport="a" * 64), "cities.0.passport"),
+    (lambda d: d.update(require_passports=False), "require_passports"),
+    (lambda d: d.update(require_passports="yes"), "require_passports"),
+]
+
+
+@pytest.mark.parametrize(("change", "path"), BAD_PASSPORTS)
+def test_a_passport_that_does_not_do_is_reported(
+    admitted: Directory, change: Callable[[Any], object], path: str
+) -> None:
+    assert problem_paths(changed(admitted, change)) == [path]
+
+
+def test_a_passport_that_ends_first_is_refused_where_none_is_required(admitted: Directory) -> None:
+    def early(document: Any) -> None:
+        del document["require_passports"]
+        document["cities"][0]["passport"]["expires"] = 1_999
+
+    assert problem_paths(changed(admitted, early)) == ["cities.0.passport.expires"]
+
+
+@pytest.mark.parametrize("spelling", [b"1", b"null", b"false"])
+def test_one_spelling_of_requiring(admitted: Directory, spelling: bytes) -> None:
+    data = build_directory(admitted).replace(b'"require_passports":true', b'"require_passports":' + spelling)
+    with pytest.raises(TiergateError) as caught:
+        read_directory(data)
+    assert caught.value.reason is Reason.DIRECTORY_INVALID
 
 
 MALFORMED: list[tuple[Callable[[Any], object], str]] = [

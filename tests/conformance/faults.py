@@ -19,6 +19,7 @@ import gateway.transport.refusals
 from gateway.conformance.session import ATTEST
 from gateway.errors import Reason, TiergateError
 from tests.conformance import faulty_answers as answers
+from tests.conformance import faulty_desk as desk
 from tests.conformance import faulty_readers as readers
 from tests.conformance import faulty_wire as wire
 
@@ -172,4 +173,16 @@ FAULTS = (
         ("report.entry",),
     ),
     Fault("more is acknowledged than came", wire.acknowledges_more, "report.acknowledged"),
+    Fault("the log's signer is not looked at", desk.any_log, "report.signer"),
+    Fault("a report's outcome is not compared", desk.any_outcome, "report.outcome"),
+    Fault("reports need not rise", desk.any_order_of_reports, "report.order"),
+    Fault("a repeated report is not acknowledged", desk.forgets_reports, "report.repeated"),
+    Fault("any terms may be consented to", desk.any_terms, "consent.limits"),
+    Fault("any notice will do", desk.any_notice, "consent.stale-notice"),
+    Fault("a code's token is kept back", desk.keeps_the_token, "handle.redeemed"),
+    Fault("an unknown code is told apart", desk.tells_of_unknown_codes, "handle.unknown", ("handle.one-error",)),
+    Fault("a used code is told apart", desk.tells_of_used_codes, "handle.one-error"),
+    Fault("a batch has any size", desk.any_size, "batch.bounds"),
+    Fault("a stranger is taken for the gateway", desk.strangers_pass, "caller.stranger"),
+    Fault("any city's app is taken for the city's own", desk.any_app, "caller.consent-api"),
 )

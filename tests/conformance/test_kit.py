@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import sqlite3
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -52,15 +55,67 @@ as_of_format = "iso8601"
 """
 
 
-@pytest.mark.parametrize("source", ["csv", "sql"])
-async def test_our_own_adapter_passes(made: Path, tmp_path: Path, source: str) -> None:
+class Platform(BaseHTTPRequestHandler):
+    """A score platform's JSON interface, with the test residents in it."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:  # the base class calls it so
+        now = datetime.now(UTC)
+        found = next((item for item in ON_RECORD if self.path == f"/residents/{item.ref}"), None)
+        record = found and {
+            "resident": found.ref,
+            "points": found.points,
+            "day": (now - timedelta(days=found.age_days)).isoformat(),
+        }
+        data = json.dumps(record or {}).encode()
+        self.send_response(200 if found else 404)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def platform() -> Iterator[str]:
+    """The address of a running platform."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Platform) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def with_http(address: str) -> str:
+    """The settings' source for the platform."""
+    return f"""[source]
+kind = "http"
+base_url = "{address}"
+path = "/residents/{{resident}}"
+unknown_status = [404]
+
+[source.fields]
+resident = "resident"
+score = "points"
+as_of = "day"
+as_of_format = "iso8601"
+"""
+
+
+@pytest.mark.parametrize("source", ["csv", "sql", "http"])
+async def test_our_own_adapter_passes(made: Path, tmp_path: Path, platform: str, source: str) -> None:
     deployment = load_deployment(Path(shutil.copytree(made, tmp_path / "kit")))
 
     def change(text: str) -> str:
         if source == "csv":
             return text
         before, answers = text.split("\n[answers]")
-        return f"{before.split('[source]')[0]}{with_database(deployment.folder / 'city')}\n[answers]{answers}"
+        table = with_http(platform) if source == "http" else with_database(deployment.folder / "city")
+        return f"{before.split('[source]')[0]}{table}\n[answers]{answers}"
 
     async with serving(deployment, change) as address:
         for _ in range(2):  # the second time the city knows the kit, its log and its consents

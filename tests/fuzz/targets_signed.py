@@ -23,6 +23,7 @@ from gateway.domain.directory import (
     KeyPurpose,
     Maintenance,
     OperatorPeer,
+    PassportEntry,
 )
 from gateway.domain.ids import PeerIdentity
 from gateway.policy import bundle, directory, load, notices
@@ -69,6 +70,15 @@ def directory_bytes() -> bytes:
             witnesses={"witness": PeerIdentity(DOMAIN, "witness", "witness")},
         )
     )
+
+
+@cache
+def admitted_bytes() -> bytes:
+    """The same, of a city with a passport, where one is required."""
+    plain = directory.read_directory(directory_bytes())
+    passport = PassportEntry("0" * 64, plain.expires)
+    cities = {name: replace(city, passport=passport) for name, city in plain.cities.items()}
+    return directory.build_directory(replace(plain, cities=cities, require_passports=True))
 
 
 @cache
@@ -163,7 +173,7 @@ def notice_bytes() -> bytes:
 HARNESSES = (
     Harness("envelope", (envelope.verify,), _envelope, _envelope_seeds, LONG),
     Harness("bundle", (bundle.read_bundle,), _bundle, lambda: (bundle_bytes(),), LONG),
-    Harness("directory", (directory.read_directory,), _directory, lambda: (directory_bytes(),), LONG),
+    Harness("directory", (directory.read_directory,), _directory, lambda: (directory_bytes(), admitted_bytes()), LONG),
     Harness("root", (root_files.read_root, root_files.parse_root), _root, lambda: (world.ROOT.to_json(),)),
     Harness("next-root", (envelope.read,), _next_root, lambda: (next_root(),), LONG),
     Harness("notice", (notices.read_notice,), _notice, lambda: (notice_bytes(),)),

@@ -108,12 +108,27 @@ unlimited = true
 {_SOURCE}"""
 
 
+def _acceptance(name: str) -> str:
+    every = 'scenarios = ["*"]\neffective_from = 2026-01-01\n'
+    return f"""id = "{name}"
+version = 1
+illustrative = true
+
+[[honours]]
+homes = ["*"]
+{every}
+[[vouches]]
+hosts = ["*"]
+{every}"""
+
+
 def policy_files(city: str, foreign: str) -> Mapping[str, str]:
     """File contents by path under a policies folder, for the city under test and the kit's own second city."""
     return {
         "tier-scale.toml": _SCALE,
         "notice.toml": _NOTICE,
         **{f"cities/{name}.toml": _city(name) for name in (city, foreign, HOST)},
+        **{f"acceptance/{name}.toml": _acceptance(name) for name in (city, foreign, HOST)},
         **{f"operators/{name}.toml": _operator(name) for name in OPERATORS},
         f"scenarios/{LADDER}.toml": _scenario(LADDER, (LIBRARY, METRO), _TIERS),
         f"scenarios/{CAPPED}.toml": _scenario(CAPPED, (LIBRARY,), ("excellent",)),

@@ -14,7 +14,6 @@ import pytest
 import adapters.app
 import adapters.authority
 import adapters.handles
-import adapters.question
 import adapters.reference
 import adapters.reports
 import adapters.store.attestations as stored
@@ -22,6 +21,7 @@ import gateway.crypto.proof
 import gateway.transport.refusals
 from adapters import attest as attesting
 from adapters.pairwise import PairwiseSecret
+from adapters.reference import Reference
 from adapters.rpc import AttestationServicer, StatusServicer, UseReportServicer
 from adapters.terms import span
 from gateway.api.peer.v1 import peer_pb2 as peer
@@ -66,12 +66,7 @@ def remembers_all(patch: pytest.MonkeyPatch) -> None:
 
 
 def any_bundle(patch: pytest.MonkeyPatch) -> None:
-    real = adapters.question.examine
-
-    def examine(question: Any, reference: Any, now_s: float) -> Any:
-        return real(replace(question, bundle=reference.bundle.digest), reference, now_s)
-
-    patch.setattr(attesting, "examine", examine)
+    patch.setattr(Reference, "under", lambda self, _digest, _now_s: self)
 
 
 def slow(patch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import json
 import random
 import re
 import shutil
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,6 @@ SCORE_MAX = 990 * FACTOR
 
 _SCALED = re.compile(r"^(minimum|local_threshold) = (\d+)$", re.MULTILINE)
 _MAXIMUM = re.compile(r"^score_max = 1000$", re.MULTILINE)
-_CUTS = re.compile(r"^minimum = (\d+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def residents(city: str, policies: Path) -> list[CanaryResident]:
 
     Number 8 is the record that stands for nobody and is read in place of a person's.
     """
-    low, middle, high = map(int, _CUTS.findall((policies / "cities" / f"{city}.toml").read_text("utf-8")))
+    cuts = tomllib.loads((policies / "cities" / f"{city}.toml").read_text("utf-8"))["cuts"]
+    low, middle, high = (int(cut["minimum"]) for cut in cuts)
     chance = random.Random(city)
 
     def away() -> int:

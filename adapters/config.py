@@ -12,29 +12,20 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from adapters.casework import Deadlines
 from adapters.custody import CityKeys, SigningKey
 from adapters.pairwise import PairwiseSecret
-from adapters.sources.options import FilePath
 from adapters.sources.settings import SourceSettings
 from gateway.crypto.attestation import MAX_LIFETIME_S
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.rates import KeyRates
-from gateway.settings import Settings, read_settings
+from gateway.settings import Address, FilePath, Settings, read_settings
 
 ENV_PREFIX: Final = "TIERGATE_ADAPTER_"
 
 
-def _address(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ValueError("must be host:port; port 0 takes a free one")
-    return text
-
-
-Address = Annotated[str, AfterValidator(_address)]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$")]
 ResidentRefText = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 Kid = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]

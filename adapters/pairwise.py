@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
 
-from gateway.crypto.keys import b64url
+from gateway.crypto.keys import b64url, write_secret
 from gateway.domain.ids import OperatorId, ResidentRef
 from gateway.errors import Problem, ProblemsError, Reason
 
@@ -61,8 +60,7 @@ class PairwiseSecret:
 
 def write_pairwise_secret(path: Path) -> None:
     """Make a new secret, readable by its owner alone. An existing file is never overwritten (FileExistsError)."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(secrets.token_bytes(SECRET_BYTES))
+    write_secret(path, secrets.token_bytes(SECRET_BYTES))
 
 
 def _problem(path: Path, message: str, remedy: str = "restore it from the city's own backup") -> ProblemsError:

@@ -79,10 +79,6 @@ class Reference:
         """The same with the bundle that a question names. Raises BUNDLE_MISMATCH (see ``Timeline.named``)."""
         return self._with(self.timeline.named(digest, now_s))
 
-    def going_by(self, bundle: Bundle) -> Reference:
-        """The same with this bundle alone."""
-        return replace(self, bundle=bundle, timeline=Timeline((bundle,)))
-
     def _with(self, bundle: Bundle) -> Reference:
         return self if bundle is self.bundle else replace(self, bundle=bundle)
 

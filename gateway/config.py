@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import Field, model_validator
 
 from gateway.rates import KeyRates
-from gateway.settings import Settings
+from gateway.settings import Address, FilePath, Settings, is_loopback
 
 PREFIX = "TIERGATE_GATEWAY_"
-
-
-def _from_base(path: Path, info: ValidationInfo) -> Path:
-    base = (info.context or {}).get("base")
-    return path if base is None or path.is_absolute() else base / path
-
-
-def _address(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError("must be host:port")
-    return text
-
-
-FilePath = Annotated[Path, AfterValidator(_from_base)]
-Address = Annotated[str, AfterValidator(_address)]
 
 
 class TlsFiles(Settings):
@@ -123,11 +105,6 @@ class GatewayConfig(Settings):
 
     @model_validator(mode="after")
     def _no_plaintext_outside_loopback(self) -> Self:
-        if self.bench_plaintext:
-            try:
-                loopback = ip_address(self.listen.rpartition(":")[0].strip("[]")).is_loopback
-            except ValueError:
-                loopback = False
-            if not loopback or self.environment != "development":
-                raise ValueError("bench_plaintext works on a loopback address in development only")
+        if self.bench_plaintext and (not is_loopback(self.listen) or self.environment != "development"):
+            raise ValueError("bench_plaintext works on a loopback address in development only")
         return self

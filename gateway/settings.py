@@ -5,15 +5,42 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 
 from gateway.errors import Problem, ProblemsError, Reason
 
 Model = TypeVar("Model", bound=BaseModel)
 _MAX_BYTES = 256 * 1024
+
+
+def _from_base(path: Path, info: ValidationInfo) -> Path:
+    base = (info.context or {}).get("base")
+    return path if base is None else Path(base) / path
+
+
+def _address(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError("must be host:port; port 0 takes a free one")
+    return text
+
+
+FilePath = Annotated[Path, Field(strict=False), AfterValidator(_from_base)]
+"""A path; a relative one starts at the settings file's folder (validation context ``base``)."""
+Address = Annotated[str, AfterValidator(_address)]
+"""``host:port`` to listen on."""
+
+
+def is_loopback(address: str) -> bool:
+    """Whether a ``host:port`` names a loopback address by its number; a name could be anything."""
+    try:
+        return ip_address(address.rpartition(":")[0].strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 class Settings(BaseModel):

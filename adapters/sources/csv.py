@@ -26,11 +26,12 @@ from pydantic import Field, model_validator
 from adapters.score import ScoreRecord
 from adapters.sources.base import Answer, GuardedSource
 from adapters.sources.csv_export import Encoding, check_seal, read_rows
-from adapters.sources.options import Fields, FilePath, SourceOptions, to_score
+from adapters.sources.options import Fields, SourceOptions, to_score
 from adapters.sources.port import bad_record, platform_fault
 from adapters.sources.workers import Workers
 from gateway.domain.ids import ResidentRef
 from gateway.errors import TiergateError
+from gateway.settings import FilePath
 
 _log = structlog.get_logger(__name__)
 _Signature = tuple[int, int, int, int]

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from adapters.sources.options import FilePath, Secret, SourceOptions, Strict
+from adapters.sources.options import Secret, SourceOptions, Strict
 from gateway.errors import Problem, ProblemsError, Reason
+from gateway.settings import FilePath
 
 PLACEHOLDER: Final = "{resident}"
 

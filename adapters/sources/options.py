@@ -7,14 +7,14 @@ import os
 import re
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from adapters.score import MAX_ABSOLUTE_POINTS, RawScore, ScoreRecord
 from adapters.sources.port import bad_record
 from gateway.errors import Problem, ProblemsError, Reason
+from gateway.settings import FilePath
 
 _WHOLE_NUMBER: Final = re.compile(r"[+-]?[0-9]{1,16}(?:\.0{1,6})?\Z")
 _OFFSET: Final = re.compile(r"([+-])([01][0-9]):([0-5][0-9])\Z")
@@ -25,15 +25,6 @@ class Strict(BaseModel):
     """A settings table: unknown keys, wrong types and later changes are refused; values stay out of error texts."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
-
-
-def _against_base(path: Path, info: ValidationInfo) -> Path:
-    base = info.context.get("base") if isinstance(info.context, dict) else None
-    return path if base is None else Path(base) / path
-
-
-FilePath = Annotated[Path, Field(strict=False), AfterValidator(_against_base)]
-"""A path; a relative one starts at the settings file's folder (validation context ``base``)."""
 
 
 class Secret(Strict):

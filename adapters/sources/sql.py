@@ -22,12 +22,13 @@ from pydantic import Field, model_validator
 from adapters.score import ScoreRecord
 from adapters.sources.base import Answer, GuardedSource
 from adapters.sources.http_settings import is_loopback
-from adapters.sources.options import FilePath, Secret, SourceOptions
+from adapters.sources.options import Secret, SourceOptions
 from adapters.sources.port import bad_record, platform_fault
 from adapters.sources.sqlite import SqliteFile, open_read_only
 from adapters.sources.workers import Workers
 from gateway.domain.ids import ResidentRef
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+from gateway.settings import FilePath
 
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
 _RECYCLE_S: Final = 1800

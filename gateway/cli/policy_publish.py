@@ -16,6 +16,7 @@ from gateway.cli.output import RefusedError, UsageError, facts, show, table
 if TYPE_CHECKING:
     from gateway.cli.installation import Installation
     from gateway.cli.policy_sign import Kind
+    from gateway.crypto.envelope import Root
     from gateway.domain.bundle import Bundle
     from gateway.policy.installed import Installed
 
@@ -37,19 +38,21 @@ def publish(
     from gateway.cli.client import read_file
     from gateway.cli.policy_sign import describe, verified_payload
     from gateway.crypto.envelope import MAX_ENVELOPE_BYTES
+    from gateway.crypto.root_files import read_root
     from gateway.process import write_whole
 
     place = _installation(config, profile)
     data = read_file(envelope, MAX_ENVELOPE_BYTES)
     kind, payload, signed_by = verified_payload(place.root, data, str(envelope))
     described = describe(kind, payload, in_force=True)
-    file = _target(place, kind, payload)
+    root = read_root(place.root)
+    file = _target(place, root, kind, payload)
     same = file.exists() and file.read_bytes() == data
     if not same and kind in ("directory", "bundle"):
-        _require_newer(place, kind, payload, described["version"], file)
+        _require_newer(place, root, kind, payload, described["version"])
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, data)
-    gone = _tidy(place) if kind == "bundle" else []
+    gone = _tidy(file.parent, root) if kind == "bundle" and file.parent == place.bundle else []
     document = {"file": str(file), "signed_by": signed_by, **described, "removed": [str(item) for item in gone]}
     show(document, lambda: [facts("Published", document), "the process takes it on SIGHUP"], as_json=json)
 
@@ -63,14 +66,14 @@ def _installation(config: Path | None, profile: Path | None) -> Installation:
     return of_config(config) if config is not None else of_profile(read_profile(profile, get_args(ClientRole)))
 
 
-def _target(place: Installation, kind: Kind, payload: bytes) -> Path:
-    from gateway.crypto.root_files import next_root, read_root
+def _target(place: Installation, root: Root, kind: Kind, payload: bytes) -> Path:
+    from gateway.crypto.root_files import next_root
     from gateway.policy.installed import NOTICES
 
     digest = hashlib.sha256(payload).hexdigest()
     match kind:
         case "root":
-            return next_root(place.root, read_root(place.root))
+            return next_root(place.root, root)
         case "notice":
             return place.directory.parent / NOTICES / f"{digest[:32]}.json"
         case "directory":
@@ -80,54 +83,44 @@ def _target(place: Installation, kind: Kind, payload: bytes) -> Path:
     return place.bundle / f"{digest}.json" if place.bundle.is_dir() else place.bundle
 
 
-def _require_newer(place: Installation, kind: Kind, payload: bytes, version: int, file: Path) -> None:
+def _require_newer(place: Installation, root: Root, kind: Kind, payload: bytes, version: int) -> None:
     """Return unless what is installed is of this version or a newer one. Raises :class:`RefusedError`."""
-    from gateway.crypto.root_files import read_root
-    from gateway.policy.directory import read_directory
-    from gateway.policy.installed import read_bundles
-
-    if not file.exists() and kind == "directory":
-        return
-    if kind == "directory":
-        from gateway.crypto.envelope import DIRECTORY_TYPE, verify
-
-        installed = [read_directory(verify(read_root(place.root), DIRECTORY_TYPE, file.read_bytes())).version]
-        digests: set[str] = set()
-    else:
-        path = file if place.bundle is None or not place.bundle.is_dir() else place.bundle
-        if (path.is_dir() and not any(path.glob("*.json"))) or not path.exists():
-            return
-        bundles, contents = read_bundles(read_root(place.root), path)
-        installed, digests = [item.version for item in bundles], {str(item) for item in contents}
-    if hashlib.sha256(payload).hexdigest() in digests:
-        return
-    if version <= max(installed):
-        text = f"{kind} version {version} is not newer than version {max(installed)}, which is installed"
+    installed = _installed_directory(place, root) if kind == "directory" else _installed_bundles(place, root)
+    if hashlib.sha256(payload).hexdigest() not in installed and version <= max(installed.values(), default=0):
+        text = f"{kind} version {version} is not newer than version {max(installed.values())}, which is installed"
         raise RefusedError("VERSION_NOT_NEWER", text, "build it with a higher version, and have it signed again")
 
 
-def _tidy(place: Installation) -> list[Path]:
-    """Take away the bundles of a folder that can answer nothing more: neither in force, nor in grace, nor to come."""
-    from gateway.crypto.root_files import read_root
-    from gateway.errors import TiergateError
+def _installed_directory(place: Installation, root: Root) -> dict[str, int]:
+    """The installed directory's version; one of the same version must be the same file, signatures included."""
+    from gateway.crypto.envelope import DIRECTORY_TYPE, verify
+    from gateway.policy.directory import read_directory
+
+    if not place.directory.exists():
+        return {}
+    return {"": read_directory(verify(root, DIRECTORY_TYPE, place.directory.read_bytes())).version}
+
+
+def _installed_bundles(place: Installation, root: Root) -> dict[str, int]:
+    """Versions of the installed bundles by digest."""
     from gateway.policy.installed import read_bundles
 
-    if place.bundle is None or not place.bundle.is_dir():
-        return []
-    bundles, _ = read_bundles(read_root(place.root), place.bundle)
+    path = place.bundle
+    if path is None or not path.exists() or (path.is_dir() and not any(path.glob("*.json"))):
+        return {}
+    return {str(item.digest): item.version for item in read_bundles(root, path)[0]}
+
+
+def _tidy(folder: Path, root: Root) -> list[Path]:
+    """Take away the bundles of a folder that can answer nothing more: neither in force, nor in grace, nor to come."""
+    from gateway.policy.installed import read_bundles
+
+    files = {file: read_bundles(root, file)[0][0] for file in folder.glob("*.json")}
+    bundles = tuple(sorted(files.values(), key=lambda item: item.version))
     now_s = time.time()
-    gone = []
-    for bundle in bundles:
-        if _state(bundles, bundle, now_s) != "ended":
-            continue
-        for file in place.bundle.glob("*.json"):
-            try:
-                found, _ = read_bundles(read_root(place.root), file)
-            except TiergateError:
-                continue
-            if found[0].digest == bundle.digest:
-                file.unlink()
-                gone.append(file)
+    gone = [file for file, bundle in files.items() if _state(bundles, bundle, now_s) == "ended"]
+    for file in gone:
+        file.unlink()
     return gone
 
 

@@ -10,10 +10,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, model_validator
 
 from gateway.cli.options import PROFILE_VARIABLE
-from gateway.config import FilePath, TlsFiles
+from gateway.config import TlsFiles
 from gateway.domain.ids import SLUG
 from gateway.errors import Problem, ProblemsError, Reason
-from gateway.settings import Settings, read_settings
+from gateway.settings import FilePath, Settings, read_settings
 
 ClientRole = Literal["operator", "city-app", "auditor"]
 _REMEDY = f"name a profile with --profile or in {PROFILE_VARIABLE}"

@@ -9,7 +9,6 @@ so that every refusal can be asked for at once; consents behind them are on no r
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from gateway.crypto.keys import (
     public_jwk,
     thumbprint,
     write_private_key,
+    write_secret,
 )
 from gateway.domain.bundle import Bundle
 from gateway.domain.directory import CityPeer, Directory, DirectoryKey, Endpoint, GatewayPeer, KeyPurpose, OperatorPeer
@@ -131,7 +131,7 @@ def make_deployment(folder: Path, city: str, address: str) -> Deployment:
         witnesses={},
     )
     _write_signed(folder, directory)
-    _write_secret(theirs / "keys" / "pairwise.secret", secrets.token_bytes(32))
+    write_secret(theirs / "keys" / "pairwise.secret", secrets.token_bytes(32))
     (theirs / "residents.csv").write_text(as_csv(datetime.now(UTC)), "utf-8")
     (theirs / "adapter.toml").write_text(_settings(city, address), "utf-8")
     (ours / "kit.json").write_text(json.dumps({"format": "tiergate-kit/1", "city": city}), "ascii")
@@ -208,13 +208,8 @@ def _city_keys(folder: Path, owner: str, purposes: tuple[KeyPurpose, ...]) -> tu
 
 def _log_key(file: Path) -> SignerKey:
     key = SignerKey.generate(ORIGIN)
-    _write_secret(file, (key.to_secret_text() + "\n").encode())
+    write_secret(file, (key.to_secret_text() + "\n").encode())
     return key
-
-
-def _write_secret(path: Path, data: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
 
 
 def _write_signed(folder: Path, directory: Directory) -> None:

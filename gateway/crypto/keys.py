@@ -47,8 +47,13 @@ def generate_signing_key(alg: Algorithm) -> PrivateKey:
 def write_private_key(path: Path, key: PrivateKey) -> None:
     """Write PEM PKCS #8, readable by its owner alone. An existing file is never overwritten (FileExistsError)."""
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    write_secret(path, pem)
+
+
+def write_secret(path: Path, data: bytes) -> None:
+    """Write a new file that its owner alone can read. An existing one is never overwritten (FileExistsError)."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(pem)
+        file.write(data)
 
 
 def load_private_key(path: Path) -> PrivateKey:

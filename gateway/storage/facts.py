@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from gateway.domain.ids import OperatorId
 from gateway.storage.operations import Operation, RecordFact
 
 
-class Facts:
+class Facts(ABC):
     """The part of a store that logs them."""
 
+    @abstractmethod
     async def perform(self, operation: Operation) -> int:
         """Have the writer commit an operation; its log index. The store's own."""
-        raise NotImplementedError
 
     async def record_refusal(self, operator: OperatorId, scenario: str, code: str, at_ms: int) -> int:
         """See ``DecisionStore``."""

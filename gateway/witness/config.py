@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-from pathlib import Path
-from typing import Annotated, Self
+from typing import Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, model_validator
+from pydantic import Field, model_validator
 
 from gateway.consentlog.note import COSIGNATURE_MLDSA44, ED25519, VerifierKey
 from gateway.errors import TiergateError
-from gateway.settings import Settings
+from gateway.settings import Address, FilePath, Settings, is_loopback
 
 PREFIX = "TIERGATE_WITNESS_"
-
-
-def _from_base(path: Path, info: ValidationInfo) -> Path:
-    base = (info.context or {}).get("base")
-    return path if base is None or path.is_absolute() else base / path
-
-
-def _address(text: str) -> str:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError("must be host:port")
-    return text
-
-
-FilePath = Annotated[Path, AfterValidator(_from_base)]
-Address = Annotated[str, AfterValidator(_address)]
 
 
 class TlsFiles(Settings):
@@ -83,13 +65,8 @@ class WitnessConfig(Settings):
 
     @model_validator(mode="after")
     def _no_plaintext_by_accident(self) -> Self:
-        if self.tls is None and not self.plaintext:
-            try:
-                loopback = ip_address(self.listen.rpartition(":")[0].strip("[]")).is_loopback
-            except ValueError:
-                loopback = False
-            if not loopback:
-                raise ValueError("without tls listen on a loopback address, or say plaintext = true")
+        if self.tls is None and not self.plaintext and not is_loopback(self.listen):
+            raise ValueError("without tls listen on a loopback address, or say plaintext = true")
         return self
 
     def keys_of_logs(self) -> dict[str, list[VerifierKey]]:

@@ -21,7 +21,7 @@ from gateway.crypto.consent import ConsentToken, issue_consent, new_id, token_ha
 from gateway.crypto.keys import algorithm_of, generate_signing_key, public_jwk, thumbprint
 from gateway.crypto.proof import issue_proof
 from gateway.crypto.trusted import TrustedKeys
-from gateway.domain.bundle import Bundle
+from gateway.domain.bundle import Bundle, Timeline
 from gateway.domain.directory import (
     CityPeer,
     Directory,
@@ -195,3 +195,8 @@ class Network:
             "proof_id": new_id(),
         }
         return issue_proof(signing.key, signing.kid, **{**members, **changes})
+
+
+def going_by(reference: Reference, bundle: Bundle) -> Reference:
+    """The reference with this bundle alone."""
+    return replace(reference, bundle=bundle, timeline=Timeline((bundle,)))

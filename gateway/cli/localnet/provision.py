@@ -5,7 +5,6 @@ Each participant's private parts lie in its own folder, as they would lie on its
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import time
@@ -18,7 +17,14 @@ from gateway.cli.localnet.settings_files import CITY_PURPOSES, write_adapter, wr
 from gateway.consentlog.note import SignerKey
 from gateway.crypto.dev_ca import DevCa
 from gateway.crypto.envelope import BUNDLE_TYPE, DIRECTORY_TYPE, PAYLOAD_TYPES, Authority, Root, sign
-from gateway.crypto.keys import PrivateKey, generate_signing_key, public_jwk, thumbprint, write_private_key
+from gateway.crypto.keys import (
+    PrivateKey,
+    generate_signing_key,
+    public_jwk,
+    thumbprint,
+    write_private_key,
+    write_secret,
+)
 from gateway.domain.audit_scope import WHOLE_LOG, AuditScope
 from gateway.domain.directory import CityPeer, Directory, DirectoryKey, Endpoint, GatewayPeer, KeyPurpose, OperatorPeer
 from gateway.domain.ids import CityId, OperatorId, PeerIdentity, Role
@@ -57,7 +63,7 @@ def provision(layout: Layout, options: Options) -> Network:
 
     log_key = SignerKey.generate(LOG_ORIGIN)
     _tls(ca, layout.gateway, _identity("gateway", ""), server_name="gateway")
-    _write_secret(layout.gateway / "log.key", (log_key.to_secret_text() + "\n").encode())
+    write_secret(layout.gateway / "log.key", (log_key.to_secret_text() + "\n").encode())
     cities = {CityId(city): _city(ca, layout, options, city, ports) for city in options.cities}
     peers = {OperatorId(name): _operator(ca, layout, name) for name in operators}
     auditors = {"province": layout.auditor} | {city: layout.city_auditor(city) for city in options.cities}
@@ -114,11 +120,6 @@ def _install(layout: Layout, options: Options) -> None:
                 shutil.copy(layout.shared / name, folder / name)
 
 
-def _write_secret(path: Path, data: bytes) -> None:
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
-
-
 def _write_root(layout: Layout, key: PrivateKey) -> None:
     authority = Authority("development", public_jwk(key), PAYLOAD_TYPES)
     root = Root((authority,), dict.fromkeys(sorted(PAYLOAD_TYPES), 1))
@@ -153,7 +154,7 @@ def _city(ca: DevCa, layout: Layout, options: Options, city: str, ports: dict[st
     _tls(ca, layout.app(city), _identity("city-app", city))
     write_client(layout, layout.app(city), "city-app", city)
     keys = tuple(_key(folder / "keys", purpose) for purpose in CITY_PURPOSES)
-    _write_secret(folder / "keys" / "pairwise.secret", secrets.token_bytes(32))
+    write_secret(folder / "keys" / "pairwise.secret", secrets.token_bytes(32))
     write_adapter(layout, options, city, _listen(options, city, ports))
     name_zh, name_en = CITY_NAMES[city]
     return CityPeer(

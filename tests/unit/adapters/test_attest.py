@@ -15,7 +15,7 @@ from gateway.domain.ids import RequestId, ResidentRef
 from gateway.errors import Reason, TiergateError
 from tests.fakes.city import RESIDENT, FakeCity
 from tests.fakes.city_peers import DECOY
-from tests.fakes.network import FUZHOU_METRO, LIBRARY_LOAN, PARKING, TRANSIT, XIAMEN, XIAMEN_PARKING, Network
+from tests.fakes.network import FUZHOU_METRO, LIBRARY_LOAN, PARKING, TRANSIT, XIAMEN, XIAMEN_PARKING, Network, going_by
 from tests.unit.adapters.conftest import refuses
 
 
@@ -103,10 +103,10 @@ async def test_without_rules_in_force_nobody_is_attested(city: FakeCity, what: s
     reference, bundle = city.reference, city.reference.bundle
     match what:
         case "no concordance":
-            city.reference = reference.going_by(replace(bundle, concordances={}))
+            city.reference = going_by(reference, replace(bundle, concordances={}))
         case "bundle ended":
             ended = (bundle.expires - timedelta(days=1000)).replace(year=2026, month=10)
-            city.reference = reference.going_by(replace(bundle, expires=ended))
+            city.reference = going_by(reference, replace(bundle, expires=ended))
         case _:
             city.reference = replace(reference, directory=replace(reference.directory, expires=city.now_s))
     with refuses(Reason.HOME_CITY_UNAVAILABLE):

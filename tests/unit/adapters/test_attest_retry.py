@@ -13,7 +13,7 @@ from gateway.crypto.consent import new_id
 from gateway.domain.ids import BundleDigest, RequestId
 from gateway.errors import Reason, TiergateError
 from tests.fakes.city import RESIDENT, FakeCity
-from tests.fakes.network import PARKING, XIAMEN_PARKING, Network
+from tests.fakes.network import PARKING, XIAMEN_PARKING, Network, going_by
 from tests.unit.adapters.conftest import refuses
 
 
@@ -101,7 +101,7 @@ async def test_a_known_request_under_a_newer_bundle_is_answered_anew(city: FakeC
     question = city.question(granted.token)
     await city.attester.answer(question)
     newer = BundleDigest("cd" * 32)
-    city.reference = city.reference.going_by(replace(city.reference.bundle, digest=newer))
+    city.reference = going_by(city.reference, replace(city.reference.bundle, digest=newer))
     with refuses(Reason.BUNDLE_MISMATCH):
         await city.attester.answer(question)
     asked = replace(question, bundle=newer)

@@ -21,6 +21,7 @@ from tests.fakes.network import (
     XIAMEN_LIBRARY,
     XIAMEN_PARKING,
     Token,
+    going_by,
 )
 from tests.unit.adapters.conftest import refuses
 
@@ -162,7 +163,7 @@ async def test_a_token_that_a_stricter_bundle_no_longer_allows_is_refused(city: 
     bundle = city.reference.bundle
     scenario = bundle.scenarios[LIBRARY_LOAN]
     strict = replace(scenario, consent=replace(scenario.consent, unlimited=False))
-    city.reference = city.reference.going_by(replace(bundle, scenarios={LIBRARY_LOAN: strict}))
+    city.reference = going_by(city.reference, replace(bundle, scenarios={LIBRARY_LOAN: strict}))
     with refuses(Reason.TOKEN_TOO_LONG_LIVED):
         await city.answer(granted.token, proof=city.network.proof(granted.token, now_s=city.now_s))
 

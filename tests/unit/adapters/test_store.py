@@ -17,7 +17,7 @@ from gateway.domain.decision import Outcome
 from gateway.errors import Reason, TiergateError
 from tests.fakes.city import RESIDENT, FakeCity
 from tests.fakes.log import FakeLog
-from tests.fakes.network import FUZHOU, PARKING, XIAMEN_PARKING, Network
+from tests.fakes.network import FUZHOU, PARKING, XIAMEN_PARKING, Network, going_by
 from tests.unit.adapters.conftest import refuses
 
 CANARY = 987_654_321_012_345
@@ -27,7 +27,7 @@ async def test_neither_score_nor_token_is_in_any_file(network: Network, tmp_path
     async with FakeCity(network, tmp_path) as city:
         bundle = city.reference.bundle
         wide = replace(bundle.concordances[FUZHOU], score_max=10**15)
-        city.reference = city.reference.going_by(replace(bundle, concordances={FUZHOU: wide}))
+        city.reference = going_by(city.reference, replace(bundle, concordances={FUZHOU: wide}))
         city.source.know(RESIDENT, CANARY)
         granted = await city.grant()
         bound = await city.grant(uses=0, bound=True)

@@ -19,7 +19,7 @@ from gateway.domain.directory import CityPeer, Directory
 from gateway.domain.ids import BundleDigest, CityId
 from gateway.domain.tier import Concordance
 from gateway.errors import Reason, TiergateError
-from gateway.policy.installed import Seen, load_installed
+from gateway.policy.installed import NOTHING_HELD, Seen, load_installed
 
 REMEMBERED_PROOFS = 4096  # about 4 MiB
 
@@ -103,12 +103,19 @@ def _out_of_force(detail: str) -> TiergateError:
 
 
 def load_reference(
-    city: CityId, root: Path, directory: Path, bundle: Path, *, now_s: int, seen: Seen | None = None
+    city: CityId,
+    root: Path,
+    directory: Path,
+    bundle: Path,
+    *,
+    now_s: int,
+    seen: Seen | None = None,
+    held: Timeline = NOTHING_HELD,
 ) -> Reference:
-    """Read and verify the signed files. ``seen``: what this city has worked by before.
+    """Read and verify the signed files. ``seen``: what this city has worked by before; ``held``: bundles read before.
 
     Raises CONFIG_INVALID (a file is missing), SIGNATURE_INVALID, DIRECTORY_INVALID, NOTICE_INVALID, BUNDLE_INVALID,
     KEY_INVALID.
     """
-    files = load_installed(root, directory, bundle, now_s=now_s, seen=seen)
+    files = load_installed(root, directory, bundle, now_s=now_s, seen=seen, held=held)
     return Reference.of(city, files.directory, files.timeline.at(now_s), timeline=files.timeline, seen=files.seen)

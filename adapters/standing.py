@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from adapters.clock import Clock
 from adapters.config import AdapterSettings
 from adapters.reference import Reference, load_reference
@@ -10,7 +12,7 @@ from gateway.domain.bundle import Bundle
 from gateway.domain.directory import Directory
 from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
-from gateway.policy.installed import Seen
+from gateway.policy.installed import NOTHING_HELD, Seen
 
 
 class Standing:
@@ -31,13 +33,15 @@ class Standing:
         then what was in force stays.
         """
         settings = self._settings
-        reference = load_reference(
+        reference = await asyncio.to_thread(  # attestations go on while a large bundle is read
+            load_reference,
             CityId(settings.city),
             settings.root,
             settings.directory,
             settings.bundle,
             now_s=self._clock.now_ms() // 1000,
             seen=Seen.of(self._store.seen()),
+            held=self._reference.timeline if self._taken else NOTHING_HELD,
         )
         endpoint = reference.directory.gateway.endpoint
         if self._taken and endpoint != self._reference.directory.gateway.endpoint:

@@ -10,14 +10,33 @@ import argparse
 import json
 import signal
 import sys
+from collections.abc import Callable, Mapping
 from types import FrameType
+from typing import Any, Protocol
 
-from bench import report, withdrawal
+from bench import policies, reload, report, withdrawal
 from bench.processes import BenchError
 from bench.run import BASELINE, Options, baseline, run, say
 from gateway.errors import TiergateError
 
 _MIN_ROUNDS = 5
+
+
+class _Found(Protocol):
+    """The figures of one run."""
+
+    def document(self) -> dict[str, Any]:
+        """For machines."""
+
+    def table(self) -> str:
+        """For people."""
+
+
+ALONE: Mapping[str, Callable[[Options], _Found]] = {
+    withdrawal.NAME: withdrawal.run,
+    policies.NAME: policies.run,
+    reload.NAME: reload.run,
+}
 
 
 def parse(arguments: list[str]) -> tuple[Options, bool, bool]:
@@ -34,8 +53,8 @@ def parse(arguments: list[str]) -> tuple[Options, bool, bool]:
         parser.error("rounds must be at least 1, seconds in (0, 60]")
     if given.save_baseline and (given.quick or given.only or given.rounds < _MIN_ROUNDS):
         parser.error(f"a baseline needs a whole run of at least {_MIN_ROUNDS} rounds")
-    if withdrawal.NAME in given.only and len(given.only) > 1:
-        parser.error(f"{withdrawal.NAME} is measured alone")
+    if len(given.only) > 1 and (alone := ALONE.keys() & set(given.only)):
+        parser.error(f"{min(alone)} is measured alone")
     options = Options(
         rounds=2 if given.quick else given.rounds,
         seconds=0.5 if given.quick else given.seconds,
@@ -46,10 +65,10 @@ def parse(arguments: list[str]) -> tuple[Options, bool, bool]:
     return options, given.json, given.save_baseline
 
 
-def _withdrawals(options: Options, *, as_json: bool) -> int:
-    """Measured apart: a withdrawal is not a call under load."""
+def _alone(measure: Callable[[Options], _Found], options: Options, *, as_json: bool) -> int:
+    """What is not a mode among others: it starts what it needs, and has a report of its own."""
     try:
-        found = withdrawal.run(options)
+        found = measure(options)
     except (BenchError, TiergateError) as error:
         say(f"bench: {error}")
         return 1
@@ -67,8 +86,9 @@ def main(arguments: list[str]) -> int:
     options, as_json, save = parse(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
-    if withdrawal.NAME in options.only:
-        return _withdrawals(options, as_json=as_json)
+    for name in options.only:
+        if name in ALONE:
+            return _alone(ALONE[name], options, as_json=as_json)
     try:
         found = run(options)
     except (BenchError, TiergateError) as error:

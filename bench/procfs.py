@@ -25,3 +25,10 @@ def machine_busy_seconds() -> float:
 def rss_bytes(pid: int) -> int:
     """Resident memory (proc(5), statm field 2)."""
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]) * _PAGE
+
+
+def peak_rss_bytes() -> int:
+    """This process's highest resident memory (proc(5), status VmHWM). getrusage's would count its parent's, too."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    (line,) = [line for line in lines if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024

@@ -18,13 +18,13 @@ from gateway.clock import SystemClock
 from gateway.config import PREFIX, GatewayConfig
 from gateway.consentlog.key_file import read_signer
 from gateway.crypto.trusted import TrustedKeys
-from gateway.domain.bundle import Bundle
+from gateway.domain.bundle import Bundle, Timeline
 from gateway.domain.directory import Endpoint
 from gateway.domain.ids import CityId
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.housekeeping import Housekeeping
 from gateway.observability import MetricsEndpoint, configure_logging, new_registry
-from gateway.policy.installed import Installed, Seen, load_installed
+from gateway.policy.installed import NOTHING_HELD, Installed, Seen, load_installed
 from gateway.process import stop_event, write_ready
 from gateway.rpc.audit import AuditServicer
 from gateway.rpc.cities import CityPeerClient
@@ -196,8 +196,8 @@ class Gateway:
         """Open the log and publish the bundle in it, before any decision can name it."""
         await self.witnessed.compare()
         await self.store.start(self._installed.directory.gateway.deployment)
-        self._installed = installed = self._read_installed(Seen.of(self.store.seen()))
-        self._keys = self._trusted(installed)
+        installed = self._read_installed(Seen.of(self.store.seen()), self._installed.timeline)
+        self._installed, self._keys = installed, self._trusted(installed)
         await self._take(installed)
 
     async def _take(self, installed: Installed) -> None:
@@ -214,7 +214,8 @@ class Gateway:
 
     async def _reload(self) -> None:
         try:
-            installed = self._read_installed(Seen.of(self.store.seen()))
+            seen, held = Seen.of(self.store.seen()), self._installed.timeline
+            installed = await asyncio.to_thread(self._read_installed, seen, held)  # checks go on meanwhile
             keys = self._trusted(installed)
             await self._take(installed)
         except TiergateError as error:
@@ -241,10 +242,9 @@ class Gateway:
             tasks.create_task(self.witnessed.run())
             tasks.create_task(self._housekeeping.run())
 
-    def _read_installed(self, seen: Seen) -> Installed:
-        config = self.config
-        now_s = self.clock.now_ms() // 1000
-        return load_installed(config.root, config.directory, config.bundle, now_s=now_s, seen=seen)
+    def _read_installed(self, seen: Seen, held: Timeline = NOTHING_HELD) -> Installed:
+        config, now_s = self.config, self.clock.now_ms() // 1000
+        return load_installed(config.root, config.directory, config.bundle, now_s=now_s, seen=seen, held=held)
 
     def _trusted(self, installed: Installed) -> TrustedKeys:
         limits = self.config.limits

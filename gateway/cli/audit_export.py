@@ -16,6 +16,7 @@ from gateway.api.audit.v1.audit_pb2_grpc import AuditServiceStub
 from gateway.cli.audit import head_document, log_trust, scope_document
 from gateway.cli.audit_leaves import leaves_of, scope_told
 from gateway.cli.client import CALL_S, STREAM_S, read_file, session
+from gateway.cli.downloads import download_bundle
 from gateway.cli.options import Json, ProfileFile
 from gateway.cli.output import progress, show
 from gateway.cli.profile import read_profile
@@ -133,7 +134,7 @@ async def export(
                     await asyncio.sleep(ROUND_S)
             else:
                 raise TiergateError(Reason.LOG_CORRUPT, "the gateway has not published its record of the read")
-            bundles = {digest: await _bundle(stub, digest) for digest in log.bundles}
+            bundles = {digest: await download_bundle(stub, digest) for digest in log.bundles}
             if log.scope.cities is None:
                 verified = write_export(log, directory, bundles, trusted)
             else:
@@ -173,7 +174,3 @@ async def _download(stub: AuditServiceStub, log: DownloadedLog, end: int) -> Non
         log.take(run)
     if log.size != end:
         raise TiergateError(Reason.LOG_CORRUPT, f"the gateway sent {log.size} entries of {end}")
-
-
-async def _bundle(stub: AuditServiceStub, digest: str) -> bytes:
-    return (await stub.GetBundle(pb.GetBundleRequest(digest=digest), timeout=CALL_S)).bundle

@@ -16,6 +16,7 @@ from gateway.api.peer.v1 import peer_pb2
 from gateway.api.peer.v1.peer_pb2_grpc import AttestationServiceStub
 from gateway.cli.audit import log_trust
 from gateway.cli.client import CALL_S
+from gateway.cli.downloads import download_bundle
 from gateway.cli.findings import Finding, ok, problem, warning
 from gateway.cli.installation import Installation
 from gateway.cli.messages import time_of_ms
@@ -113,7 +114,7 @@ async def _auditor(
     yield _clock((await stub.GetInclusionProof(newest, timeout=CALL_S)).entry, subject)
     if bundle is not None:
         try:
-            await stub.GetBundle(audit_pb2.GetBundleRequest(digest=bundle.digest), timeout=CALL_S)
+            await download_bundle(stub, bundle.digest)
             yield _compared(bundle.digest, same=True, subject=subject)
         except grpc.aio.AioRpcError as error:
             if error_from_rpc(error).reason is not Reason.NOT_FOUND:

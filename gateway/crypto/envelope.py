@@ -27,7 +27,8 @@ NOTICE_TYPE = "application/vnd.tiergate.notice+json"
 PAYLOAD_TYPES: frozenset[str] = frozenset({BUNDLE_TYPE, DIRECTORY_TYPE, ROOT_TYPE})
 """What a root has a threshold for."""
 SIGNED_TYPES: frozenset[str] = PAYLOAD_TYPES | {NOTICE_TYPE}
-MAX_ENVELOPE_BYTES = 4 * 1024 * 1024
+MAX_ENVELOPE_BYTES = 24 * 1024 * 1024
+"""The largest payload, a bundle's 16 MiB, as base64, and the signatures."""
 MAX_SIGNATURES = 32
 ROOT_FORMAT = "tiergate-root/1"
 NEVER_S = 253_402_300_799

@@ -6,9 +6,10 @@ token's issuer and the day alone, and is settled before anybody is asked.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date
+from types import MappingProxyType
 from typing import Final, Literal
 
 from gateway.domain.ids import CityId, ScenarioId
@@ -29,13 +30,40 @@ class AcceptanceRule:
     effective_from: date
     effective_until: date | None
 
-    def names(self, city: CityId, scenario: ScenarioId) -> bool:
-        """Whether the rule is about them, on whatever day."""
-        return not self.cities.isdisjoint((city, ANY)) and not self.scenarios.isdisjoint((scenario, ANY))
-
     def holds(self, day: date) -> bool:
         """Whether the rule is in force."""
         return self.effective_from <= day and (self.effective_until is None or day <= self.effective_until)
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptanceRules:
+    """Rules by the scenarios that they name: how many others there are does not count when one is looked up."""
+
+    by_scenario: Mapping[str, tuple[AcceptanceRule, ...]] = field(default_factory=dict)
+    """Each rule under every scenario that it names, one that is for all of them under ``*`` alone."""
+
+    @classmethod
+    def of(cls, rules: Iterable[AcceptanceRule]) -> AcceptanceRules:
+        """The rules, in their order."""
+        found: dict[str, list[AcceptanceRule]] = {}
+        for rule in rules:
+            for scenario in {ANY} if ANY in rule.scenarios else rule.scenarios:
+                found.setdefault(scenario, []).append(rule)
+        return cls(MappingProxyType({scenario: tuple(items) for scenario, items in found.items()}))
+
+    def about(self, city: CityId, scenario: ScenarioId) -> Iterator[AcceptanceRule]:
+        """Those that name both, on whatever day."""
+        for name in (scenario, ANY):
+            for rule in self.by_scenario.get(name, ()):
+                if not rule.cities.isdisjoint((city, ANY)):
+                    yield rule
+
+    def hold(self, city: CityId, scenario: ScenarioId, day: date) -> bool:
+        """Whether one of them names both, and is in force."""
+        return any(rule.holds(day) for rule in self.about(city, scenario))
+
+
+NO_RULES: Final = AcceptanceRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +72,16 @@ class Acceptance:
 
     city: CityId
     version: int
-    honours: tuple[AcceptanceRule, ...]
-    vouches: tuple[AcceptanceRule, ...]
+    honours: AcceptanceRules
+    vouches: AcceptanceRules
     illustrative: bool
 
 
 def standing_of(acceptance: Mapping[CityId, Acceptance], home: CityId, scenario: Scenario, day: date) -> Standing:
     """How a home city stands with a scenario on a day. A city that has decided nothing has refused."""
     host = scenario.host_city
-    honoured = any(_in_force(rule, home, scenario.id, day) for rule in _honours(acceptance, host))
-    vouched = any(_in_force(rule, host, scenario.id, day) for rule in _vouches(acceptance, home))
+    honoured = _honours(acceptance, host).hold(home, scenario.id, day)
+    vouched = _vouches(acceptance, home).hold(host, scenario.id, day)
     if honoured:
         return "open" if vouched else "not-vouched"
     return "not-honoured" if vouched else "closed"
@@ -64,18 +92,13 @@ def rules_between(
 ) -> tuple[AcceptanceRule, ...]:
     """The rules of either city that are about a home city and a scenario, on whatever day."""
     host = scenario.host_city
-    honours = (rule for rule in _honours(acceptance, host) if rule.names(home, scenario.id))
-    vouches = (rule for rule in _vouches(acceptance, home) if rule.names(host, scenario.id))
-    return (*honours, *vouches)
+    honours = _honours(acceptance, host).about(home, scenario.id)
+    return (*honours, *_vouches(acceptance, home).about(host, scenario.id))
 
 
-def _in_force(rule: AcceptanceRule, city: CityId, scenario: ScenarioId, day: date) -> bool:
-    return rule.names(city, scenario) and rule.holds(day)
+def _honours(acceptance: Mapping[CityId, Acceptance], host: CityId) -> AcceptanceRules:
+    return acceptance[host].honours if host in acceptance else NO_RULES
 
 
-def _honours(acceptance: Mapping[CityId, Acceptance], host: CityId) -> tuple[AcceptanceRule, ...]:
-    return acceptance[host].honours if host in acceptance else ()
-
-
-def _vouches(acceptance: Mapping[CityId, Acceptance], home: CityId) -> tuple[AcceptanceRule, ...]:
-    return acceptance[home].vouches if home in acceptance else ()
+def _vouches(acceptance: Mapping[CityId, Acceptance], home: CityId) -> AcceptanceRules:
+    return acceptance[home].vouches if home in acceptance else NO_RULES

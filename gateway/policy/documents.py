@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Generic, Literal, TypeVar
 
-from gateway.domain.acceptance import Acceptance, AcceptanceRule
+from gateway.domain.acceptance import Acceptance, AcceptanceRule, AcceptanceRules
 from gateway.domain.bundle import NoticeTemplate
 from gateway.domain.ids import CityId, OperatorId, ScenarioId, TierId
 from gateway.domain.scenario import (
@@ -60,7 +61,7 @@ class Located(Generic[Doc_co]):
         return ".".join(part for part in (self.prefix, path) if part)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Documents:
     """Everything that was read well enough to be a document.
 
@@ -78,13 +79,21 @@ class Documents:
 
     def known(self, kind: Kind) -> frozenset[str]:
         """Ids of a kind, unreadable ones included."""
+        return self._known[kind]
+
+    @cached_property
+    def _known(self) -> Mapping[Kind, frozenset[str]]:
+        """Made once: every reference of every document asks."""
         read: Mapping[Kind, Sequence[Located[schema.Named]]] = {
             "cities": self.cities,
             "scenarios": self.scenarios,
             "operators": self.operators,
             "acceptance": self.acceptance,
         }
-        return frozenset(item.doc.id for item in read[kind]) | {name for where, name in self.unread if where == kind}
+        return {
+            kind: frozenset(item.doc.id for item in items) | {name for where, name in self.unread if where == kind}
+            for kind, items in read.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +238,8 @@ def to_acceptance(doc: schema.AcceptanceFile) -> Acceptance:
     return Acceptance(
         CityId(doc.id),
         doc.version,
-        tuple(_rule(item, item.homes) for item in doc.honours),
-        tuple(_rule(item, item.hosts) for item in doc.vouches),
+        AcceptanceRules.of(_rule(item, item.homes) for item in doc.honours),
+        AcceptanceRules.of(_rule(item, item.hosts) for item in doc.vouches),
         doc.illustrative,
     )
 

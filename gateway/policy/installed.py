@@ -17,13 +17,14 @@ from gateway.domain.bundle import Bundle, Timeline
 from gateway.domain.directory import Directory, Maintenance
 from gateway.domain.ids import BundleDigest, CityId
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
-from gateway.policy.bundle import check_in_force, read_bundle
+from gateway.policy.bundle import check_in_force, digest_of, read_bundle
 from gateway.policy.directory import check_fresh, read_directory
 from gateway.policy.notices import Notice, newest_removals, read_notice, without
 
 MAX_FILES = 64
 NOTICES = "notices"
 _REMOVED = "removed:"
+NOTHING_HELD = Timeline(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,16 @@ class Installed:
         return max(ends, default=now_s) - now_s
 
 
-def load_installed(root: Path, directory: Path, bundle: Path, *, now_s: int, seen: Seen | None = None) -> Installed:
-    """Read and verify all files; nothing is taken in part. ``now_s``: Unix seconds.
+def load_installed(
+    root: Path,
+    directory: Path,
+    bundle: Path,
+    *,
+    now_s: int,
+    seen: Seen | None = None,
+    held: Timeline = NOTHING_HELD,
+) -> Installed:
+    """Read and verify all files; nothing is taken in part. ``now_s``: Unix seconds. ``held``: bundles read before.
 
     Raises CONFIG_INVALID, SIGNATURE_INVALID, DIRECTORY_INVALID, NOTICE_INVALID or BUNDLE_INVALID.
     """
@@ -84,7 +93,7 @@ def load_installed(root: Path, directory: Path, bundle: Path, *, now_s: int, see
     listed = check_fresh(read_directory(verify(trusted, DIRECTORY_TYPE, _read(directory))), now_s, seen.directory)
     notices = read_notices(trusted, directory)
     removed = newest_removals(notices, seen.removed)
-    bundles, contents = read_bundles(trusted, bundle)
+    bundles, contents = read_bundles(trusted, bundle, held)
     timeline = Timeline(bundles)
     in_force = check_in_force(timeline.at(now_s), datetime.fromtimestamp(now_s, UTC).date())
     if bundles[-1].version < seen.bundle:
@@ -118,8 +127,12 @@ def read_notices(trusted: Root, directory: Path) -> list[Notice]:
     ]
 
 
-def read_bundles(trusted: Root, path: Path) -> tuple[tuple[Bundle, ...], Mapping[BundleDigest, bytes]]:
+def read_bundles(
+    trusted: Root, path: Path, held: Timeline = NOTHING_HELD
+) -> tuple[tuple[Bundle, ...], Mapping[BundleDigest, bytes]]:
     """The bundles of a file or folder, in order of version, and their bytes by digest.
+
+    Every signature is verified anew, since the root may be another one; what a digest stands for stays what it was.
 
     Raises CONFIG_INVALID (nothing there), SIGNATURE_INVALID, BUNDLE_INVALID (two of one version included).
     """
@@ -128,10 +141,11 @@ def read_bundles(trusted: Root, path: Path) -> tuple[tuple[Bundle, ...], Mapping
         raise ProblemsError(
             Reason.CONFIG_INVALID, [Problem(str(path), "", "holds no bundle", "install the signed bundle")]
         )
+    known = {bundle.digest: bundle for bundle in held.bundles}
     contents = {}
     for file in files:
         data = _named(file, lambda envelope: verify(trusted, BUNDLE_TYPE, envelope))
-        bundle = read_bundle(data)
+        bundle = known.get(digest_of(data)) or read_bundle(data)
         contents[bundle.digest] = (bundle, data)
     bundles = sorted((bundle for bundle, _ in contents.values()), key=lambda item: item.version)
     versions = [bundle.version for bundle in bundles]

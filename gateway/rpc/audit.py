@@ -12,6 +12,8 @@ from gateway.services.audit_reads import AuditReads
 from gateway.services.read_log import ReadLog
 from gateway.transport.identity import Caller
 
+BUNDLE_PART_BYTES = 256 * 1024
+
 
 class AuditServicer:
     """Every read runs in a thread: an auditor's long export must not hold up checks.
@@ -67,7 +69,9 @@ class AuditServicer:
 
     async def GetBundle(  # noqa: N802 - the RPC's name
         self, request: pb.GetBundleRequest, caller: Caller
-    ) -> pb.GetBundleResponse:
-        """A published bundle: in every scope, and of no use without one."""
+    ) -> AsyncIterator[pb.GetBundleResponse]:
+        """A published bundle, in parts: in every scope, and of no use without one."""
         self._reads.scope(caller.identity.name)
-        return pb.GetBundleResponse(bundle=await asyncio.to_thread(self._log.bundle, BundleDigest(request.digest)))
+        data = await asyncio.to_thread(self._log.bundle, BundleDigest(request.digest))
+        for start in range(0, len(data), BUNDLE_PART_BYTES):
+            yield pb.GetBundleResponse(part=data[start : start + BUNDLE_PART_BYTES])

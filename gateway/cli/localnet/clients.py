@@ -17,6 +17,7 @@ from gateway.api.consent.v1 import consent_pb2
 from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
 from gateway.api.operator.v1 import operator_pb2
 from gateway.api.operator.v1.operator_pb2_grpc import EligibilityServiceStub
+from gateway.cli.downloads import download_bundle
 from gateway.cli.key_files import KeySlot, proof_key
 from gateway.cli.localnet.plan import Layout
 from gateway.crypto import jws
@@ -178,8 +179,7 @@ class Clients:
     async def bundle(self, digest: str) -> bytes:
         """A published bundle."""
         with typed_errors():
-            answer = await self.audit().GetBundle(audit_pb2.GetBundleRequest(digest=digest), timeout=CALL_S)
-        return answer.bundle
+            return await download_bundle(self.audit(), digest)
 
 
 @dataclass(frozen=True)

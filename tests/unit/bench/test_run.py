@@ -135,7 +135,14 @@ def test_job_and_result_survive_the_pipe() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--rounds", "0"], ["--seconds", "0"], ["--seconds", "61"], ["--save-baseline", "--quick"], ["--frobnicate"]],
+    [
+        ["--rounds", "0"],
+        ["--seconds", "0"],
+        ["--seconds", "61"],
+        ["--save-baseline", "--quick"],
+        ["--frobnicate"],
+        ["--only", "policies", "reload"],
+    ],
 )
 def test_wrong_arguments_are_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as refused:

@@ -7,7 +7,7 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any, Final
 
-from gateway.domain.acceptance import ANY, Acceptance, AcceptanceRule
+from gateway.domain.acceptance import ANY, Acceptance, AcceptanceRule, AcceptanceRules
 from gateway.domain.bundle import Bundle, NoticeTemplate
 from gateway.domain.ids import BundleDigest, CityId, OperatorId, ScenarioId, TierId
 from gateway.domain.scenario import ConsentLimits, DepositWaiver, ExtraQuota, Operator, Rung, Scenario, Terms
@@ -74,8 +74,8 @@ def operator(**changes: Any) -> Operator:
 def acceptance(city: CityId, **changes: Any) -> Acceptance:
     """A city that honours Fuzhou's residents, and vouches for its own in Xiamen."""
     rules = (AcceptanceRule(frozenset({home}), frozenset({ANY}), date(2026, 1, 1), None) for home in (FUZHOU, XIAMEN))
-    honours, vouches = rules
-    return replace(Acceptance(city, 1, (honours,), (vouches,), True), **changes)
+    honours, vouches = (AcceptanceRules.of([rule]) for rule in rules)
+    return replace(Acceptance(city, 1, honours, vouches, True), **changes)
 
 
 def template(**changes: Any) -> NoticeTemplate:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.domain.acceptance import AcceptanceRule, standing_of
-from gateway.domain.ids import CityId
+from gateway.domain.acceptance import ANY, NO_RULES, AcceptanceRule, AcceptanceRules, standing_of
+from gateway.domain.ids import CityId, ScenarioId
 from gateway.errors import Reason, TiergateError
 from tests.unit.domain.samples import BORROWING, FUZHOU, LIBRARY, TRANSIT, XIAMEN, acceptance, bundle, scenario
 
@@ -60,14 +60,16 @@ def test_both_cities_have_to_open_a_scenario() -> None:
     host, home = acceptance(XIAMEN), acceptance(FUZHOU)
     assert closed(FUZHOU, acceptance={XIAMEN: host}) is Reason.HOST_NOT_VOUCHED
     assert closed(FUZHOU, acceptance={FUZHOU: home}) is Reason.HOME_NOT_HONOURED
-    assert closed(FUZHOU, acceptance={XIAMEN: replace(host, honours=()), FUZHOU: home}) is Reason.HOME_NOT_HONOURED
-    assert closed(FUZHOU, acceptance={XIAMEN: host, FUZHOU: replace(home, vouches=())}) is Reason.HOST_NOT_VOUCHED
+    assert (
+        closed(FUZHOU, acceptance={XIAMEN: replace(host, honours=NO_RULES), FUZHOU: home}) is Reason.HOME_NOT_HONOURED
+    )
+    assert closed(FUZHOU, acceptance={XIAMEN: host, FUZHOU: replace(home, vouches=NO_RULES)}) is Reason.HOST_NOT_VOUCHED
 
 
 def test_a_city_opens_from_a_day_and_until_a_day() -> None:
     until = date(2026, 3, 20)
     rule = AcceptanceRule(frozenset({FUZHOU}), frozenset({BORROWING}), DAY, until)
-    both = {XIAMEN: acceptance(XIAMEN, honours=(rule,)), FUZHOU: acceptance(FUZHOU)}
+    both = {XIAMEN: acceptance(XIAMEN, honours=AcceptanceRules.of([rule])), FUZHOU: acceptance(FUZHOU)}
     before, after = date(2026, 3, 14), date(2026, 3, 21)
     standings = [standing_of(both, FUZHOU, scenario(), day) for day in (before, DAY, until, after)]
     assert standings == ["not-honoured", "open", "open", "not-honoured"]
@@ -77,3 +79,13 @@ def test_the_operator_is_judged_before_the_cities() -> None:
     with pytest.raises(TiergateError) as caught:
         bundle(acceptance={}).scenario_for(BORROWING, TRANSIT, FUZHOU, DAY)
     assert caught.value.reason is Reason.SCENARIO_NOT_OPEN
+
+
+def test_a_rule_is_found_once_by_each_scenario_that_it_names() -> None:
+    everything = AcceptanceRule(frozenset({FUZHOU}), frozenset({ANY, BORROWING}), DAY, None)
+    another = AcceptanceRule(frozenset({ANY}), frozenset({"another"}), DAY, None)
+    rules = AcceptanceRules.of([another, everything])
+    assert list(rules.about(FUZHOU, BORROWING)) == [everything]
+    assert list(rules.about(FUZHOU, ScenarioId("another"))) == [another, everything]
+    assert list(rules.about(XIAMEN, ScenarioId("another"))) == [another]
+    assert list(rules.about(XIAMEN, BORROWING)) == []

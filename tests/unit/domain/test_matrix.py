@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.domain.acceptance import ANY, AcceptanceRule
+from gateway.domain.acceptance import ANY, AcceptanceRule, AcceptanceRules
 from gateway.domain.bundle import Bundle
 from gateway.domain.evaluate import evaluate
 from gateway.domain.ids import CityId
@@ -29,7 +29,7 @@ def rule(start: date, end: date | None = None, homes: frozenset[str] = frozenset
 
 
 def honouring(*rules: AcceptanceRule) -> dict[str, Any]:
-    return {"acceptance": {XIAMEN: acceptance(XIAMEN, honours=rules), FUZHOU: acceptance(FUZHOU)}}
+    return {"acceptance": {XIAMEN: acceptance(XIAMEN, honours=AcceptanceRules.of(rules)), FUZHOU: acceptance(FUZHOU)}}
 
 
 def test_an_open_cell_says_since_when_and_until_when() -> None:

@@ -25,11 +25,12 @@ from gateway.crypto.envelope import (
 )
 from gateway.crypto.keys import PrivateKey, generate_signing_key, public_jwk, thumbprint
 from gateway.crypto.root_files import check_root, read_root
+from gateway.domain.bundle import Timeline
 from gateway.domain.directory import Directory, Maintenance
 from gateway.errors import Reason, TiergateError
 from gateway.policy.bundle import build_bundle
 from gateway.policy.directory import build_directory
-from gateway.policy.installed import Installed, Seen, installed_directory, load_installed
+from gateway.policy.installed import NOTHING_HELD, Installed, Seen, installed_directory, load_installed
 from gateway.policy.load import load_policies
 from gateway.policy.notices import MAX_MAINTENANCE_S, Notice, build_notice, read_notice
 from tests.fakes.network import FUZHOU, POLICIES, XIAMEN, XIAMEN_LIBRARY, Network
@@ -81,9 +82,9 @@ class Place:
         data = sign(ROOT_TYPE, following.to_json(), list(keys))
         (self.folder / f"root.{number}.json").write_bytes(data)
 
-    def load(self, now_s: int = NOW, seen: Seen | None = None) -> Installed:
+    def load(self, now_s: int = NOW, seen: Seen | None = None, held: Timeline = NOTHING_HELD) -> Installed:
         paths = (self.folder / "root.json", self.folder / "directory.json", self.folder / "bundles")
-        return load_installed(*paths, now_s=now_s, seen=seen)
+        return load_installed(*paths, now_s=now_s, seen=seen, held=held)
 
 
 @pytest.fixture(scope="module")
@@ -239,3 +240,13 @@ def test_a_notice_has_one_form() -> None:
     assert read_notice(data).removed == {"k" * 43: NOW}
     refused(lambda: read_notice(data + b" "), Reason.NOTICE_INVALID)
     refused(lambda: read_notice(b" " * 100_000), Reason.NOTICE_INVALID)
+
+
+def test_a_bundle_that_is_held_is_verified_and_not_read_again(place: Place) -> None:
+    held = place.load().timeline
+    place.put(bundle(2, effective=NOW + 60))
+    again = place.load(held=held).timeline
+    assert again.bundles[0] is held.bundles[0]
+    assert [item.version for item in again.bundles] == [1, 2]
+    (place.folder / "bundles" / "0.json").write_bytes(sign(BUNDLE_TYPE, bundle(), [STRANGER]))
+    refused(lambda: place.load(held=held), Reason.SIGNATURE_INVALID)

@@ -276,21 +276,21 @@ Global___GetBundleRequest: _TypeAlias = GetBundleRequest  # noqa: Y015
 
 @_typing.final
 class GetBundleResponse(_message.Message):
-    """The bundle."""
+    """The next part of the bundle."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    BUNDLE_FIELD_NUMBER: _builtins.int
-    bundle: _builtins.bytes
-    """Canonical bytes whose SHA-256 is the digest."""
+    PART_FIELD_NUMBER: _builtins.int
+    part: _builtins.bytes
+    """Bytes. All parts together are the canonical bytes whose SHA-256 is the digest."""
     def __init__(
         self,
         *,
-        bundle: _builtins.bytes = ...,
+        part: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -55,7 +55,7 @@ class AuditServiceStub:
                 request_serializer=gateway_dot_api_dot_audit_dot_v1_dot_audit__pb2.GetConsistencyProofRequest.SerializeToString,
                 response_deserializer=gateway_dot_api_dot_audit_dot_v1_dot_audit__pb2.GetConsistencyProofResponse.FromString,
                 _registered_method=True)
-        self.GetBundle = channel.unary_unary(
+        self.GetBundle = channel.unary_stream(
                 '/gateway.api.audit.v1.AuditService/GetBundle',
                 request_serializer=gateway_dot_api_dot_audit_dot_v1_dot_audit__pb2.GetBundleRequest.SerializeToString,
                 response_deserializer=gateway_dot_api_dot_audit_dot_v1_dot_audit__pb2.GetBundleResponse.FromString,
@@ -95,7 +95,7 @@ class AuditServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetBundle(self, request, context):
-        """The exact bytes of a policy bundle that decisions name.
+        """The exact bytes of a policy bundle that decisions name, in order, streamed in parts.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,7 +124,7 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     request_deserializer=gateway_dot_api_dot_audit_dot_v1_dot_audit__pb2.GetConsistencyProofRequest.FromString,
                     response_serializer=gateway_dot_api_dot_audit_dot_v1_dot_audit__pb2.GetConsistencyProofResponse.SerializeToString,
             ),
-            'GetBundle': grpc.unary_unary_rpc_method_handler(
+            'GetBundle': grpc.unary_stream_rpc_method_handler(
                     servicer.GetBundle,
                     request_deserializer=gateway_dot_api_dot_audit_dot_v1_dot_audit__pb2.GetBundleRequest.FromString,
                     response_serializer=gateway_dot_api_dot_audit_dot_v1_dot_audit__pb2.GetBundleResponse.SerializeToString,
@@ -260,7 +260,7 @@ class AuditService:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(
+        return grpc.experimental.unary_stream(
             request,
             target,
             '/gateway.api.audit.v1.AuditService/GetBundle',

@@ -33,8 +33,8 @@ class AuditServiceStub:
     """Proof that an entry is in the tree of a size."""
     GetConsistencyProof: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetConsistencyProofRequest, _audit_pb2.GetConsistencyProofResponse]
     """Proof that a tree is a prefix of a larger one."""
-    GetBundle: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetBundleRequest, _audit_pb2.GetBundleResponse]
-    """The exact bytes of a policy bundle that decisions name."""
+    GetBundle: _aio.UnaryStreamMultiCallable[_audit_pb2.GetBundleRequest, _audit_pb2.GetBundleResponse]
+    """The exact bytes of a policy bundle that decisions name, in order, streamed in parts."""
 
 class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reading and proving."""
@@ -75,8 +75,8 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
     def GetBundle(
         self,
         request: _audit_pb2.GetBundleRequest,
-        context: _aio.ServicerContext[_audit_pb2.GetBundleRequest, _abc.Awaitable[_audit_pb2.GetBundleResponse]],
-    ) -> _abc.Awaitable[_audit_pb2.GetBundleResponse]:
-        """The exact bytes of a policy bundle that decisions name."""
+        context: _aio.ServicerContext[_audit_pb2.GetBundleRequest, _abc.AsyncIterator[_audit_pb2.GetBundleResponse]],
+    ) -> _abc.AsyncIterator[_audit_pb2.GetBundleResponse]:
+        """The exact bytes of a policy bundle that decisions name, in order, streamed in parts."""
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _aio.Server) -> None: ...

@@ -1,0 +1,91 @@
+"""New policies under a load of checks: installed ahead, in force by the clock, and no check fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from gateway.cli.localnet.plan import Layout, Options
+from gateway.cli.localnet.processes import Processes
+from gateway.crypto.envelope import BUNDLE_TYPE, sign
+from gateway.crypto.keys import load_private_key
+from gateway.policy.bundle import build_bundle, digest_of
+from gateway.policy.load import load_policies
+from tests.e2e.harness import LIBRARY, TOP, TestNetwork, running, until
+from tests.e2e.rotation import CITY, reload, under_load
+from tests.fakes.network import POLICIES
+
+EVERYBODY = ("gateway", "fuzhou", "xiamen")
+AHEAD_S = 3
+
+
+def in_a_folder(layout: Layout, _: Processes) -> None:
+    """Where the settings name a file they may as well name a folder of several."""
+    bundles = layout.shared / "bundle.json"
+    first = bundles.read_bytes()
+    bundles.unlink()
+    bundles.mkdir()
+    (bundles / "1.json").write_bytes(first)
+
+
+@pytest.fixture(scope="module")
+async def governed(tmp_path_factory: pytest.TempPathFactory, in_checkout: Path) -> AsyncIterator[TestNetwork]:
+    options = Options(gateway_limits={"city_deadline_s": 20.0})
+    base = tmp_path_factory.mktemp("rollover") / "network"
+    async with running(base, options, prepare=in_a_folder) as network:
+        yield network
+
+
+def install(network: TestNetwork, version: int, effective: int) -> str:
+    """The next bundle beside the one in force; its digest."""
+    layout = network.layout
+    expires = date.today() + timedelta(days=30)  # noqa: DTZ011 - a calendar day of this machine is near enough
+    data = build_bundle(load_policies(POLICIES), version, expires, effective=effective)
+    key = load_private_key(layout.authority / "signing.key")
+    put(layout, version, sign(BUNDLE_TYPE, data, [key]))
+    reload(network, EVERYBODY)
+    return digest_of(data)
+
+
+def put(layout: Layout, version: int, envelope: bytes) -> None:
+    aside = layout.shared / "bundle.json" / ".next"
+    aside.write_bytes(envelope)
+    aside.rename(layout.shared / "bundle.json" / f"{version}.json")
+
+
+async def digest_in_force(network: TestNetwork) -> str:
+    consent = await network.clients.grant(CITY, TOP, LIBRARY, LIBRARY)
+    return (await network.clients.check(consent)).bundle_digest
+
+
+async def test_no_check_fails_while_the_policies_change(governed: TestNetwork) -> None:
+    before = await digest_in_force(governed)
+    async with under_load(governed, callers=8) as load:
+        following = install(governed, 2, int(time.time()) + AHEAD_S)
+        assert following != before
+
+        async def turned() -> bool:
+            return await digest_in_force(governed) == following
+
+        await until(turned, "the new bundle to be in force")
+        await load.goes_on()
+
+
+async def test_no_check_fails_for_a_bundle_that_is_none(governed: TestNetwork) -> None:
+    before = await digest_in_force(governed)
+    async with under_load(governed, callers=4) as load:
+        put(governed.layout, 3, b"{}")
+        reload(governed, EVERYBODY)
+
+        async def refused() -> bool:
+            logs = [governed.layout.log(name).read_text("utf-8") for name in EVERYBODY]
+            return all("reload refused" in text or "reload_refused" in text for text in logs)
+
+        await until(refused, "everybody to refuse it")
+        await load.goes_on()
+    (governed.layout.shared / "bundle.json" / "3.json").unlink()
+    assert await digest_in_force(governed) == before

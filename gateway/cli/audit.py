@@ -67,24 +67,34 @@ async def show_entry(
         raise UsageError("INDEX must not be negative")
     from gateway.api.audit.v1 import audit_pb2 as pb
     from gateway.api.audit.v1.audit_pb2_grpc import AuditServiceStub
+    from gateway.cli.audit_marks import NOTE, Marks, marked_rung
     from gateway.cli.client import CALL_S, session
+    from gateway.cli.downloads import fetch_bundle
     from gateway.cli.profile import read_profile
     from gateway.consentlog.entry import decode
     from gateway.consentlog.proof import LogProof
 
     async with session(read_profile(profile, {"auditor"})) as opened:
         request = pb.GetInclusionProofRequest(index=index)
-        answer = await AuditServiceStub(opened.channel).GetInclusionProof(request, timeout=CALL_S)
+        stub = AuditServiceStub(opened.channel)
+        answer = await stub.GetInclusionProof(request, timeout=CALL_S)
         trust = log_trust(opened.directory.gateway.log_vkey)
-    if not answer.entry:
-        raise TiergateError(Reason.AUDIT_SCOPE, f"entry {index}")
-    proof = LogProof(index, tuple(answer.hashes), answer.checkpoint.encode())
-    head = proof.verify(answer.entry, trust).checkpoint
-    entry = entry_document(index, decode(answer.entry))
+        if not answer.entry:
+            raise TiergateError(Reason.AUDIT_SCOPE, f"entry {index}")
+        proof = LogProof(index, tuple(answer.hashes), answer.checkpoint.encode())
+        head = proof.verify(answer.entry, trust).checkpoint
+        found = decode(answer.entry)
+        mark = await Marks(lambda digest: fetch_bundle(stub, digest)).of(found)
+    entry = entry_document(index, found) | mark
     verified = head_document(head)
+    note = [NOTE] if mark and mark["illustrative"] is not False else []
     show(
         {"entry": entry, "verified": verified},
-        lambda: [facts("Entry", entry), f"proved in the log {head.origin} of {head.size} entries"],
+        lambda: [
+            facts("Entry", {**entry, "rung": marked_rung(entry)} if mark else entry),
+            f"proved in the log {head.origin} of {head.size} entries",
+            *note,
+        ],
         as_json=json,
     )
 

@@ -17,7 +17,9 @@ from gateway.api.audit.v1 import audit_pb2 as pb
 from gateway.api.audit.v1.audit_pb2_grpc import AuditServiceStub
 from gateway.cli.audit import entry_document, log_trust
 from gateway.cli.audit_leaves import leaves_of
+from gateway.cli.audit_marks import NOTE, Marks, marked_rung
 from gateway.cli.client import CALL_S, STREAM_S, read_file, session
+from gateway.cli.downloads import fetch_bundle
 from gateway.cli.messages import time_of_ms
 from gateway.cli.options import Json, ProfileFile
 from gateway.cli.output import UsageError, show, table
@@ -50,17 +52,22 @@ def _time_title(name: str) -> str:
 def csv_header() -> list[str]:
     """The header line of the CSV form."""
     fields = (_time_title(name) if name in _MS_PER_UNIT else name for name in CSV_FIELDS)
-    return ["index", _time_title("time"), "type", *fields]
+    return ["index", _time_title("time"), "type", *fields, "illustrative"]
 
 
-def csv_row(index: int, entry: Entry) -> list[str]:
-    """One entry in the columns of :func:`csv_header`; what its type does not have is empty."""
+def csv_row(index: int, entry: Entry, mark: Mapping[str, bool | None]) -> list[str]:
+    """One entry in the columns of :func:`csv_header`; what its type does not have, or nobody knows, is empty."""
 
     def cell(name: str) -> str:
         value = entry.fields.get(name, "")
         return time_of_ms(value * _MS_PER_UNIT[name]) if name in _MS_PER_UNIT and isinstance(value, int) else str(value)
 
-    return [str(index), time_of_ms(entry.time), entry.type, *map(cell, CSV_FIELDS)]
+    known = {True: "yes", False: "no"}
+    return [
+        *(str(index), time_of_ms(entry.time), entry.type),
+        *map(cell, CSV_FIELDS),
+        known.get(mark.get("illustrative"), ""),  # type: ignore[arg-type]  # None: not known
+    ]
 
 
 @dataclass
@@ -182,8 +189,8 @@ async def list_entries(
 class Arriving(Protocol):
     """Entries with their indices, as they come."""
 
-    def entries(self) -> AsyncIterator[tuple[int, Entry]]:
-        """In the order of the log."""
+    def entries(self) -> AsyncIterator[tuple[int, Entry, Mapping[str, bool | None]]]:
+        """In the order of the log, each with its mark (see ``Marks``)."""
         ...
 
 
@@ -191,13 +198,13 @@ async def print_csv(listing: Arriving) -> None:
     """Print the header line, and each entry's line when it has come; nothing is collected."""
     lines = csv.writer(sys.stdout, lineterminator="\r\n")
     lines.writerow(csv_header())
-    async for index, entry in listing.entries():
-        lines.writerow(csv_row(index, entry))
+    async for index, entry, mark in listing.entries():
+        lines.writerow(csv_row(index, entry, mark))
         sys.stdout.flush()  # standard output into a file or pipe is not sent line by line
 
 
 async def _show(listing: _Listing, *, as_json: bool) -> None:
-    found = [entry_document(index, entry) async for index, entry in listing.entries()]
+    found = [{**entry_document(index, entry), **mark} async for index, entry, mark in listing.entries()]
     document = {
         "entries": found,
         "looked_at": {"start": listing.start, "end": listing.size},
@@ -210,6 +217,8 @@ async def _show(listing: _Listing, *, as_json: bool) -> None:
     if listing.trail is not None:
         document["receipt"] = listing.trail.found
         lines.append(f"the receipt's entry is {listing.trail.found}")
+    if any("illustrative" in item and item["illustrative"] is not False for item in found):
+        lines.append(NOTE)
     show(
         document,
         lambda: [table("", ("index", _time_title("time"), "type", *_SHOWN), map(_shown_row, found)), *lines],
@@ -218,7 +227,8 @@ async def _show(listing: _Listing, *, as_json: bool) -> None:
 
 
 def _shown_row(item: Mapping[str, Any]) -> list[object]:
-    return [item.get(name) for name in ("index", "time", "type", *_SHOWN)]
+    row = {**item, "rung": marked_rung(item)}
+    return [row.get(name) for name in ("index", "time", "type", *_SHOWN)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,13 +266,14 @@ class _Listing:
     size: int = 0
     hidden: int = 0
 
-    async def entries(self) -> AsyncIterator[tuple[int, Entry]]:
-        """Index and entry, in the order of the log, each as it comes.
+    async def entries(self) -> AsyncIterator[tuple[int, Entry, Mapping[str, bool | None]]]:
+        """Index, entry and its mark, in the order of the log, each as it comes.
 
         Raises PROOF_OF_LOG_INVALID at the end, when there is a receipt whose entry has not come.
         """
         async with session(read_profile(self.profile, {"auditor"})) as opened:
             stub = AuditServiceStub(opened.channel)
+            marks = Marks(lambda digest: fetch_bundle(stub, digest))
             raw = (await stub.GetCheckpoint(pb.GetCheckpointRequest(), timeout=CALL_S)).checkpoint
             self.size = log_trust(opened.directory.gateway.log_vkey).verify(raw.encode()).checkpoint.size
             self.start = index = self._first()
@@ -277,7 +288,7 @@ class _Listing:
                     entry = decode(data)
                     # the trail first: it has to see every entry, also those that are not wanted
                     if (self.trail is None or self.trail.take(index, data, entry)) and self.wanted.matches(entry):
-                        yield index, entry
+                        yield index, entry, await marks.of(entry)
                     index += 1
         if self.trail is not None:
             self.trail.require_found()

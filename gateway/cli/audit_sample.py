@@ -8,12 +8,16 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gateway.cli.audit import entry_document, head_document, read_trust, require_export
+from gateway.cli.audit_marks import NOTE, Marks, marked_rung
+from gateway.cli.client import read_file
 from gateway.cli.options import Json, TrustFile
 from gateway.cli.output import UsageError, facts, show, table
 from gateway.consentlog.entry import SCHEMAS, Entry
+from gateway.consentlog.export import policy_path
 from gateway.consentlog.sample import sample, seed_of
 from gateway.consentlog.verify import verify_export
 from gateway.errors import Reason, TiergateError
+from gateway.policy.bundle import MAX_BUNDLE_BYTES
 
 _SHOWN = ("index", "time", "type", "id", "city", "operator", "scenario", "outcome", "rung")
 
@@ -36,7 +40,7 @@ class _Picker:
         self._index += 1
 
 
-def sample_export(
+async def sample_export(
     directory: Annotated[Path, Parameter(help="Folder that `audit export` wrote.")],
     *,
     trust: TrustFile,
@@ -71,7 +75,12 @@ def sample_export(
     # read again, and verified again: only what is drawn is kept, and a folder that changes meanwhile gives no sample
     if verify_export(directory, data, picker.take) != verified:
         raise TiergateError(Reason.LOG_CORRUPT, "the export has changed while it was read")
-    drawn = [entry_document(*picker.picked[place]) for place in places]
+    marks = Marks(lambda digest: _bundle(directory, digest))
+    drawn = []
+    for index, entry in (picker.picked[place] for place in places):
+        drawn.append(entry_document(index, entry) | await marks.of(entry))
+    rows = [item | {"rung": marked_rung(item)} for item in drawn]
+    note = [NOTE] if any("illustrative" in item and item["illustrative"] is not False for item in drawn) else []
     head = head_document(verified)
     how = {"type": kind, "population": population, "nonce": nonce, "seed": seed.hex()}
     witnesses = {"witnesses": verified.witnesses}
@@ -79,8 +88,13 @@ def sample_export(
         {"verified": head | witnesses, **how, "sample": drawn},
         lambda: [
             facts("Drawn from", head | witnesses | how),
-            table("", ("index", "time (UTC)", *_SHOWN[2:]), ([item.get(name) for name in _SHOWN] for item in drawn)),
+            table("", ("index", "time (UTC)", *_SHOWN[2:]), ([item.get(name) for name in _SHOWN] for item in rows)),
             f"{len(drawn)} of {population} entries, in the order drawn",
+            *note,
         ],
         as_json=json,
     )
+
+
+async def _bundle(directory: Path, digest: str) -> bytes:
+    return read_file(directory / policy_path(digest), MAX_BUNDLE_BYTES)

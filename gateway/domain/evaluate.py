@@ -40,9 +40,13 @@ def scenario_in_force(bundle: Bundle, scenario: str, operator: OperatorId, home:
 
 def evaluate(bundle: Bundle, scenario: Scenario, city: CityId, rung: int) -> Evaluated:
     """The terms follow from scenario and rung alone. IndexError for a rung that the scenario does not have."""
+    return Evaluated(scenario.terms_of(rung), is_illustrative(bundle, scenario, city))
+
+
+def is_illustrative(bundle: Bundle, scenario: Scenario, city: CityId) -> bool:
+    """Whether the scenario, or the concordance of a home city, rests on figures that nobody has published."""
     concordance = bundle.concordances.get(city)
-    illustrative = scenario.illustrative or (concordance is not None and concordance.illustrative)
-    return Evaluated(scenario.terms_of(rung), illustrative)
+    return scenario.illustrative or (concordance is not None and concordance.illustrative)
 
 
 def logged_from(decided_at_ms: int, grain_ms: int) -> int:

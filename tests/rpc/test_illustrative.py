@@ -72,6 +72,26 @@ async def test_what_an_auditor_recomputes(network: Running, decided: int) -> Non
     assert programs.document["decision"]["home_city"]["illustrative"] is True
 
 
+async def test_what_an_auditor_is_shown(network: Running, decided: int) -> None:
+    programs = await network.audit("show", decided, "--json")
+    said(await network.audit("show", decided), programs, programs.document["entry"])
+    programs = await network.audit("list", "--type", "decision", "--json")
+    (one,) = (item for item in programs.document["entries"] if item["index"] == decided)
+    said(await network.audit("list", "--type", "decision"), programs, one)
+    (row,) = (
+        line
+        for line in (await network.audit("list", "--type", "decision", "--csv")).out.splitlines()
+        if line.startswith(f"{decided},")
+    )
+    assert row.endswith(",yes")
+    export = network.folder / "illustrative-sample"
+    assert (await network.audit("export", "--out", export)).code == 0
+    asked = ("audit", "sample", export, "--trust", network.layout.shared / "trust", "--count", 1000)
+    programs = await network.run(*asked, "--json")
+    (one,) = (item for item in programs.document["sample"] if item["index"] == decided)
+    said(await network.run(*asked), programs, one)
+
+
 @pytest.mark.parametrize("command", ["show", "matrix"])
 async def test_the_policies_themselves(network: Running, command: str) -> None:
     source = network.layout.shared / "bundle.json"

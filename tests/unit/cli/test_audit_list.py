@@ -53,9 +53,9 @@ def test_a_decision_that_the_log_does_not_tell() -> None:
 
 async def test_a_line_is_out_before_the_next_entry_comes(capsys: pytest.CaptureFixture[str]) -> None:
     class Arriving:
-        async def entries(self) -> AsyncIterator[tuple[int, Entry]]:
+        async def entries(self) -> AsyncIterator[tuple[int, Entry, dict[str, bool | None]]]:
             for index, item in enumerate(LOG):
-                yield index, decode(encode(item))
+                yield index, decode(encode(item)), {}
                 (line,) = capsys.readouterr().out.splitlines()[-1:]
                 assert line.startswith(f"{index},")
 
@@ -65,7 +65,7 @@ async def test_a_line_is_out_before_the_next_entry_comes(capsys: pytest.CaptureF
 
 def test_csv_rows_have_the_header_s_columns_and_times_their_zone() -> None:
     header = csv_header()
-    row = dict(zip(header, csv_row(2, decode(encode(registered()))), strict=True))
+    row = dict(zip(header, csv_row(2, decode(encode(registered())), {}), strict=True))
     assert {name: row[name] for name in ("index", "type", "city", "bound")} == {
         "index": "2",
         "type": "consent_registered",
@@ -75,15 +75,15 @@ def test_csv_rows_have_the_header_s_columns_and_times_their_zone() -> None:
     assert row["time (UTC)"] == "2025-10-09T08:53:20.000Z"
     assert row["expires (UTC)"] == "2026-09-21T14:13:20.000Z"
     assert row["scenario"] == ""
-    decided = dict(zip(header, csv_row(3, decode(RECEIPT)), strict=True))
+    decided = dict(zip(header, csv_row(3, decode(RECEIPT), {"illustrative": True}), strict=True))
     assert decided["valid_until (UTC)"] == "2025-10-09T08:58:20.000Z"
-    assert (decided["rung"], decided["consent"]) == ("2", "2")
+    assert (decided["rung"], decided["consent"], decided["illustrative"]) == ("2", "2", "yes")
     assert TIME == 1_760_000_000_000
 
 
 @pytest.mark.parametrize("item", [entry("genesis", origin="=1+1".replace("+", "-"), deployment="minnan"), *LOG])
 def test_no_cell_begins_like_a_formula(item: dict[str, str | int]) -> None:
-    for cell in csv_row(0, decode(encode(item))):
+    for cell in csv_row(0, decode(encode(item)), {"illustrative": None}):
         assert not re.match(r"[=+\-@\t\r\n]", cell)
         assert not re.search(r'[",\r\n]', cell)
 

@@ -19,7 +19,7 @@ from gateway.domain.directory import CityPeer, Directory
 from gateway.domain.ids import BundleDigest, CityId
 from gateway.domain.tier import Concordance
 from gateway.errors import Reason, TiergateError
-from gateway.policy.installed import NOTHING_HELD, Seen, load_installed
+from gateway.policy.installed import Seen, load_installed
 
 REMEMBERED_PROOFS = 4096  # about 4 MiB
 
@@ -110,7 +110,7 @@ def load_reference(
     *,
     now_s: int,
     seen: Seen | None = None,
-    held: Timeline = NOTHING_HELD,
+    held: Timeline | None = None,
 ) -> Reference:
     """Read and verify the signed files. ``seen``: what this city has worked by before; ``held``: bundles read before.
 

@@ -12,7 +12,7 @@ from gateway.domain.bundle import Bundle
 from gateway.domain.directory import Directory
 from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
-from gateway.policy.installed import NOTHING_HELD, Seen
+from gateway.policy.installed import Seen
 
 
 class Standing:
@@ -41,7 +41,7 @@ class Standing:
             settings.bundle,
             now_s=self._clock.now_ms() // 1000,
             seen=Seen.of(self._store.seen()),
-            held=self._reference.timeline if self._taken else NOTHING_HELD,
+            held=self._reference.timeline if self._taken else None,
         )
         endpoint = reference.directory.gateway.endpoint
         if self._taken and endpoint != self._reference.directory.gateway.endpoint:

@@ -38,8 +38,8 @@ NAME = "reload"
 ASKED = 1.5
 """The p99 of a window with a reload, as a multiple of that of the quiet window before it: at most this."""
 MODE = "anew-64"
-_WINDOW_S = 8.0
-_AHEAD_S, _INSTALLED_S = 7, 3.0
+_WINDOW_S = 12.0
+_AHEAD_S, _INSTALLED_S = 10, 3.0
 """From the start of a measurement: when the bundle takes effect, and when it is installed. The load begins within the
 first two of these seconds, and lasts for more than the window."""
 

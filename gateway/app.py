@@ -24,7 +24,7 @@ from gateway.domain.ids import CityId
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.housekeeping import Housekeeping
 from gateway.observability import MetricsEndpoint, configure_logging, new_registry
-from gateway.policy.installed import NOTHING_HELD, Installed, Seen, load_installed
+from gateway.policy.installed import Installed, Seen, load_installed
 from gateway.process import stop_event, write_ready
 from gateway.rpc.audit import AuditServicer
 from gateway.rpc.cities import CityPeerClient
@@ -242,7 +242,7 @@ class Gateway:
             tasks.create_task(self.witnessed.run())
             tasks.create_task(self._housekeeping.run())
 
-    def _read_installed(self, seen: Seen, held: Timeline = NOTHING_HELD) -> Installed:
+    def _read_installed(self, seen: Seen, held: Timeline | None = None) -> Installed:
         config, now_s = self.config, self.clock.now_ms() // 1000
         return load_installed(config.root, config.directory, config.bundle, now_s=now_s, seen=seen, held=held)
 

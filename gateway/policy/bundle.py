@@ -7,12 +7,14 @@ Reading applies the same shape and rules as the files.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import rfc8785
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, ValidationError
 
 from gateway.domain.bundle import Bundle
 from gateway.domain.ids import BundleDigest
@@ -25,6 +27,7 @@ from gateway.policy.problems import problems_of
 
 MAX_BUNDLE_BYTES = 16 * 1024 * 1024
 """A thousand scenarios and three hundred cities, each listing all others, take under 4 MiB."""
+MAX_CITIES, MAX_OFFERS = 1000, 10_000
 DEFAULT_GRACE_S = 86_400
 MAX_GRACE_S = 30 * 86_400
 _FILE = "bundle"
@@ -41,11 +44,19 @@ class BundleDoc(schema.Strict):
     grace_s: Annotated[int, Field(ge=0, le=MAX_GRACE_S)]
     directory_from: schema.Version
     scale: schema.ScaleFile
-    cities: Annotated[list[schema.CityFile], Field(max_length=1000)]
-    scenarios: Annotated[list[schema.ScenarioFile], Field(max_length=10_000)]
-    operators: Annotated[list[schema.OperatorFile], Field(max_length=10_000)]
-    acceptance: Annotated[list[schema.AcceptanceFile], Field(max_length=1000)]
+    cities: Annotated[list[schema.CityFile], Field(max_length=MAX_CITIES)]
+    scenarios: Annotated[list[schema.ScenarioFile], Field(max_length=MAX_OFFERS)]
+    operators: Annotated[list[schema.OperatorFile], Field(max_length=MAX_OFFERS)]
+    acceptance: Annotated[list[schema.AcceptanceFile], Field(max_length=MAX_CITIES)]
     notice: schema.NoticeFile
+
+
+_LISTS: Mapping[str, tuple[type[schema.Named], int]] = {
+    "cities": (schema.CityFile, MAX_CITIES),
+    "scenarios": (schema.ScenarioFile, MAX_OFFERS),
+    "operators": (schema.OperatorFile, MAX_OFFERS),
+    "acceptance": (schema.AcceptanceFile, MAX_CITIES),
+}
 
 
 def build_bundle(
@@ -92,19 +103,16 @@ def digest_of(data: bytes) -> BundleDigest:
     return BundleDigest(hashlib.sha256(data).hexdigest())
 
 
-def read_bundle(data: bytes) -> Bundle:
+def read_bundle(data: bytes, breathe: Callable[[], None] = lambda: None) -> Bundle:
     """Read a bundle whose signature has been verified. Raises BUNDLE_INVALID with every problem.
 
     Only the canonical form is taken, so that one set of policies has one digest. Whether the bundle is still in force
-    on a day is :func:`check_in_force`.
+    on a day is :func:`check_in_force`. ``breathe`` is called between the policies, for a reader that others wait for.
     """
     if len(data) > MAX_BUNDLE_BYTES:
         raise TiergateError(Reason.BUNDLE_INVALID, f"bundle is larger than {MAX_BUNDLE_BYTES} bytes")
-    try:
-        document = BundleDoc.model_validate_json(data)
-    except ValidationError as error:
-        raise ProblemsError(Reason.BUNDLE_INVALID, problems_of(_FILE, error, _plain(data))) from error
-    if _canonical(document) != data:
+    document = _document(data, breathe)
+    if _canonical(document, breathe) != data:
         raise TiergateError(Reason.BUNDLE_INVALID, "bundle is not in canonical form")
     problems = list(check(_documents(document)).errors)
     for kind, items in (
@@ -153,17 +161,54 @@ def _by_id(items: Sequence[Item]) -> list[Item]:
     return sorted(items, key=lambda item: item.id)
 
 
-def _canonical(document: BundleDoc) -> bytes:
-    """RFC 8785 form; a value that is not set is left out, never null."""
-    return rfc8785.dumps(document.model_dump(mode="json", exclude_none=True))
-
-
-def _plain(data: bytes) -> object:
-    """The JSON as plain values, for the paths of problems; nothing when it is not JSON at all."""
+def _document(data: bytes, breathe: Callable[[], None]) -> BundleDoc:
+    """The bundle as a document. Its policies are validated one by one, which together is one long call otherwise."""
+    plain = _plain(data)
+    problems: list[Problem] = []
+    lists: dict[str, list[Any]] = {}
+    for kind, (model, most) in _LISTS.items():
+        items = plain.get(kind) if plain else None
+        if not isinstance(items, list) or len(items) > most:
+            continue  # the whole says what is wrong with it
+        lists[kind] = []
+        for place, item in enumerate(items):
+            try:
+                lists[kind].append(model.model_validate_json(json.dumps(item)))
+            except ValidationError as error:
+                at = Located(_FILE, None, f"{kind}.{place}")
+                problems += [replace(found, path=at.place_of(found.path)) for found in problems_of(_FILE, error, item)]
+            breathe()
     try:
-        return TypeAdapter(object).validate_json(data)
-    except ValidationError:
+        rest = data if plain is None else json.dumps({**plain, **{kind: [] for kind in lists}})
+        document = BundleDoc.model_validate_json(rest)
+    except ValidationError as error:
+        problems += problems_of(_FILE, error, plain)
+        raise ProblemsError(Reason.BUNDLE_INVALID, problems) from error
+    if problems:
+        raise ProblemsError(Reason.BUNDLE_INVALID, problems)
+    return document.model_copy(update=lists)
+
+
+def _canonical(document: BundleDoc, breathe: Callable[[], None] = lambda: None) -> bytes:
+    """RFC 8785 form; a value that is not set is left out, never null."""
+    members = document.model_dump(mode="json", exclude_none=True, exclude=set(_LISTS))
+    parts = {name: rfc8785.dumps(value) for name, value in members.items()}
+    for kind in _LISTS:
+        items = []
+        for item in getattr(document, kind):
+            items.append(rfc8785.dumps(item.model_dump(mode="json", exclude_none=True)))
+            breathe()
+        parts[kind] = b"[%b]" % b",".join(items)
+    return b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), parts[name]) for name in sorted(parts))
+
+
+def _plain(data: bytes) -> dict[str, Any] | None:
+    """The JSON object as plain values; nothing when it is none."""
+    try:
+        plain = json.loads(data)
+    except (ValueError, RecursionError):
         return None
+    return plain if isinstance(plain, dict) else None
 
 
 def _documents(document: BundleDoc) -> Documents:

@@ -6,6 +6,7 @@ in grace, and the next ones, installed before they take effect.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +25,8 @@ from gateway.policy.notices import Notice, newest_removals, read_notice, without
 MAX_FILES = 64
 NOTICES = "notices"
 _REMOVED = "removed:"
-NOTHING_HELD = Timeline(())
+_AT_ONCE_S, _BETWEEN_S = 0.002, 0.006
+"""Reading a large bundle beside checks: how long at a time, and how long they have the interpreter for themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +84,11 @@ def load_installed(
     *,
     now_s: int,
     seen: Seen | None = None,
-    held: Timeline = NOTHING_HELD,
+    held: Timeline | None = None,
 ) -> Installed:
-    """Read and verify all files; nothing is taken in part. ``now_s``: Unix seconds. ``held``: bundles read before.
+    """Read and verify all files; nothing is taken in part. ``now_s``: Unix seconds.
+
+    ``held``: what the process works by meanwhile; those bundles are not read again, and the others without haste.
 
     Raises CONFIG_INVALID, SIGNATURE_INVALID, DIRECTORY_INVALID, NOTICE_INVALID or BUNDLE_INVALID.
     """
@@ -128,7 +132,7 @@ def read_notices(trusted: Root, directory: Path) -> list[Notice]:
 
 
 def read_bundles(
-    trusted: Root, path: Path, held: Timeline = NOTHING_HELD
+    trusted: Root, path: Path, held: Timeline | None = None
 ) -> tuple[tuple[Bundle, ...], Mapping[BundleDigest, bytes]]:
     """The bundles of a file or folder, in order of version, and their bytes by digest.
 
@@ -141,11 +145,12 @@ def read_bundles(
         raise ProblemsError(
             Reason.CONFIG_INVALID, [Problem(str(path), "", "holds no bundle", "install the signed bundle")]
         )
-    known = {bundle.digest: bundle for bundle in held.bundles}
+    known = {bundle.digest: bundle for bundle in held.bundles} if held else {}
+    breathe = _without_haste() if held else lambda: None
     contents = {}
     for file in files:
         data = _named(file, lambda envelope: verify(trusted, BUNDLE_TYPE, envelope))
-        bundle = known.get(digest_of(data)) or read_bundle(data)
+        bundle = known.get(digest_of(data)) or read_bundle(data, breathe)
         contents[bundle.digest] = (bundle, data)
     bundles = sorted((bundle for bundle, _ in contents.values()), key=lambda item: item.version)
     versions = [bundle.version for bundle in bundles]
@@ -153,6 +158,19 @@ def read_bundles(
         # under one version there is one bundle: else two peers could each be shown another one
         raise TiergateError(Reason.BUNDLE_INVALID, "two bundles of one version are installed")
     return tuple(bundles), {digest: data for digest, (_, data) in contents.items()}
+
+
+def _without_haste() -> Callable[[], None]:
+    """What a reader calls often: it sleeps now and then, since two threads share one interpreter lock."""
+    since = time.monotonic()
+
+    def breathe() -> None:
+        nonlocal since
+        if time.monotonic() - since > _AT_ONCE_S:
+            time.sleep(_BETWEEN_S)
+            since = time.monotonic()
+
+    return breathe
 
 
 def _named(path: Path, check: Callable[[bytes], bytes]) -> bytes:

@@ -30,7 +30,7 @@ from gateway.domain.directory import Directory, Maintenance
 from gateway.errors import Reason, TiergateError
 from gateway.policy.bundle import build_bundle
 from gateway.policy.directory import build_directory
-from gateway.policy.installed import NOTHING_HELD, Installed, Seen, installed_directory, load_installed
+from gateway.policy.installed import Installed, Seen, installed_directory, load_installed
 from gateway.policy.load import load_policies
 from gateway.policy.notices import MAX_MAINTENANCE_S, Notice, build_notice, read_notice
 from tests.fakes.network import FUZHOU, POLICIES, XIAMEN, XIAMEN_LIBRARY, Network
@@ -82,7 +82,7 @@ class Place:
         data = sign(ROOT_TYPE, following.to_json(), list(keys))
         (self.folder / f"root.{number}.json").write_bytes(data)
 
-    def load(self, now_s: int = NOW, seen: Seen | None = None, held: Timeline = NOTHING_HELD) -> Installed:
+    def load(self, now_s: int = NOW, seen: Seen | None = None, held: Timeline | None = None) -> Installed:
         paths = (self.folder / "root.json", self.folder / "directory.json", self.folder / "bundles")
         return load_installed(*paths, now_s=now_s, seen=seen, held=held)
 

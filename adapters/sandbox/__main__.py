@@ -1,4 +1,8 @@
-"""Run a synthetic city platform: ``python -m adapters.sandbox CITY …``."""
+"""Run a synthetic city platform: ``python -m adapters.sandbox CITY …``.
+
+``http`` and ``sql`` in place of a city are Fuzhou's and Xiamen's platforms with the residents of a standard export: a
+city that joins tries its settings with them before it turns to its own platform.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ from adapters.sandbox import fuzhou, quanzhou, xiamen
 from adapters.sandbox.residents import CUTS, read_dataset, residents_of
 from gateway.process import stop_event, write_ready
 
+ANY_CITY = frozenset({"http", "sql"})
+"""Platforms that are no city's."""
 OWN = frozenset({"fuzhou", "xiamen"})
 """Cities with a platform of their own; all others give out the standard export."""
 
@@ -20,14 +26,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one platform; 0 at its regular end, 1 with one line on stderr if it cannot start."""
     options = _parser().parse_args(arguments)
     try:
+        if options.city in ANY_CITY and options.dataset is None:
+            raise ValueError("needs --dataset: it has no residents of its own")
         if options.dataset is not None:
             people = read_dataset(options.dataset)
         else:
             people = residents_of(options.city, scale=options.scale, offset=options.offset)
         match options.city:
-            case "fuzhou":
+            case "fuzhou" | "http":
                 fuzhou.serve(people, options.state, options.port, options.ready_file, options.lifeline_fd)
-            case "xiamen":
+            case "xiamen" | "sql":
                 xiamen.seed(people, options.db)
                 asyncio.run(_stay(options))
             case _:
@@ -55,19 +63,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     common.add_argument("--scale", type=int, default=1, help="factor on every score (default 1)")
     common.add_argument("--offset", type=int, default=0, help="added to every score (default 0)")
-    common.add_argument("--dataset", type=Path, help='JSON file {"ref": points} instead of the built-in residents')
+    data = 'a standard export (*.csv), or a JSON file {"ref": points}, instead of the built-in residents'
+    common.add_argument("--dataset", type=Path, help=data)
     parser = argparse.ArgumentParser(prog="python -m adapters.sandbox", description="A synthetic city score platform.")
     cities = parser.add_subparsers(dest="city", required=True)
-    http = cities.add_parser("fuzhou", parents=[common], help="HTTP JSON API on the loopback address")
-    http.add_argument("--port", type=int, default=0, help="0 takes a free one (default)")
-    http.add_argument("--state", type=Path, required=True, help="folder of the bearer token, file 'token'")
-    sql = cities.add_parser("xiamen", parents=[common], help="SQLite database")
-    sql.add_argument("--db", type=Path, required=True)
+    for name in ("fuzhou", "http"):
+        http = cities.add_parser(name, parents=[common], help="HTTP JSON API on the loopback address")
+        http.add_argument("--port", type=int, default=0, help="0 takes a free one (default)")
+        http.add_argument("--state", type=Path, required=True, help="folder of the bearer token, file 'token'")
+    databases = [cities.add_parser(name, parents=[common], help="SQLite database") for name in ("xiamen", "sql")]
+    for sql in databases:
+        sql.add_argument("--db", type=Path, required=True)
     exports = [cities.add_parser(city, parents=[common], help="CSV export") for city in CUTS if city not in OWN]
     for export in exports:
         export.add_argument("--csv", type=Path, required=True)
         export.add_argument("--encoding", choices=["utf-8", "utf-8-sig", "gb18030"], default="gb18030")
-    for seeded in (sql, *exports):
+    for seeded in (*databases, *exports):
         seeded.add_argument("--stay", action="store_true", help="stay until stopped, instead of ending after the write")
     return parser
 

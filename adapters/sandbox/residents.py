@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any, Final
 
@@ -80,11 +81,33 @@ def residents_of(city: str, *, scale: int = 1, offset: int = 0) -> list[Resident
 
 
 def read_dataset(file: Path) -> list[Resident]:
-    """Residents from ``{"<ref>": <points or null>, …}``. Raises ValueError for any other shape, OSError."""
+    """Residents from a standard export (``*.csv`` with resident, score, as_of), or ``{"<ref>": <points or null>, …}``.
+
+    Raises ValueError for any other shape, OSError.
+    """
+    if file.suffix == ".csv":
+        return _read_export(file)
     table: Any = json.loads(file.read_text(encoding="utf-8"))
     if not isinstance(table, dict) or not all(p is None or type(p) is int for p in table.values()):
         raise ValueError(f"{file}: a dataset is an object of references and whole points or null")
     return [Resident(ref, "from a dataset", points) for ref, points in table.items()]
+
+
+def _read_export(file: Path) -> list[Resident]:
+    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    today = datetime.now(UTC).date()
+    try:
+        return [
+            Resident(
+                row["resident"],
+                "from an export",
+                int(row["score"]) if row["score"] else None,
+                (today - date.fromisoformat(row["as_of"])).days,
+            )
+            for row in csv.DictReader(lines)
+        ]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{file}: an export has the columns resident, score and as_of") from error
 
 
 def stored(

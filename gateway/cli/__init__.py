@@ -50,7 +50,7 @@ _COMMANDS: tuple[tuple[str, str, Group, str], ...] = (
     ("up", "gateway.cli.network:up", _RUN, "The same network, left running, with commands to copy."),
     ("local", "gateway.cli.network:local", _RUN, "Make the files of a development network."),
     ("serve", "gateway.cli.serve:serve_gateway", _RUN, "Run the gateway."),
-    ("adapter", "gateway.cli.serve:adapter", _RUN, "Run a city's adapter, or write its journal."),
+    ("adapter", "gateway.cli.serve:adapter", _RUN, "A city: begin, run the adapter, write its journal."),
     ("witness", "gateway.cli.witness:app", _RUN, "A city or an auditor: cosign the logs of others."),
     ("consent", "gateway.cli.consent:app", _USE, "A city's app and counter: the life of consents."),
     ("resident", "gateway.cli.resident:app", _USE, "A city: a resident's uses, explanations, contests, corrections."),

@@ -12,9 +12,12 @@ from gateway.cli.output import UsageError, facts, show
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
     from gateway.domain.ids import PeerIdentity
 
 app = App(name="certs", help="Keys and certificates: make, request, show, check.")
+app.command("gateway.cli.certs_sign:sign", name="sign", help="Development authority: sign a certificate request.")
 app.command("gateway.cli.certs_check:check", name="check", help="Check certificate, key and authority against a role.")
 
 Identity = Annotated[
@@ -46,7 +49,8 @@ def parse_identity(uri: str) -> PeerIdentity:
         ) from error
 
 
-def _check_dns(identity: PeerIdentity, dns: str | None) -> None:
+def check_dns(identity: PeerIdentity, dns: str | None) -> None:
+    """Return if a DNS name is there for a role that serves, and only for one. Raises :class:`UsageError`."""
     serves = identity.role in {"gateway", "city"}
     if serves and dns is None:
         raise UsageError(f"a {identity.role} serves, and needs a DNS name", "give --dns NAME, as in the directory")
@@ -78,7 +82,7 @@ def dev(
     from gateway.crypto.dev_ca import DevCa
 
     holder = parse_identity(identity)
-    _check_dns(holder, dns)
+    check_dns(holder, dns)
     if not 1 <= days <= 365:
         raise UsageError("--days must be 1 to 365")
     addresses = ip or []
@@ -108,14 +112,23 @@ def request(
     json: Json = False,
 ) -> None:
     """Make a P-256 key and a certificate request that carries the identity as URI SAN."""
+    holder = parse_identity(identity)
+    check_dns(holder, dns)
+    made, pem = certificate_request(holder, dns)
+    _write_key(key_out, made)
+    out.write_bytes(pem)
+    document = {"request": str(out), "key": str(key_out), "identity": holder.uri, "dns": dns}
+    show(document, lambda: [facts("Certificate request", document)], as_json=json)
+
+
+def certificate_request(holder: PeerIdentity, dns: str | None) -> tuple[EllipticCurvePrivateKey, bytes]:
+    """A new P-256 key, and the request (PEM) for a certificate of ``holder``; ``dns`` as :func:`check_dns` wants it."""
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.hazmat.primitives.serialization import Encoding
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-    holder = parse_identity(identity)
-    _check_dns(holder, dns)
     key = ec.generate_private_key(ec.SECP256R1())
     names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(holder.uri)]
     usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
@@ -130,10 +143,7 @@ def request(
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         .sign(key, SHA256())
     )
-    _write_key(key_out, key)
-    out.write_bytes(made.public_bytes(Encoding.PEM))
-    document = {"request": str(out), "key": str(key_out), "identity": holder.uri, "dns": dns}
-    show(document, lambda: [facts("Certificate request", document)], as_json=json)
+    return key, made.public_bytes(Encoding.PEM)
 
 
 @app.command
@@ -155,15 +165,22 @@ def key(
         Literal["ES256", "EdDSA"] | None,
         Parameter(name="--alg", help="Default: EdDSA for an authority, else ES256. A log key is always Ed25519."),
     ] = None,
+    public_out: Annotated[
+        Path | None, Parameter(name="--public-out", help="Write the public key (JWK, JSON) here, to be handed over.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make a signing key. Its public part, for the directory or the root, is printed; the private part stays here."""
+    from json import dumps
+
     from gateway.crypto.keys import algorithm_of, generate_signing_key, public_jwk, thumbprint
 
     if (purpose == "log") != (origin is not None):
         raise UsageError("a log key, and no other, has an origin", "give --origin with --purpose log")
     if origin is not None and alg is not None:
         raise UsageError("a log key is always Ed25519", "leave --alg out")
+    if origin is not None and public_out is not None:
+        raise UsageError("a log key's public part is no JWK", "leave --public-out out; the vkey is printed")
     document: dict[str, Any] = {"file": str(out), "purpose": purpose}
     if origin is not None:
         document["vkey"] = _make_log_key(out, origin)
@@ -172,6 +189,8 @@ def key(
         _write_key(out, made)
         jwk = public_jwk(made)
         document |= {"kid": thumbprint(jwk), "alg": algorithm_of(made), "jwk": jwk}
+        if public_out is not None:
+            public_out.write_text(dumps(jwk) + "\n", "ascii")
     show(document, lambda: [facts("Key", document)], as_json=json)
 
 

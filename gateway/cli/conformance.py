@@ -9,7 +9,6 @@ from cyclopts import App, Parameter
 
 from gateway.cli.options import Json
 from gateway.cli.output import EXIT_OK, EXIT_REFUSED, UsageError, facts, progress, show, table
-from gateway.errors import TiergateError
 
 app = App(name="conformance", help="Test any city's peer against the contract, whoever wrote it.")
 
@@ -149,21 +148,12 @@ def check_passport(
 
     ``directory_entry`` is what the peer directory says of it, as ``passport`` of the city.
     """
-    import time
+    from dataclasses import asdict
 
-    from gateway.cli.client import read_file
     from gateway.cli.messages import time_of_s
-    from gateway.conformance.passport import passport_digest, read_passport
-    from gateway.crypto.jws import strict_object
-    from gateway.crypto.keys import parse_jwk
+    from gateway.cli.passport_file import passport_in
 
-    try:
-        jwk = {name: str(value) for name, value in strict_object(read_file(key, 4096)).items()}
-        public = parse_jwk(jwk)
-    except (ValueError, TiergateError) as error:
-        raise UsageError(f"{key} is not a public key", "a JWK, as certs key prints it") from error
-    text = read_file(file, 8192).decode("ascii", "replace").strip()
-    found = read_passport(text, public, now_s=time.time())
+    found, entry = passport_in(file, key)
     document = {
         "verified": True,
         "runner": found.runner,
@@ -176,6 +166,6 @@ def check_passport(
         "not_applicable": list(found.not_applicable),
         "issued": time_of_s(found.issued_at),
         "expires": time_of_s(found.expires_at),
-        "directory_entry": {"digest": passport_digest(text), "expires": found.expires_at},
+        "directory_entry": asdict(entry),
     }
     show(document, lambda: [facts("Passport", document)], as_json=json)

@@ -21,6 +21,7 @@ app.command("gateway.cli.policy_sign:sign", name="sign", help="Sign a bundle, di
 app.command("gateway.cli.policy_sign:verify", name="verify", help="Verify a signed file under the root.")
 app.command("gateway.cli.policy_publish:publish", name="publish", help="Put a signed file where a process reads it.")
 app.command("gateway.cli.policy_publish:status", name="status", help="What is in force, here and at the peers.")
+app.command("gateway.cli.policy_directory:make_directory", name="directory", help="Enter a city or an operator.")
 app.command("gateway.cli.policy_make:make_root", name="root", help="Make a root, to be signed by its authorities.")
 app.command("gateway.cli.policy_make:make_notice", name="notice", help="Make a notice: remove a key, maintenance.")
 

@@ -10,7 +10,8 @@ from cyclopts import App, Parameter
 from gateway.cli.options import ConfigFile, LifelineFd, ReadyFile
 from gateway.errors import Problem, ProblemsError, Reason
 
-adapter = App(name="adapter", help="Run a city's adapter, or write its journal.")
+adapter = App(name="adapter", help="A city: begin, run the adapter, write its journal.")
+adapter.command("gateway.cli.adapter_init:init", name="init", help="Write what a city that joins starts from.")
 adapter.command("gateway.cli.adapter_journal:journal", name="journal", help="Write the journal for an auditor.")
 
 

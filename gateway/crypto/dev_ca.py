@@ -112,22 +112,7 @@ class DevCa:
 
         ``names`` are the DNS SANs: at least one for a role that serves, none for one that only calls (ValueError).
         """
-        serves = identity.role in SERVING_ROLES
-        if serves != bool(names) or (ips and not serves):
-            raise ValueError("a serving role needs a DNS name; one that only calls has neither name nor address")
-        usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
-        if serves:
-            usages.insert(0, ExtendedKeyUsageOID.SERVER_AUTH)
-        leaf = Leaf(
-            common_name=f"tiergate {identity.role} {identity.name}".strip(),
-            uris=[identity.uri],
-            names=names,
-            ips=ips,
-            usages=usages,
-            not_before=now - BACKDATED,
-            not_after=now + timedelta(days=days),
-        )
-        return self.write(leaf, folder)
+        return self.write(leaf_of(identity, now=now, names=names, ips=ips, days=days), folder)
 
     def write(self, leaf: Leaf, folder: Path) -> IssuedFiles:
         """Sign exactly ``leaf`` for a new key, and put the files into ``folder``."""
@@ -138,13 +123,15 @@ class DevCa:
         # together, which it refuses, and never half a file
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             write_private_key(Path(scratch) / KEY, key)
-            (Path(scratch) / CERT).write_bytes(self._sign(leaf, key).public_bytes(serialization.Encoding.PEM))
+            certificate = self.certify(leaf, key.public_key())
+            (Path(scratch) / CERT).write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
             (Path(scratch) / CA).write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
             for name in (CA, KEY, CERT):
                 os.replace(Path(scratch) / name, folder / name)  # noqa: PTH105 - reads as what it is
         return files
 
-    def _sign(self, leaf: Leaf, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    def certify(self, leaf: Leaf, key: ec.EllipticCurvePublicKey) -> x509.Certificate:
+        """A certificate of exactly ``leaf`` for a key that somebody else holds."""
         sans: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri) for uri in leaf.uris]
         sans += [x509.DNSName(name) for name in leaf.names]
         sans += [x509.IPAddress(ip_address(ip)) for ip in leaf.ips]
@@ -152,19 +139,40 @@ class DevCa:
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, leaf.common_name)]))
             .issuer_name(self.certificate.subject)
-            .public_key(key.public_key())
+            .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(leaf.not_before)
             .not_valid_after(leaf.not_after)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(leaf.usages), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
         if sans:
             builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=False)
         return builder.sign(self._key, hashes.SHA256())
+
+
+def leaf_of(
+    identity: PeerIdentity, *, now: datetime, names: Sequence[str] = (), ips: Sequence[str] = (), days: int = 30
+) -> Leaf:
+    """What the certificate of a role holds; ``names`` and ValueError as in :meth:`DevCa.issue`."""
+    serves = identity.role in SERVING_ROLES
+    if serves != bool(names) or (ips and not serves):
+        raise ValueError("a serving role needs a DNS name; one that only calls has neither name nor address")
+    usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    if serves:
+        usages.insert(0, ExtendedKeyUsageOID.SERVER_AUTH)
+    return Leaf(
+        common_name=f"tiergate {identity.role} {identity.name}".strip(),
+        uris=[identity.uri],
+        names=names,
+        ips=ips,
+        usages=usages,
+        not_before=now - BACKDATED,
+        not_after=now + timedelta(days=days),
+    )
 
 
 def _key_usage(*, authority: bool) -> x509.KeyUsage:

@@ -26,7 +26,7 @@ from gateway.domain.directory import (
     PassportEntry,
 )
 from gateway.domain.ids import PeerIdentity
-from gateway.policy import bundle, directory, load, notices
+from gateway.policy import bundle, directory, entries, load, notices
 from gateway.policy.installed import load_installed, read_bundles, read_notices
 from tests.fuzz import world
 from tests.fuzz.harness import Harness, file_of, framed, scratch
@@ -119,6 +119,21 @@ def _directory(data: bytes) -> bool:
     return True
 
 
+def _entry(data: bytes) -> bool:
+    """An entry that was handed over, and the directory that lists it."""
+    found = entries.read_entry(("city", "operator")[data[:1] == b"\1"], data[1:], "entry.json")
+    plain = directory.read_directory(directory_bytes())
+    made, _ = entries.enter(plain, found, None, issued=plain.issued, expires=plain.expires)
+    assert directory.read_directory(made).version == plain.version + 1
+    return True
+
+
+def _entry_seeds() -> Iterator[bytes]:
+    plain = json.loads(directory_bytes())
+    yield b"\0" + json.dumps(plain["cities"][0]).encode()
+    yield b"\1" + json.dumps(plain["operators"][0]).encode()
+
+
 def _installed(data: bytes) -> bool:
     """Both signed files as a process reads them at its start, one of them changed."""
     kind, rest = framed(data, 3)
@@ -174,6 +189,7 @@ HARNESSES = (
     Harness("envelope", (envelope.verify,), _envelope, _envelope_seeds, LONG),
     Harness("bundle", (bundle.read_bundle,), _bundle, lambda: (bundle_bytes(),), LONG),
     Harness("directory", (directory.read_directory,), _directory, lambda: (directory_bytes(), admitted_bytes()), LONG),
+    Harness("entry", (entries.read_entry,), _entry, _entry_seeds),
     Harness("root", (root_files.read_root, root_files.parse_root), _root, lambda: (world.ROOT.to_json(),)),
     Harness("next-root", (envelope.read,), _next_root, lambda: (next_root(),), LONG),
     Harness("notice", (notices.read_notice,), _notice, lambda: (notice_bytes(),)),

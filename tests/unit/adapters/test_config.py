@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-import adapters
 from adapters.config import AdapterSettings, load_keys, load_settings
 from gateway.errors import ProblemsError, Reason
 from tests.fakes.files import write_city_keys
@@ -141,11 +140,3 @@ def test_settings_hold_no_secret(network: Network, file: Path) -> None:
     settings: Any = load_settings(file, {})
     assert isinstance(settings, AdapterSettings)
     assert "PRIVATE" not in repr(settings)
-
-
-def test_the_readmes_settings_are_settings(tmp_path: Path) -> None:
-    readme = (Path(adapters.__file__).parent / "README.md").read_text(encoding="utf-8")
-    (tmp_path / "adapter.toml").write_text(readme.partition("```toml\n")[2].partition("```")[0], encoding="utf-8")
-    settings = load_settings(tmp_path / "adapter.toml", {})
-    assert settings.answers.time_grid_s == 0.005
-    assert settings.source.kind == "csv"

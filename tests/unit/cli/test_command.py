@@ -38,6 +38,7 @@ LEAVES = [words for words in ALL if not any(other[:-1] == words for other in ALL
 
 def test_the_commands_are_these() -> None:
     assert {" ".join(words) for words in LEAVES} >= {
+        "adapter init",
         "adapter journal",
         "adapter serve",
         "audit export",
@@ -55,6 +56,7 @@ def test_the_commands_are_these() -> None:
         "certs key",
         "certs request",
         "certs show",
+        "certs sign",
         "check",
         "consent code issue",
         "consent grant",
@@ -66,6 +68,7 @@ def test_the_commands_are_these() -> None:
         "doctor",
         "policy build",
         "policy check",
+        "policy directory",
         "policy show",
         "policy sign",
         "policy test",
@@ -127,6 +130,7 @@ def test_version(run: Run) -> None:
         ["policy", "sign", "x", "--type", "letter", "--key", "k", "--out", "o"],
         ["serve"],
         ["adapter", "serve", "--config", "x"],
+        ["adapter", "init", "x", "--trust-domain", "y", "--source", "ftp"],
         ["scenarios", "extra"],
     ],
     ids=" ".join,

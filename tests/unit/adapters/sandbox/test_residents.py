@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from adapters.sandbox.residents import CUTS, STALE_DAYS, read_dataset, residents_of, stored
+from adapters.sources.csv_export import write_export
 
 POLICIES = Path(__file__).parents[4] / "policies" / "cities"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -55,6 +56,26 @@ def test_a_dataset_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["[]", '{"a": "1"}', '{"a": 1.5}', '{"a": true}', "{"])
 def test_a_dataset_of_another_shape_is_refused(tmp_path: Path, content: str) -> None:
     file = tmp_path / "people.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=r"."):
+        read_dataset(file)
+
+
+def test_a_standard_export_is_a_dataset(tmp_path: Path) -> None:
+    day = (datetime.now(UTC) - timedelta(days=7)).date()
+    file = tmp_path / "people.csv"
+    write_export(file, ("resident", "score", "as_of"), [("a", 600, day), ("b", "", day)])
+    assert [(person.ref, person.points, person.age_days) for person in read_dataset(file)] == [
+        ("a", 600, 7),
+        ("b", None, 7),
+    ]
+
+
+@pytest.mark.parametrize(
+    "content", ["resident,score\na,1\n", "resident,score,as_of\na,x,2026-01-01\n", "resident,score,as_of\na,1,soon\n"]
+)
+def test_another_table_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "people.csv"
     file.write_text(content)
     with pytest.raises(ValueError, match=r"."):
         read_dataset(file)

@@ -54,6 +54,7 @@ _COMMANDS: tuple[tuple[str, str, Group, str], ...] = (
     ("witness", "gateway.cli.witness:app", _RUN, "A city or an auditor: cosign the logs of others."),
     ("consent", "gateway.cli.consent:app", _USE, "A city's app and counter: the life of consents."),
     ("resident", "gateway.cli.resident:app", _USE, "A city: a resident's uses, explanations, contests, corrections."),
+    ("operator", "gateway.cli.operator_init:app", _USE, "An operator: begin."),
     ("check", "gateway.cli.check:check", _USE, "An operator: ask which terms to apply, with a token or a code."),
     ("scenarios", "gateway.cli.check:scenarios", _USE, "An operator: the scenarios that are open to it."),
     ("audit", "gateway.cli.audit:app", _USE, "An auditor: read, export and verify the consent log."),

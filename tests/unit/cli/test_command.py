@@ -66,6 +66,7 @@ def test_the_commands_are_these() -> None:
         "consent withdraw",
         "demo",
         "doctor",
+        "operator init",
         "policy build",
         "policy check",
         "policy directory",

@@ -1,8 +1,8 @@
 """Runs the fenced blocks of a document as they stand there, in their order.
 
-A block's info string is ``sh``, then for which ways it is (none: for all), then ``serve`` if it stays running: then the
-next block waits for the file that its ``--ready-file`` names. Nothing is changed but port numbers, since several tests
-run on one machine.
+The line above a block may say in italics for which way it is (none: for all) and that it stays running: the next block
+then waits for the file that its ``--ready-file`` names. Nothing is changed but port numbers, since several tests run on
+one machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from gateway.cli.localnet.plan import ReservedPort
 from gateway.cli.localnet.processes import Child, Processes, tail
 from gateway.errors import Reason, TiergateError
 
-_BLOCK = re.compile(r"^```sh([ a-z]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"(?:^\*([a-z, ]+):\*\n\n)?^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_SERVES = "stays running"
 _READY = re.compile(r"--ready-file\s+(\S+)")
 
 
@@ -37,8 +38,10 @@ def steps_of(document: Path, section: str) -> list[Step]:
     """The blocks below the heading ``## section``."""
     text = document.read_text("utf-8").partition(f"\n## {section}\n")[2].partition("\n## ")[0]
     assert text, f"{document.name} has no section {section!r}"
-    found = [(set(info.split()), block) for info, block in _BLOCK.findall(text)]
-    return [Step(frozenset(words - {"serve"}), "serve" in words, block) for words, block in found]
+    found = _BLOCK.findall(text)
+    assert {language for _, language, _ in found} == {"sh"}, "every block is for a shell, and is run"
+    said = [(frozenset(filter(None, label.split(", "))), block) for label, _, block in found]
+    return [Step(words - {_SERVES}, _SERVES in words, block) for words, block in said]
 
 
 @dataclass

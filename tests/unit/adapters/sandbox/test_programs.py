@@ -142,6 +142,8 @@ def test_quanzhou_writes_a_dataset_of_ones_own(tmp_path: Path) -> None:
     [
         ["fuzhou", "--state", "{folder}", "--dataset", "{folder}/none.json"],
         ["fuzhou", "--state", "/dev/null/state"],
+        ["http", "--state", "{folder}/state"],
+        ["sql", "--db", "{folder}/scores.sqlite3"],
         ["xiamen", "--db", "/dev/null/scores.sqlite3"],
         ["quanzhou", "--csv", "/dev/null/scores.csv"],
     ],

@@ -34,6 +34,12 @@ def make_directory(
     runner: Annotated[
         Path | None, Parameter(name="--runner-key", help="Public key (JWK) of the runner of the kit that you trust.")
     ] = None,
+    require_passports: Annotated[
+        bool,
+        Parameter(
+            name="--require-passports", negative="", show_default=False, help="From now on list no city without one."
+        ),
+    ] = False,
     expires: Annotated[
         str | None, Parameter(name="--expires", help="End of its validity, such as 2028-01-01T00:00Z. Default: as now.")
     ] = None,
@@ -52,7 +58,8 @@ def make_directory(
         raise UsageError(f"{current} is a signed {kind}", "name the signed peer directory")
     directory = read_directory(payload)
     end = directory.expires if expires is None else seconds_of(expires, "--expires")
-    data, replaced = enter(directory, entry, admitted, issued=int(time.time()), expires=end)
+    now = int(time.time())
+    data, replaced = enter(directory, entry, admitted, issued=now, expires=end, require_passports=require_passports)
     out.write_bytes(data)
     entered = {entry.kind: entry.id, "entry": "replaced" if replaced else "added"}
     document = {"file": str(out), **entered, **describe("directory", data)}

@@ -57,11 +57,18 @@ def entry_text(kind: EntryKind, plain: dict[str, Any]) -> bytes:
 
 
 def enter(
-    directory: Directory, entry: Entry, passport: PassportEntry | None, *, issued: int, expires: int
+    directory: Directory,
+    entry: Entry,
+    passport: PassportEntry | None,
+    *,
+    issued: int,
+    expires: int,
+    require_passports: bool = False,
 ) -> tuple[bytes, bool]:
     """The next version of a directory with the entry, canonical and still to be signed; whether it replaces one.
 
     ``passport``: of a city, in place of one that its entry names. ``issued``, ``expires``: Unix seconds.
+    ``require_passports``: of every city from this version on; where it holds already it goes on to hold.
     Raises DIRECTORY_INVALID with every problem.
     """
     plain: dict[str, Any] = json.loads(build_directory(directory))
@@ -72,6 +79,8 @@ def enter(
     others = [item for item in plain[members] if item["id"] != entry.id]
     replaced = len(others) < len(plain[members])
     plain |= {"version": directory.version + 1, "issued": issued, "expires": expires}
+    if require_passports:
+        plain["require_passports"] = True
     plain[members] = sorted([*others, mine], key=lambda item: str(item["id"]))
     data = rfc8785.dumps(plain)
     _require_valid(data, entry)

@@ -14,7 +14,9 @@ from gateway.cli.localnet.provision import Network
 from gateway.conformance.check import Result
 from gateway.conformance.passport import issue_passport, passport_digest
 from gateway.conformance.table import CHECKS
+from gateway.crypto.envelope import DIRECTORY_TYPE, verify
 from gateway.crypto.keys import generate_signing_key, public_jwk
+from gateway.crypto.root_files import read_root
 from gateway.domain.ids import CityId
 from gateway.policy.directory import read_directory
 from tests.unit.cli.conftest import Ran, Run
@@ -146,3 +148,21 @@ def test_a_passport_that_ends_before_the_directory_is_refused(
     done = enter(run, network, "--city", entry, "--passport", file, "--runner-key", runner, *late)
     assert done.code == 4
     assert "outlive its passport" in done.document["error"]["problems"][0]["message"]
+
+
+def test_passports_are_required_once_every_city_has_one(
+    run: Run, network: Network, entry: Path, tmp_path: Path
+) -> None:
+    required = "--require-passports"
+    file, runner, _ = passport(tmp_path, CITY)
+    done = enter(run, network, "--city", entry, "--passport", file, "--runner-key", runner, required)
+    assert done.code == 4
+    assert [item["path"] for item in done.document["error"]["problems"]] == ["cities.1.passport"]
+    shared = network.layout.shared
+    listed = verify(read_root(shared / "root.json"), DIRECTORY_TYPE, (shared / "directory.json").read_bytes())
+    (only,) = json.loads(listed)["cities"]
+    entry.write_text(json.dumps(only), "utf-8")
+    file, runner, _ = passport(tmp_path, only["id"])
+    done = enter(run, network, "--city", entry, "--passport", file, "--runner-key", runner, required)
+    assert done.code == 0, done.err
+    assert read_directory(Path(done.document["file"]).read_bytes()).require_passports is True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from gateway.cli.options import Json
 from gateway.cli.output import UsageError, show, table
-from gateway.cli.policy_source import MARK, RootFile, Source, read_source
+from gateway.cli.policy_source import MARK, RootFile, Source, day_of, read_source
 from gateway.domain.ids import CityId
 from gateway.domain.matrix import LEVELS, Cell, Rules, homes_of, matrix
 from gateway.domain.scenario import Scenario
@@ -53,8 +53,8 @@ def show_matrix(
     A pair of cities is open for a scenario when the host honours the home city and the home city vouches there;
     whatever nobody has stated is closed. This is what `tiergate demo --all` runs end to end.
     """
-    day = _day(on)
     rules, origin = read_source(source, root)
+    day = day_of(on)
     cells = _chosen(rules, day, home, host, scenario)
     tiers = {tier.level: tier.id for tier in rules.scale.tiers}
     document = {
@@ -65,15 +65,6 @@ def show_matrix(
     }
     alone = home is not None or len({cell.home for cell in cells}) == 1
     show(document, lambda: [*(_details if alone else _grid)(document, tiers), origin], as_json=json)
-
-
-def _day(text: str | None) -> date:
-    if text is None:
-        return datetime.now(UTC).date()
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError("--on is not a day", "such as 2026-12-31") from error
 
 
 def _chosen(rules: Rules, day: date, home: str | None, host: str | None, scenario: str | None) -> list[Cell]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from gateway.domain.bundle import Bundle
 from gateway.domain.ids import CityId, OperatorId
+from gateway.domain.matrix import Rules
 from gateway.domain.scenario import Scenario, Terms, TimeGrain
 from gateway.errors import Reason, TiergateError
 
@@ -38,14 +39,14 @@ def scenario_in_force(bundle: Bundle, scenario: str, operator: OperatorId, home:
     return bundle.scenario_for(scenario, operator, home, day)
 
 
-def evaluate(bundle: Bundle, scenario: Scenario, city: CityId, rung: int) -> Evaluated:
+def evaluate(rules: Rules, scenario: Scenario, city: CityId, rung: int) -> Evaluated:
     """The terms follow from scenario and rung alone. IndexError for a rung that the scenario does not have."""
-    return Evaluated(scenario.terms_of(rung), is_illustrative(bundle, scenario, city))
+    return Evaluated(scenario.terms_of(rung), is_illustrative(rules, scenario, city))
 
 
-def is_illustrative(bundle: Bundle, scenario: Scenario, city: CityId) -> bool:
+def is_illustrative(rules: Rules, scenario: Scenario, city: CityId) -> bool:
     """Whether the scenario, or the concordance of a home city, rests on figures that nobody has published."""
-    concordance = bundle.concordances.get(city)
+    concordance = rules.concordances.get(city)
     return scenario.illustrative or (concordance is not None and concordance.illustrative)
 
 

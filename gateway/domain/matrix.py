@@ -73,20 +73,20 @@ def matrix(rules: Rules, day: date, keep: Callable[[CityId, Scenario], bool] = l
 def cell_of(rules: Rules, home: CityId, scenario: Scenario, day: date) -> Cell:
     """One cell."""
     concordance = rules.concordances.get(home)
-    state = _state(rules, home, scenario, day)
-    turns = sorted(_turns(rules, home, scenario))
+    state = state_of(rules, home, scenario, day)
+    changes = sorted(turns(rules, home, scenario))
     since = until = opens = None
-    later = (turn for turn in turns if turn > day)
+    later = (turn for turn in changes if turn > day)
     if state == "open":
-        for turn in (turn for turn in reversed(turns) if turn <= day):
-            if _state(rules, home, scenario, turn) != "open":
+        for turn in (turn for turn in reversed(changes) if turn <= day):
+            if state_of(rules, home, scenario, turn) != "open":
                 break
             since = turn
-        ends = (turn for turn in later if _state(rules, home, scenario, turn) != "open")
+        ends = (turn for turn in later if state_of(rules, home, scenario, turn) != "open")
         end = next(ends, None)
         until = None if end is None else end - timedelta(days=1)
     else:
-        opens = next((turn for turn in later if _state(rules, home, scenario, turn) == "open"), None)
+        opens = next((turn for turn in later if state_of(rules, home, scenario, turn) == "open"), None)
     decided = [rules.acceptance[city] for city in {home, scenario.host_city} if city in rules.acceptance]
     levels = () if concordance is None else sorted(cut.level for cut in concordance.cuts)
     return Cell(
@@ -102,7 +102,8 @@ def cell_of(rules: Rules, home: CityId, scenario: Scenario, day: date) -> Cell:
     )
 
 
-def _state(rules: Rules, home: CityId, scenario: Scenario, day: date) -> State:
+def state_of(rules: Rules, home: CityId, scenario: Scenario, day: date) -> State:
+    """How a home city stands with a scenario on a day (UTC)."""
     concordance = rules.concordances.get(home)
     if not _within(day, scenario.effective_from, scenario.effective_until):
         return "not-in-force"
@@ -118,7 +119,7 @@ def _within(day: date, start: date, end: date | None) -> bool:
     return start <= day and (end is None or day <= end)
 
 
-def _turns(rules: Rules, home: CityId, scenario: Scenario) -> Iterator[date]:
+def turns(rules: Rules, home: CityId, scenario: Scenario) -> Iterator[date]:
     """The days on which the state of a cell can change."""
     concordance = rules.concordances.get(home)
     spans = [(scenario.effective_from, scenario.effective_until)]

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import rfc8785
 from pydantic import Field, ValidationError
@@ -28,6 +28,7 @@ from gateway.policy.problems import problems_of
 MAX_BUNDLE_BYTES = 16 * 1024 * 1024
 """A thousand scenarios and three hundred cities, each listing all others, take under 4 MiB."""
 MAX_CITIES, MAX_OFFERS = 1000, 10_000
+FORMAT: Final = "tiergate-bundle/1"
 DEFAULT_GRACE_S = 86_400
 MAX_GRACE_S = 30 * 86_400
 _FILE = "bundle"
@@ -77,7 +78,7 @@ def build_bundle(
     """
     try:
         document = BundleDoc(
-            format="tiergate-bundle/1",
+            format=FORMAT,
             version=version,
             expires=expires,
             effective=effective,

@@ -11,7 +11,7 @@ from datetime import date
 from itertools import pairwise
 
 from gateway.domain.acceptance import ANY
-from gateway.domain.scenario import ExtraQuota, FreePeriod, PayLater, PercentageOff, Term
+from gateway.domain.compare import measure
 from gateway.domain.tier import MAX_LEVEL
 from gateway.errors import Problem
 from gateway.policy import schema
@@ -180,22 +180,6 @@ def _grain(scenario: Located[schema.ScenarioFile]) -> Iterator[Problem]:
         yield scenario.problem(
             "time_grain", f'must be "day" in sector {scenario.doc.sector}', "finer times would be a movement profile"
         )
-
-
-def measure(term: Term) -> tuple[tuple[str, str], int]:
-    """What a term is comparable with (its kind, and for a quota its unit) and how much it gives; more is better."""
-    kind = type(term).__name__
-    match term:
-        case PercentageOff():
-            return (kind, ""), term.percent
-        case PayLater():
-            return (kind, ""), term.days
-        case ExtraQuota():
-            return (kind, term.unit), term.count
-        case FreePeriod():
-            return (kind, ""), term.minutes
-        case _:
-            return (kind, ""), 1
 
 
 def _rungs(scenario: Located[schema.ScenarioFile], levels: Mapping[str, int] | None) -> Iterator[Problem]:

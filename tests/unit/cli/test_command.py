@@ -69,6 +69,7 @@ def test_the_commands_are_these() -> None:
         "operator init",
         "policy build",
         "policy check",
+        "policy diff",
         "policy directory",
         "policy show",
         "policy sign",

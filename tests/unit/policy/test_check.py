@@ -8,11 +8,12 @@ from itertools import pairwise
 from hypothesis import find, given
 from hypothesis import strategies as st
 
+from gateway.domain.compare import measure
 from gateway.domain.ids import TierId
 from gateway.domain.scenario import Terms
 from gateway.domain.tier import Tier, TierScale
 from gateway.policy import schema
-from gateway.policy.check import check, measure
+from gateway.policy.check import check
 from gateway.policy.documents import Documents, Kind, Located, to_scenario
 
 TIERS = ("ordinary", "good", "excellent", "outstanding")

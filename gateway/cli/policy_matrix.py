@@ -69,8 +69,8 @@ def show_matrix(
 
 def _chosen(rules: Rules, day: date, home: str | None, host: str | None, scenario: str | None) -> list[Cell]:
     hosts = sorted({item.host_city for item in rules.scenarios.values()})
-    _require("--home", home, homes_of(rules))
-    _require("--host", host, hosts)
+    require("--home", home, homes_of(rules))
+    require("--host", host, hosts)
 
     def named(item: Scenario) -> bool:
         return scenario in {None, item.id, item.id.removeprefix(f"{item.host_city}-")}
@@ -80,11 +80,12 @@ def _chosen(rules: Rules, day: date, home: str | None, host: str | None, scenari
 
     if not any(named(item) for item in rules.scenarios.values()):
         kinds = {item.id.removeprefix(f"{item.host_city}-") for item in rules.scenarios.values()}
-        _require("--scenario", scenario, sorted(kinds))
+        require("--scenario", scenario, sorted(kinds))
     return list(matrix(rules, day, keep))
 
 
-def _require(option: str, name: str | None, known: Sequence[str]) -> None:
+def require(option: str, name: str | None, known: Sequence[str]) -> None:
+    """Return if a name, when it is given, is one of those known. Raises :class:`UsageError`, which lists them."""
     if name is not None and name not in known:
         raise UsageError(f"{option} {name}: there is none", f"one of {', '.join(known) or 'none'}")
 

@@ -14,6 +14,7 @@ from typing import Final, Literal
 
 from gateway.domain.ids import CityId, ScenarioId
 from gateway.domain.scenario import Scenario
+from gateway.domain.tier import Source
 
 ANY: Final = "*"
 
@@ -68,13 +69,17 @@ NO_RULES: Final = AcceptanceRules()
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What one city has decided. ``honours`` as a host, by home city; ``vouches`` as a home, by host city."""
+    """What one city has decided. ``honours`` as a host, by home city; ``vouches`` as a home, by host city.
+
+    ``source``: where the decision was published; None: nowhere that is known.
+    """
 
     city: CityId
     version: int
     honours: AcceptanceRules
     vouches: AcceptanceRules
     illustrative: bool
+    source: Source | None = None
 
 
 def standing_of(acceptance: Mapping[CityId, Acceptance], home: CityId, scenario: Scenario, day: date) -> Standing:

@@ -241,6 +241,7 @@ def to_acceptance(doc: schema.AcceptanceFile) -> Acceptance:
         AcceptanceRules.of(_rule(item, item.homes) for item in doc.honours),
         AcceptanceRules.of(_rule(item, item.hosts) for item in doc.vouches),
         doc.illustrative,
+        None if doc.source is None else to_source(doc.source),
     )
 
 

@@ -224,11 +224,13 @@ class VouchDoc(AcceptanceDoc):
 class AcceptanceFile(Named):
     """``acceptance/<city>.toml``: whom a city lets in, as a host, and where it lets its own residents go.
 
-    A pair of cities is open for a scenario when both have said so; whatever nobody states is refused.
+    A pair of cities is open for a scenario when both have said so; whatever nobody states is refused. ``source``:
+    where the city published its decision, if it did.
     """
 
     version: Version
     illustrative: bool
+    source: SourceDoc | None = None
     honours: Annotated[list[HonourDoc], Field(max_length=1000)]
     vouches: Annotated[list[VouchDoc], Field(max_length=1000)]
 

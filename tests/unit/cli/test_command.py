@@ -71,6 +71,7 @@ def test_the_commands_are_these() -> None:
         "policy check",
         "policy diff",
         "policy directory",
+        "policy explain",
         "policy show",
         "policy sign",
         "policy test",

@@ -72,6 +72,7 @@ def test_the_commands_are_these() -> None:
         "policy diff",
         "policy directory",
         "policy explain",
+        "policy rehearse",
         "policy show",
         "policy sign",
         "policy test",

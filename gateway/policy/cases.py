@@ -127,7 +127,9 @@ def _unknown_hosts(name: str, cases: ScenarioCases, scenarios: Sequence[Scenario
     for place, case in enumerate(cases.cases):
         for host in case.hosts:
             if host not in known:
-                yield Problem(name, f"cases.{place}.hosts", f'"{host}" has no such scenario')
+                yield Problem(
+                    name, f"cases.{place}.hosts", f'"{host}" has no such scenario', "name a host that has a row"
+                )
 
 
 def _case_files(root: Path, kind: Kind, problems: list[Problem]) -> Iterator[str]:
@@ -145,7 +147,7 @@ def _tiers_known(name: str, tiers: list[str], policies: Policies, key: str) -> I
     known = {tier.id for tier in policies.scale.tiers}
     for place, tier in enumerate(tiers):
         if tier not in known and not (key == "expect" and tier == OUT_OF_RANGE):
-            yield Problem(name, f"cases.{place}.{key}", f'unknown tier "{tier}"')
+            yield Problem(name, f"cases.{place}.{key}", f'unknown tier "{tier}"', "tiers are in tier-scale.toml")
 
 
 def _untried_scores(name: str, cases: CityCases, concordance: Concordance) -> Iterator[Problem]:
@@ -160,7 +162,7 @@ def _untried_scores(name: str, cases: CityCases, concordance: Concordance) -> It
 def _untried_outcomes(name: str, cases: Sequence[ScenarioCase], whose: str) -> Iterator[Problem]:
     for outcome in Outcome:
         if outcome.value not in {case.outcome for case in cases}:
-            yield Problem(name, "cases", f"{whose}no case with outcome {outcome.value}")
+            yield Problem(name, "cases", f"{whose}no case with outcome {outcome.value}", "add one")
 
 
 def _run_city(name: str, case: CityCase, concordance: Concordance, scale: TierScale) -> CaseResult:

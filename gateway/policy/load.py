@@ -109,7 +109,7 @@ def _document(root: Path, name: str, problems: list[Problem]) -> dict[str, Any] 
         problems.append(Problem(name, "", f"cannot be read ({error.strerror})", "create the file"))
         return None
     if len(data) > MAX_FILE_BYTES:
-        problems.append(Problem(name, "", f"is larger than {MAX_FILE_BYTES} bytes"))
+        problems.append(Problem(name, "", f"is larger than {MAX_FILE_BYTES} bytes", "split the file"))
         return None
     try:
         return tomllib.loads(data.decode("utf-8"))
@@ -117,7 +117,7 @@ def _document(root: Path, name: str, problems: list[Problem]) -> dict[str, Any] 
         problems.append(Problem(name, "", "is not UTF-8", "save the file as UTF-8"))
         return None
     except (ValueError, RecursionError) as error:  # not TOML, a number too long, nested too deeply
-        problems.append(Problem(name, "", f"is not TOML: {error}"))
+        problems.append(Problem(name, "", f"is not TOML: {error}", "correct the line that it names"))
         return None
 
 
@@ -178,7 +178,7 @@ def _folder(
             read.append(item)
         named = document.get("id", stem)
         if named != stem:
-            problems.append(Problem(name, "id", f'is "{named}", but the file is named "{stem}"'))
+            problems.append(Problem(name, "id", f'is "{named}", but the file is named "{stem}"', "give both one name"))
     return read
 
 

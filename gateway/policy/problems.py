@@ -12,6 +12,7 @@ _REMEDIES = {
     "extra_forbidden": "remove the key or correct its spelling",
     "missing": "add the key",
 }
+_SEE = "correct the value; `tiergate policy schema` says what each key may hold"
 _MESSAGES = {
     "extra_forbidden": "unknown key",
     "missing": "required key is missing",
@@ -23,7 +24,7 @@ _MESSAGES = {
 def problems_of(file: str, error: ValidationError, data: object) -> list[Problem]:
     """One problem per fault. ``data`` is what was validated: it tells keys from pydantic's own union labels."""
     return [
-        Problem(file, _path(item["loc"], data), _message(item["type"], item["msg"]), _REMEDIES.get(item["type"], ""))
+        Problem(file, _path(item["loc"], data), _message(item["type"], item["msg"]), _REMEDIES.get(item["type"], _SEE))
         for item in error.errors(include_url=False, include_context=False, include_input=False)
     ]
 

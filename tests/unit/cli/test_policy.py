@@ -28,6 +28,7 @@ def test_shipped_policies_are_valid(run: Run, policies: Path) -> None:
     document = run("policy", "check", policies, "--json").document
     assert document["valid"] is True
     assert document["scenarios"] >= 5
+    assert document["harmless"]["rungs"] >= document["scenarios"]
 
 
 def test_every_problem_is_told_with_file_and_key(run: Run, copied: Path) -> None:
@@ -39,6 +40,30 @@ def test_every_problem_is_told_with_file_and_key(run: Run, copied: Path) -> None
     files = {item["file"] for item in done.document["error"]["problems"]}
     assert files == {"cities/fuzhou.toml", "cities/xiamen.toml"}
     assert done.err.count("surplus") == 2
+
+
+def test_a_rung_that_harms_is_refused_with_its_place_and_remedy(run: Run, copied: Path) -> None:
+    path = copied / "scenarios" / "library.toml"
+    text = path.read_text("utf-8")
+    better = 'text_en = "Ordinary lending rules of the library, with a deposit"\nitems = ['
+    assert f"{better}]" in text
+    changed = text.replace(f"{better}]", better + '{ kind = "extra_quota", unit = "books", count = 50 }]')
+    path.write_text(changed, "utf-8")
+    done = run("policy", "check", copied, "--json")
+    assert done.code == 1
+    (problem,) = done.document["error"]["problems"]
+    assert (problem["file"], problem["path"]) == ("scenarios/library.toml", "hosts.0.rungs.0.items")
+    assert "worse than in base" in problem["message"]
+    assert problem["remedy"]
+
+
+def test_words_that_sound_like_a_duty_are_warned_of(run: Run, copied: Path) -> None:
+    path = copied / "scenarios" / "library.toml"
+    path.write_text(path.read_text("utf-8").replace('"No deposit, up', '"You must come twice. No deposit, up'), "utf-8")
+    done = run("policy", "check", copied)
+    assert done.code == 0
+    assert "warning: scenarios/library.toml: hosts.0.rungs.0.text_en: seems to speak of a duty" in done.out
+    assert ": must" in done.out
 
 
 def test_a_folder_that_is_none(run: Run, tmp_path: Path) -> None:

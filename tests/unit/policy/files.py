@@ -119,9 +119,10 @@ def spoil(files: dict[str, str], name: str, old: str, new: str) -> dict[str, str
 
 
 def problems_of(root: Path) -> list[Problem]:
-    """The problems that loading reports."""
+    """The problems that loading reports, each of which says what to do about it."""
     with pytest.raises(ProblemsError) as caught:
         load_policies(root)
+    assert [str(problem) for problem in caught.value.problems if not problem.remedy] == []
     return caught.value.problems
 
 

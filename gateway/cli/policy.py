@@ -20,6 +20,7 @@ app.command("gateway.cli.policy_matrix:show_matrix", name="matrix", help="Show w
 app.command("gateway.cli.policy_explain:explain", name="explain", help="Why these terms: cut, rung, sources.")
 app.command("gateway.cli.policy_diff:diff", name="diff", help="Say what a set of policies changes, and for whom.")
 app.command("gateway.cli.policy_rehearse:rehearsal", name="rehearse", help="Try a draft on the decisions of a log.")
+app.command("gateway.cli.policy_schema:schemas", name="schema", help="JSON Schema of each kind of file, for editors.")
 app.command("gateway.cli.policy_sign:sign", name="sign", help="Sign a bundle, directory, root or notice.")
 app.command("gateway.cli.policy_sign:verify", name="verify", help="Verify a signed file under the root.")
 app.command("gateway.cli.policy_publish:publish", name="publish", help="Put a signed file where a process reads it.")

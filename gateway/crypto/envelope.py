@@ -11,6 +11,7 @@ import binascii
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import rfc8785
 from cryptography.exceptions import InvalidSignature
@@ -18,21 +19,28 @@ from cryptography.exceptions import InvalidSignature
 from gateway.crypto.jws import strict_object
 from gateway.crypto.keys import PrivateKey, Verify, parse_jwk, public_jwk, thumbprint, verifier
 from gateway.crypto.keys import sign as sign_bytes
+from gateway.crypto.signed_schema import (
+    MAX_SIGNATURES,
+    NEVER_S,
+    BundleType,
+    DirectoryType,
+    EnvelopeDoc,
+    NoticeType,
+    RootFormat,
+    RootType,
+)
 from gateway.errors import Reason, TiergateError
 
-BUNDLE_TYPE = "application/vnd.tiergate.bundle+json"
-DIRECTORY_TYPE = "application/vnd.tiergate.directory+json"
-ROOT_TYPE = "application/vnd.tiergate.root+json"
-NOTICE_TYPE = "application/vnd.tiergate.notice+json"
+BUNDLE_TYPE: Final[BundleType] = "application/vnd.tiergate.bundle+json"
+DIRECTORY_TYPE: Final[DirectoryType] = "application/vnd.tiergate.directory+json"
+ROOT_TYPE: Final[RootType] = "application/vnd.tiergate.root+json"
+NOTICE_TYPE: Final[NoticeType] = "application/vnd.tiergate.notice+json"
 PAYLOAD_TYPES: frozenset[str] = frozenset({BUNDLE_TYPE, DIRECTORY_TYPE, ROOT_TYPE})
 """What a root has a threshold for."""
 SIGNED_TYPES: frozenset[str] = PAYLOAD_TYPES | {NOTICE_TYPE}
 MAX_ENVELOPE_BYTES = 24 * 1024 * 1024
 """The largest payload, a bundle's 16 MiB, as base64, and the signatures."""
-MAX_SIGNATURES = 32
-ROOT_FORMAT = "tiergate-root/1"
-NEVER_S = 253_402_300_799
-"""The last second of the year 9999."""
+ROOT_FORMAT: Final[RootFormat] = "tiergate-root/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,18 +204,9 @@ def _trusted(root: Root, payload_type: str) -> dict[str, tuple[str, Verify]]:
 
 def _parse(envelope: bytes) -> tuple[str, bytes, list[tuple[str, bytes]]]:
     """Type, payload and (keyid, signature) pairs. ValueError or KeyError for any other form."""
-    document = strict_object(envelope)
-    signatures, payload_type = document["signatures"], document["payloadType"]
-    if set(document) != {"payloadType", "payload", "signatures"} or payload_type not in sorted(SIGNED_TYPES):
-        raise ValueError("members or payload type")
-    if not isinstance(signatures, list) or not 0 < len(signatures) <= MAX_SIGNATURES:
-        raise ValueError("number of signatures")
-    pairs: list[tuple[str, bytes]] = []
-    for item in signatures:
-        if not isinstance(item, dict) or set(item) != {"keyid", "sig"} or not isinstance(item["keyid"], str):
-            raise ValueError("signature members")
-        pairs.append((item["keyid"], _base64(item["sig"])))
-    return payload_type, _base64(document["payload"]), pairs
+    document = EnvelopeDoc.model_validate(strict_object(envelope))
+    pairs = [(item.keyid, _base64(item.sig)) for item in document.signatures]
+    return document.payload_type, _base64(document.payload), pairs
 
 
 def _base64(text: object) -> bytes:

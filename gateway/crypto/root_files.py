@@ -8,15 +8,13 @@ visiting every peer. An expired root may lead to a newer one; nothing else is ac
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+from pydantic import ValidationError
 
 from gateway.crypto.envelope import (
     MAX_ENVELOPE_BYTES,
-    NEVER_S,
-    PAYLOAD_TYPES,
-    ROOT_FORMAT,
     ROOT_TYPE,
     Authority,
     Root,
@@ -24,11 +22,11 @@ from gateway.crypto.envelope import (
 )
 from gateway.crypto.jws import strict_object
 from gateway.crypto.keys import parse_jwk, thumbprint
+from gateway.crypto.signed_schema import AuthorityDoc, RootDoc
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 
 MAX_ROOT_BYTES = 64 * 1024
-MAX_ROOT_VERSION = 1_000_000
-_MEMBERS = {"format", "version", "expires", "authorities", "thresholds"}
+_REMEDY = "install the root file that the authorities handed over"
 
 
 def read_root(path: Path) -> Root:
@@ -101,68 +99,56 @@ def parse_root(data: bytes, path: Path) -> Root:
     if len(data) > MAX_ROOT_BYTES:
         raise _root_error(path, "", f"is larger than {MAX_ROOT_BYTES} bytes")
     try:
-        document = strict_object(data)
+        plain = strict_object(data)
     except ValueError as error:
         raise _root_error(path, "", f"is not a JSON object: {error}") from error
-    if document.get("format") != ROOT_FORMAT or set(document) != _MEMBERS:
-        raise _root_error(path, "", f'must have just format "{ROOT_FORMAT}", version, expires, authorities, thresholds')
-    for name, highest in (("version", MAX_ROOT_VERSION), ("expires", NEVER_S)):
-        if type(document[name]) is not int or not 1 <= document[name] <= highest:
-            raise _root_error(path, name, f"must be a whole number from 1 to {highest}")
-    authorities, thresholds = document["authorities"], document["thresholds"]
-    if not isinstance(authorities, list) or not authorities or not isinstance(thresholds, dict):
-        raise _root_error(path, "authorities", "at least one authority and its thresholds are needed")
-    items = tuple(_authority(path, place, item) for place, item in enumerate(authorities))
-    problems = _root_problems(path, items, thresholds)
+    try:
+        document = RootDoc.model_validate(plain)
+    except ValidationError as error:
+        problems = [
+            Problem(path.name, _shown(item["loc"]), item["msg"], _REMEDY)
+            for item in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        raise ProblemsError(Reason.CONFIG_INVALID, problems) from error
+    problems = [item for place, doc in enumerate(document.authorities) for item in _key_problems(path, place, doc)]
+    authorities = tuple(Authority(item.name, item.jwk, frozenset(item.payload_types)) for item in document.authorities)
+    thresholds = {str(kind): count for kind, count in document.thresholds.items()}
+    problems = problems or _root_problems(path, authorities, thresholds)
     if problems:
         raise ProblemsError(Reason.CONFIG_INVALID, problems)
-    return Root(items, thresholds, document["version"], document["expires"])
+    return Root(authorities, thresholds, document.version, document.expires)
 
 
-def _authority(path: Path, place: int, item: Any) -> Authority:
+def _shown(location: Sequence[int | str]) -> str:
+    """Dotted path. Strict JSON can hold lone surrogates, which no terminal can be sent."""
+    parts = [str(part) for part in location if part != "[key]"]
+    return ".".join(part for part in parts if part.isprintable())
+
+
+def _key_problems(path: Path, place: int, doc: AuthorityDoc) -> Iterator[Problem]:
     where = f"authorities.{place}"
-    if not isinstance(item, dict) or set(item) != {"name", "keyid", "jwk", "payload_types"}:
-        raise _root_error(path, where, "must have just name, keyid, jwk, payload_types")
-    name, jwk, types = item["name"], item["jwk"], item["payload_types"]
-    if not isinstance(name, str) or not 0 < len(name) <= 64 or not name.isprintable():
-        raise _root_error(path, f"{where}.name", "must be 1 to 64 printable characters")
-    if not isinstance(types, list) or not types or not all(kind in sorted(PAYLOAD_TYPES) for kind in types):
-        raise _root_error(path, f"{where}.payload_types", f"must be some of {', '.join(sorted(PAYLOAD_TYPES))}")
-    if not isinstance(jwk, dict) or not all(isinstance(value, str) for value in jwk.values()):
-        raise _root_error(path, f"{where}.jwk", "must be a public key")
     try:
-        parse_jwk(jwk)
-    except TiergateError as error:
-        raise _root_error(
-            path, f"{where}.jwk", "must be a public P-256 or Ed25519 key without other members"
-        ) from error
-    if item["keyid"] != thumbprint(jwk):
-        raise _root_error(path, f"{where}.keyid", "is not the key's thumbprint (RFC 7638)")
-    return Authority(name, jwk, frozenset(types))
+        parse_jwk(doc.jwk)
+    except TiergateError:
+        message = "must be a public P-256 or Ed25519 key without other members"
+        yield Problem(path.name, f"{where}.jwk", message, _REMEDY)
+        return
+    if doc.keyid != thumbprint(doc.jwk):
+        yield Problem(path.name, f"{where}.keyid", "is not the key's thumbprint (RFC 7638)", _REMEDY)
 
 
-def _root_problems(path: Path, authorities: Sequence[Authority], thresholds: Mapping[str, Any]) -> list[Problem]:
+def _root_problems(path: Path, authorities: Sequence[Authority], thresholds: Mapping[str, int]) -> list[Problem]:
     problems: list[Problem] = []
     if len({item.keyid for item in authorities}) != len(authorities):
         # under two names one key would count as two authorities
-        problems.append(Problem(path.name, "authorities", "a key is listed twice"))
-    if not thresholds:
-        problems.append(Problem(path.name, "thresholds", "is empty"))
+        problems.append(Problem(path.name, "authorities", "a key is listed twice", _REMEDY))
     for kind, threshold in thresholds.items():
         able = len({item.name for item in authorities if kind in item.payload_types})
-        if kind not in PAYLOAD_TYPES:
-            # strict JSON can hold lone surrogates, which no terminal can be sent
-            shown = f".{kind}" if kind.isprintable() else ""
-            problems.append(Problem(path.name, f"thresholds{shown}", "unknown payload type"))
-        elif type(threshold) is not int or not 1 <= threshold <= able:
-            problems.append(
-                Problem(path.name, f"thresholds.{kind}", f"must be 1 to {able}, the authorities that may sign")
-            )
+        if threshold > able:
+            message = f"must be 1 to {able}, the authorities that may sign"
+            problems.append(Problem(path.name, f"thresholds.{kind}", message, _REMEDY))
     return problems
 
 
 def _root_error(path: Path, where: str, message: str) -> ProblemsError:
-    return ProblemsError(
-        Reason.CONFIG_INVALID,
-        [Problem(path.name, where, message, "install the root file that the authorities handed over")],
-    )
+    return ProblemsError(Reason.CONFIG_INVALID, [Problem(path.name, where, message, _REMEDY)])

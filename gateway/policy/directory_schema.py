@@ -13,8 +13,10 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from gateway.domain.ids import PeerIdentity
 from gateway.errors import TiergateError
+from gateway.policy.fields import matching
 from gateway.policy.schema import SAFE_INTEGER, Line, Slug, Strict, Version
 
+_SPIFFE = re.compile(r"spiffe://[!-~]+")
 _COORDINATE = re.compile(r"[A-Za-z0-9_-]{43}")
 _ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.]{2,45}\]|[A-Za-z0-9.-]{1,253}):([0-9]{1,5})")
 _VKEY = re.compile(r"[^+\s]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{1,400}={0,2}")
@@ -51,8 +53,8 @@ def _vkey(text: str) -> str:
 
 
 Domain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
-Identity = Annotated[str, AfterValidator(_spiffe)]
-Coordinate = Annotated[str, AfterValidator(_coordinate)]
+Identity = Annotated[str, AfterValidator(_spiffe), matching(_SPIFFE)]
+Coordinate = Annotated[str, AfterValidator(_coordinate), matching(_COORDINATE)]
 Seconds = Annotated[int, Field(ge=0, le=SAFE_INTEGER)]
 
 
@@ -82,7 +84,7 @@ class KeyDoc(Strict):
 class EndpointDoc(Strict):
     """Address and the DNS name that the certificate must carry."""
 
-    address: Annotated[str, AfterValidator(_address)]
+    address: Annotated[str, AfterValidator(_address), matching(_ADDRESS)]
     server_name: Domain
 
 
@@ -120,7 +122,7 @@ class GatewayDoc(Strict):
     identity: Identity
     endpoint: EndpointDoc
     log_origin: Line
-    log_vkey: Annotated[str, AfterValidator(_vkey)]
+    log_vkey: Annotated[str, AfterValidator(_vkey), matching(_VKEY)]
 
 
 ScopeDoc = Literal["all"] | Annotated[list[Slug], Field(min_length=1, max_length=1000)]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from gateway.domain.ids import SLUG
 from gateway.domain.notice import PLACEHOLDERS, placeholders_in
@@ -83,15 +83,26 @@ def _text(check: Callable[[str], str], longest: int) -> tuple[StringConstraints,
     return StringConstraints(min_length=1, max_length=longest), AfterValidator(check)
 
 
-Slug = Annotated[str, AfterValidator(_slug)]
-Line = Annotated[str, *_text(_line, 300)]
-Template = Annotated[str, *_text(_paragraphs, 4000), AfterValidator(_placeholders)]
+def matching(pattern: re.Pattern[str], **more: object) -> WithJsonSchema:
+    """How a text is described to editors, by the expression that judges it here, whole (JSON Schema, 6.3.3)."""
+    return WithJsonSchema({"type": "string", "pattern": f"^(?:{pattern.pattern.removesuffix(chr(92) + 'Z')})$", **more})
+
+
+_TRIMMED = re.compile(r"\S(?:.*\S)?")
+_PARAGRAPHS = re.compile(r"\S(?:[\s\S]*\S)?")
+_TOLD = [{"pattern": rf"\{{{name}\}}"} for name in sorted(PLACEHOLDERS)]
+
+Slug = Annotated[str, AfterValidator(_slug), matching(SLUG)]
+Line = Annotated[str, *_text(_line, 300), matching(_TRIMMED, maxLength=300)]
+Template = Annotated[
+    str, *_text(_paragraphs, 4000), AfterValidator(_placeholders), matching(_PARAGRAPHS, maxLength=4000, allOf=_TOLD)
+]
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[!-~]{4,400}$")]
 Version = Annotated[int, Field(ge=1, le=1_000_000)]
 Points = Annotated[int, Field(ge=0, le=SAFE_INTEGER)]
 
 
-Dated = Annotated[str, AfterValidator(_published)]
+Dated = Annotated[str, AfterValidator(_published), matching(_PUBLISHED)]
 """A day, month or year as a source gives it, or ``undated``."""
 
 

@@ -29,7 +29,7 @@ _KINDS: Mapping[Kind, type[schema.Named]] = {
     "operators": schema.OperatorFile,
     "acceptance": schema.AcceptanceFile,
 }
-_AT_ROOT = {_SCALE, _NOTICE, "README.md", *_KINDS}
+_AT_ROOT = {_SCALE, _NOTICE, "README.md", "schema", *_KINDS}
 
 Model = TypeVar("Model", bound=schema.Strict)
 NamedModel = TypeVar("NamedModel", bound=schema.Named)

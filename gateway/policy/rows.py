@@ -16,6 +16,10 @@ TABLES: Final[Mapping[str, str]] = MappingProxyType({"scenarios": "hosts", "oper
 """The table of rows, by folder. A scenario file has ``operators``, too, but as names, not as a table."""
 
 
+_OF_THE_FILE: Final = frozenset({"id", "host_city"})
+"""Keys that a host's row cannot state: they follow from its city and the file."""
+
+
 class CityName(NamedTuple):
     """What a place is called."""
 
@@ -54,11 +58,14 @@ def rows_of(kind: str, document: Mapping[str, Any], names: Mapping[str, CityName
 
 
 def _hosted(shared: Mapping[str, Any], row: Mapping[str, Any], prefix: str, names: Mapping[str, CityName]) -> Row:
-    own = {key: key for key in row if key != "city"} | {"host_city": "city"}
+    own = {key: key for key in row if key not in {"city", *_OF_THE_FILE}} | {"host_city": "city"}
     merged = {**shared, **{key: row[key] for key in own if key in row}}
+    for key in row.keys() & _OF_THE_FILE:  # without effect here; refused as unknown, at its place
+        own[f"row_{key}"] = key
+        merged[f"row_{key}"] = row[key]
     city = row.get("city")
     if not isinstance(city, str):
-        return Row(merged, prefix, own)
+        return Row({**merged, "host_city": city} if "city" in row else _without(merged, "host_city"), prefix, own)
     merged |= {"id": f"{city}-{shared.get('id', '')}", "host_city": city}
     name = names.get(city, CityName(city, city))
     for key, words in (("name_zh", name.zh), ("name_en", name.en)):
@@ -69,3 +76,7 @@ def _hosted(shared: Mapping[str, Any], row: Mapping[str, Any], prefix: str, name
             item.replace("{host}", city) if isinstance(item, str) else item for item in merged["operators"]
         ]
     return Row(merged, prefix, own)
+
+
+def _without(document: Mapping[str, Any], left_out: str) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key != left_out}

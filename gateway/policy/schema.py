@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from gateway.domain.scenario import TimeGrain
 from gateway.domain.tier import MAX_LEVEL, Confidence, LinkingDesign
@@ -48,6 +48,8 @@ __all__ = [
 
 class SourceDoc(Strict):
     """Where a published fact comes from: an address, or, where none may be linked, a note that says it in words."""
+
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["url"]}, {"required": ["note"]}]})
 
     url: Url | None = None
     published: Dated

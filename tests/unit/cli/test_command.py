@@ -73,6 +73,7 @@ def test_the_commands_are_these() -> None:
         "policy directory",
         "policy explain",
         "policy rehearse",
+        "policy schema",
         "policy show",
         "policy sign",
         "policy test",

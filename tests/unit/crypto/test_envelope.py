@@ -13,7 +13,6 @@ from gateway.crypto.envelope import (
     BUNDLE_TYPE,
     DIRECTORY_TYPE,
     MAX_ENVELOPE_BYTES,
-    MAX_SIGNATURES,
     PAYLOAD_TYPES,
     Authority,
     Root,
@@ -23,6 +22,7 @@ from gateway.crypto.envelope import (
 )
 from gateway.crypto.keys import Algorithm, PrivateKey, generate_signing_key, public_jwk
 from gateway.crypto.root_files import MAX_ROOT_BYTES, read_root
+from gateway.crypto.signed_schema import MAX_SIGNATURES
 from gateway.errors import ProblemsError, Reason, TiergateError
 
 PAYLOAD = '{"名":1}'.encode()
@@ -217,11 +217,11 @@ def _first(**members: object) -> Callable[[Any], object]:
 
 P384 = ec.generate_private_key(ec.SECP384R1()).public_key().public_numbers()
 BAD_ROOTS: dict[str, tuple[Callable[[Any], object], str]] = {
-    "another format": (_set(format="x"), ""),
-    "an unknown member": (_set(colour=1), ""),
+    "another format": (_set(format="x"), "format"),
+    "an unknown member": (_set(colour=1), "colour"),
     "no authorities": (_set(authorities=[]), "authorities"),
     "authorities not a list": (_set(authorities={}), "authorities"),
-    "thresholds not an object": (_set(thresholds=[]), "authorities"),
+    "thresholds not an object": (_set(thresholds=[]), "thresholds"),
     "no thresholds": (_set(thresholds={}), "thresholds"),
     "zero threshold": (_set(thresholds={BUNDLE_TYPE: 0}), f"thresholds.{BUNDLE_TYPE}"),
     "true as threshold": (_set(thresholds={BUNDLE_TYPE: True}), f"thresholds.{BUNDLE_TYPE}"),
@@ -229,15 +229,15 @@ BAD_ROOTS: dict[str, tuple[Callable[[Any], object], str]] = {
     "threshold out of reach": (_set(thresholds={BUNDLE_TYPE: 2}), f"thresholds.{BUNDLE_TYPE}"),
     "threshold of an unknown type": (_set(thresholds={"text/plain": 1}), "thresholds.text/plain"),
     "authority not an object": (_set(authorities=["x"]), "authorities.0"),
-    "authority with an unknown member": (_first(colour=1), "authorities.0"),
+    "authority with an unknown member": (_first(colour=1), "authorities.0.colour"),
     "authority without a name": (_first(name=""), "authorities.0.name"),
     "authority with a number as name": (_first(name=1), "authorities.0.name"),
     "authority for nothing": (_first(payload_types=[]), "authorities.0.payload_types"),
-    "authority for an unknown type": (_first(payload_types=["text/plain"]), "authorities.0.payload_types"),
-    "authority for a type that is no text": (_first(payload_types=[{}]), "authorities.0.payload_types"),
+    "authority for an unknown type": (_first(payload_types=["text/plain"]), "authorities.0.payload_types.0"),
+    "authority for a type that is no text": (_first(payload_types=[{}]), "authorities.0.payload_types.0"),
     "key id of another key": (_first(keyid="x"), "authorities.0.keyid"),
     "key not an object": (_first(jwk="x"), "authorities.0.jwk"),
-    "key with a number": (_first(jwk={"kty": 1}), "authorities.0.jwk"),
+    "key with a number": (_first(jwk={"kty": 1}), "authorities.0.jwk.kty"),
     "key of another curve": (
         _first(jwk={"kty": "EC", "crv": "P-384", "x": str(P384.x), "y": "1"}),
         "authorities.0.jwk",
@@ -253,6 +253,18 @@ def test_a_malformed_root_file(tmp_path: Path, change: Callable[[Any], object], 
     change(document)
     (tmp_path / "root.json").write_text(json.dumps(document))
     assert root_problem(tmp_path / "root.json")[0] == path
+
+
+def test_every_problem_of_a_root_file_is_told_at_once(tmp_path: Path) -> None:
+    document = json.loads(root().to_json())
+    document |= {"version": 0, "colour": 1, "thresholds": {"text/plain": 1}}
+    document["authorities"][0]["name"] = "\ud800"
+    (tmp_path / "root.json").write_text(json.dumps(document))
+    with pytest.raises(ProblemsError) as caught:
+        read_root(tmp_path / "root.json")
+    paths = {item.path for item in caught.value.problems}
+    assert paths == {"version", "colour", "thresholds.text/plain", "authorities.0.name"}
+    assert str(caught.value).encode("utf-8")
 
 
 @pytest.mark.parametrize("garbage", [b"", b"[]", b"\xff", b'{"format":1,"format":1}', b"[" * 60_000], ids=range(5))

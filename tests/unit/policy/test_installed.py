@@ -12,7 +12,6 @@ import pytest
 from gateway.crypto.envelope import (
     BUNDLE_TYPE,
     DIRECTORY_TYPE,
-    NEVER_S,
     NOTICE_TYPE,
     PAYLOAD_TYPES,
     ROOT_TYPE,
@@ -25,6 +24,7 @@ from gateway.crypto.envelope import (
 )
 from gateway.crypto.keys import PrivateKey, generate_signing_key, public_jwk, thumbprint
 from gateway.crypto.root_files import check_root, read_root
+from gateway.crypto.signed_schema import NEVER_S
 from gateway.domain.bundle import Timeline
 from gateway.domain.directory import Directory, Maintenance
 from gateway.errors import Reason, TiergateError

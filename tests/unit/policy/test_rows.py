@@ -104,3 +104,11 @@ def test_rows_are_loaded_as_scenarios_of_their_own(tmp_path: Path) -> None:
 def test_a_problem_is_told_where_it_stands_in_the_file(tmp_path: Path, old: str, new: str, path: str) -> None:
     spoilt = files.spoil(rowed(), "scenarios/loans.toml", old, new)
     assert ("scenarios/loans.toml", path) in files.places(files.problems_of(files.write(tmp_path, spoilt)))
+
+
+@pytest.mark.parametrize("key", ["id", "host_city"])
+def test_a_host_s_row_cannot_state_what_follows_from_its_city(tmp_path: Path, key: str) -> None:
+    loans = files.valid()["scenarios/loans.toml"].replace('host_city = "alpha"\n', "")
+    rows = {**files.valid(), "scenarios/loans.toml": f'{loans}[[hosts]]\ncity = "alpha"\n{key} = "beta"\n'}
+    (problem,) = files.problems_of(files.write(tmp_path, rows))
+    assert (problem.path, problem.message) == (f"hosts.0.{key}", "unknown key")

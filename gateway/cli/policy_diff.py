@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,7 +67,7 @@ def diff(
         "from": start.isoformat(),
         "effects": _grouped(found.effects, tiers),
         "access": _opened(found.access),
-        "hosts": _hosts(before, after),
+        "places": _places(before, after),
         "bundle": _of_bundle(before, after),
         "cautions": list(_cautions(before, after)),
         "stated": [item._asdict() for item in stated_otherwise(before, after, after.scale)],
@@ -141,8 +142,24 @@ def _opened(access: Iterable[Access]) -> list[dict[str, Any]]:
     ]
 
 
-def _hosts(old: Policies | Bundle, new: Policies | Bundle) -> dict[str, list[str]]:
-    before, after = ({item.host_city for item in rules.scenarios.values()} for rules in (old, new))
+def _places(old: Policies | Bundle, new: Policies | Bundle) -> dict[str, Any]:
+    """Host cities, scenarios and operators that come and go, and who may ask at scenarios that stay."""
+    sides = (old, new)
+    hosts = [{item.host_city for item in rules.scenarios.values()} for rules in sides]
+    asking = []
+    for name in sorted(old.scenarios.keys() & new.scenarios.keys()):
+        moved = _moved(*(set(rules.scenarios[name].operators) for rules in sides))
+        if any(moved.values()):
+            asking.append({"scenario": name, **moved})
+    return {
+        "hosts": _moved(*hosts),
+        "scenarios": _moved(*(set(rules.scenarios) for rules in sides)),
+        "operators": _moved(*(set(rules.operators) for rules in sides)),
+        "operators_at": asking,
+    }
+
+
+def _moved(before: AbstractSet[str], after: AbstractSet[str]) -> dict[str, list[str]]:
     return {"opened": sorted(after - before), "closed": sorted(before - after)}
 
 
@@ -200,9 +217,11 @@ def _words(document: Mapping[str, Any], homes: set[str]) -> Iterator[Any]:
                 for item in document["access"]
             ),
         )
-    for name, hosts in document["hosts"].items():
-        if hosts:
-            yield f"host cities {name}: {', '.join(hosts)}"
+    places = document["places"]
+    for what, words in (("hosts", "host cities"), ("scenarios", "scenarios"), ("operators", "operators")):
+        yield from (f"{words} {how}: {', '.join(names)}" for how, names in places[what].items() if names)
+    for at in places["operators_at"]:
+        yield from (f"{at['scenario']} {how} to {', '.join(at[how])}" for how in ("opened", "closed") if at[how])
     for sort, title in _SORTS.items():
         rows = [item for item in document["stated"] if item["sort"] == sort]
         if rows:

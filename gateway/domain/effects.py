@@ -6,11 +6,11 @@ for each band, scenario and span of days both sets are asked what a visitor gets
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import groupby, pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from gateway.domain.compare import Verdict, compare
 from gateway.domain.decision import Outcome
@@ -19,6 +19,8 @@ from gateway.domain.ids import CityId, ScenarioId
 from gateway.domain.matrix import Rules, State, homes_of, state_of, turns
 from gateway.domain.scenario import Scenario, Terms
 from gateway.domain.tier import Concordance
+
+Key = TypeVar("Key")
 
 
 class ScoreBand(NamedTuple):
@@ -79,6 +81,13 @@ class Access:
     after: State
 
 
+class _Answer(NamedTuple):
+    before: Given
+    after: Given
+    verdict: Verdict
+    differs: bool
+
+
 class Difference(NamedTuple):
     """All that changes, by scenario and home city."""
 
@@ -92,27 +101,26 @@ def difference(old: Rules, new: Rules, start: date) -> Difference:
     access: list[Access] = []
     homes = sorted({*homes_of(old), *homes_of(new)})
     bands = {home: tuple(bands_of(old, new, home)) for home in homes}
+    decided, changed = _differing(old.acceptance, new.acceptance), _differing(old.scenarios, new.scenarios)
+    moved = decided | _differing(old.concordances, new.concordances)
     for scenario in sorted({*old.scenarios, *new.scenarios}):
+        host = (new.scenarios.get(scenario) or old.scenarios[scenario]).host_city
+        everywhere = scenario in changed or host in decided
+        told: dict[tuple[object, ...], _Answer] = {}
         for home in homes:
-            if _untouched(old, new, home, scenario):
-                continue
-            days = _days(old, new, home, scenario, start)
-            access += _access(old, new, home, scenario, days)
+            if not everywhere and home not in moved:
+                continue  # both sides say the same of all that follows here
+            spells = tuple(_spells(old, new, home, scenario, start))
+            access += (spell for spell in _joined(spells) if spell.before != spell.after)
             for band in bands[home]:
-                effects += _effects(old, new, band, scenario, days)
+                effects += _effects(old, new, band, spells, told)
     return Difference(tuple(effects), tuple(access))
 
 
 def given(rules: Rules, home: CityId, scenario: ScenarioId, level: int | None, day: date) -> Given:
     """What a resident of a tier level (None: of no tier) gets on a day, whatever operator of the scenario asks."""
     found = rules.scenarios.get(scenario)
-    if found is None:
-        return Given("not-in-force", 0, None)
-    state = state_of(rules, home, found, day)
-    if state == "not-in-force":
-        return Given(state, 0, None)
-    rung = found.cap(level or 0) if state == "open" else 0
-    return Given(state, rung, evaluate(rules, found, home, rung).terms)
+    return _given(rules, home, found, level, _state(rules, home, found, day))
 
 
 def bands_of(old: Rules, new: Rules, home: CityId) -> Iterator[ScoreBand]:
@@ -149,51 +157,56 @@ def _level(concordance: Concordance | None, points: int) -> int | None:
         return None
 
 
-def _untouched(old: Rules, new: Rules, home: CityId, scenario: ScenarioId) -> bool:
-    """Whether both sides say the same of all that the cell follows from."""
-    before, after = old.scenarios.get(scenario), new.scenarios.get(scenario)
-    if before is None or before != after or old.concordances.get(home) != new.concordances.get(home):
-        return False
-    cities = (home, before.host_city)
-    return all(old.acceptance.get(city) == new.acceptance.get(city) for city in cities)
-
-
-def _days(old: Rules, new: Rules, home: CityId, scenario: ScenarioId, start: date) -> list[date]:
-    sides = ((rules, rules.scenarios.get(scenario)) for rules in (old, new))
-    later = {turn for rules, found in sides if found is not None for turn in turns(rules, home, found)}
-    return sorted({start, *(turn for turn in later if turn > start)})
+def _differing(old: Mapping[Key, object], new: Mapping[Key, object]) -> set[Key]:
+    return {key for key in {*old, *new} if old.get(key) != new.get(key)}
 
 
 def _state(rules: Rules, home: CityId, scenario: Scenario | None, day: date) -> State:
     return "not-in-force" if scenario is None else state_of(rules, home, scenario, day)
 
 
-def _access(old: Rules, new: Rules, home: CityId, scenario: ScenarioId, days: list[date]) -> Iterator[Access]:
+def _given(rules: Rules, home: CityId, scenario: Scenario | None, level: int | None, state: State) -> Given:
+    if scenario is None or state == "not-in-force":
+        return Given(state, 0, None)
+    rung = scenario.cap(level or 0) if state == "open" else 0
+    return Given(state, rung, evaluate(rules, scenario, home, rung).terms)
+
+
+def _spells(old: Rules, new: Rules, home: CityId, scenario: ScenarioId, start: date) -> Iterator[Access]:
+    """How the pair stands on both sides, for each span of days in which neither can change."""
     before, after = old.scenarios.get(scenario), new.scenarios.get(scenario)
-    states = (
-        Access(home, scenario, *span, _state(old, home, before, span[0]), _state(new, home, after, span[0]))
-        for span in spans(days)
-    )
-    for (one, other), group in groupby(states, lambda item: (item.before, item.after)):
-        if one != other:
-            alike = list(group)
-            yield replace(alike[0], until=alike[-1].until)
+    sides = ((old, before), (new, after))
+    later = {turn for rules, found in sides if found is not None for turn in turns(rules, home, found)}
+    for since, until in spans(sorted({start, *(turn for turn in later if turn > start)})):
+        states = (_state(rules, home, found, since) for rules, found in sides)
+        yield Access(home, scenario, since, until, *states)
 
 
-def _effects(old: Rules, new: Rules, band: ScoreBand, scenario: ScenarioId, days: list[date]) -> Iterator[Effect]:
-    answers = [
-        (
-            since,
-            until,
-            given(old, band.home, scenario, band.before, since),
-            given(new, band.home, scenario, band.after, since),
-        )
-        for since, until in spans(days)
-    ]
-    for (before, after), group in groupby(answers, lambda item: (item[2], item[3])):
+def _joined(spells: Iterable[Access]) -> Iterator[Access]:
+    for _, group in groupby(spells, lambda item: (item.before, item.after)):
         alike = list(group)
-        old_terms, new_terms = before.terms, after.terms
-        verdict = compare(old_terms.items if old_terms else (), new_terms.items if new_terms else ())
-        worded = old_terms is not None and new_terms is not None and old_terms != new_terms
-        if verdict != "same" or worded:
-            yield Effect(band, scenario, alike[0][0], alike[-1][1], before, after, verdict)
+        yield replace(alike[0], until=alike[-1].until)
+
+
+def _effects(
+    old: Rules, new: Rules, band: ScoreBand, spells: Iterable[Access], told: dict[tuple[object, ...], _Answer]
+) -> Iterator[Effect]:
+    """The effects on a band at one scenario. ``told``: answers there; they do not depend on the home city's name."""
+    for spell in _joined(spells):
+        key = (band.before, spell.before, band.after, spell.after)
+        if key not in told:
+            told[key] = _answer(old, new, band, spell)
+        answer = told[key]
+        if answer.differs:
+            yield Effect(band, spell.scenario, spell.since, spell.until, answer.before, answer.after, answer.verdict)
+
+
+def _answer(old: Rules, new: Rules, band: ScoreBand, spell: Access) -> _Answer:
+    sides = ((old, band.before, spell.before), (new, band.after, spell.after))
+    before, after = (
+        _given(rules, band.home, rules.scenarios.get(spell.scenario), level, state) for rules, level, state in sides
+    )
+    old_terms, new_terms = before.terms, after.terms
+    verdict = compare(old_terms.items if old_terms else (), new_terms.items if new_terms else ())
+    worded = old_terms is not None and new_terms is not None and old_terms != new_terms
+    return _Answer(before, after, verdict, differs=verdict != "same" or worded)

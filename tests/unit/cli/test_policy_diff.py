@@ -111,8 +111,31 @@ def test_a_scenario_that_goes_and_one_host_fewer(run: Run, policies: Path, draft
     found = document(run, policies, draft)
     gone = {item["name"] for item in found["stated"] if item["part"] == "scenarios" and item["after"] is None}
     assert gone == {"fuzhou-umbrella"}
+    assert found["places"]["scenarios"] == {"opened": [], "closed": ["fuzhou-umbrella"]}
     assert {at["after"]["terms"] for item in found["effects"] for at in item["where"]} == {None}
     assert "no such offer" in run("policy", "diff", policies, draft, *DAY).out
+
+
+def test_hosts_and_operators_that_come_and_go(run: Run, policies: Path, draft: Path, change: Change) -> None:
+    """Pingtan offers nothing any more; at another host, another operator asks."""
+    for path in (draft / "scenarios").glob("*.toml"):
+        text = path.read_text("utf-8")
+        rows = text.split("[[hosts]]")
+        kept = [row for row in rows if 'city = "pingtan"' not in row]
+        path.write_text("[[hosts]]".join(kept), "utf-8")
+    rules = (draft / "acceptance" / "pingtan.toml").read_text("utf-8").partition("[[honours]]")
+    vouches = rules[2].partition("# As a home city")[2].partition("[[vouches]]")
+    (draft / "acceptance" / "pingtan.toml").write_text(f"{rules[0]}honours = []\n[[vouches]]{vouches[2]}", "utf-8")
+    change("scenarios/library.toml", 'city = "xiamen"', 'city = "xiamen"\noperators = ["xiamen-leisure"]')
+    places = document(run, policies, draft)["places"]
+    assert places["hosts"] == {"opened": [], "closed": ["pingtan"]}
+    assert "pingtan-library" in places["scenarios"]["closed"]
+    assert places["operators_at"] == [
+        {"scenario": "xiamen-library", "opened": ["xiamen-leisure"], "closed": ["xiamen-library"]}
+    ]
+    told = run("policy", "diff", policies, draft, *DAY).out
+    for words in ("host cities closed: pingtan", "xiamen-library opened to xiamen-leisure"):
+        assert words in told
 
 
 def test_bundles_are_compared_from_the_day_on_which_the_new_one_takes_effect(

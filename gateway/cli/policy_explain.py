@@ -5,7 +5,7 @@ No score is taken: every tier is told with the points that reach it, so that nob
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ from gateway.cli.options import Json
 from gateway.cli.output import facts, show
 from gateway.cli.policy_matrix import STATES, require
 from gateway.cli.policy_source import MARK, RootFile, Source, day_of, read_source
-from gateway.domain.acceptance import Acceptance, AcceptanceRule
+from gateway.domain.acceptance import NO_RULES, Acceptance, AcceptanceRule, AcceptanceRules
 from gateway.domain.bundle import Bundle
 from gateway.domain.effects import bands_of, given
 from gateway.domain.ids import CityId, ScenarioId
@@ -138,14 +138,12 @@ def _acceptance(cell: Cell, rules: Policies | Bundle) -> dict[str, Any]:
         "since": _text(cell.since),
         "until": _text(cell.until),
         "opens": _text(cell.opens),
-        "host": _decided(host, host.honours if host else (), cell.home, cell),
-        "home": _decided(home, home.vouches if home else (), cell.scenario.host_city, cell),
+        "host": _decided(host, host.honours if host else NO_RULES, cell.home, cell),
+        "home": _decided(home, home.vouches if home else NO_RULES, cell.scenario.host_city, cell),
     }
 
 
-def _decided(
-    decided: Acceptance | None, rules: Iterable[AcceptanceRule], about: CityId, cell: Cell
-) -> dict[str, Any] | None:
+def _decided(decided: Acceptance | None, rules: AcceptanceRules, about: CityId, cell: Cell) -> dict[str, Any] | None:
     """What one of the two cities has decided about the other, for this scenario; None: nothing, which is a refusal."""
     if decided is None:
         return None
@@ -154,7 +152,7 @@ def _decided(
         "version": decided.version,
         "illustrative": decided.illustrative,
         "source": _source(decided.source),
-        "rules": [_dates(rule) for rule in rules if rule.names(about, cell.scenario.id)],
+        "rules": [_dates(rule) for rule in rules.about(about, cell.scenario.id)],
     }
 
 

@@ -7,10 +7,9 @@ token's issuer and the day alone, and is settled before anybody is asked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
-from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, Self
 
 from gateway.domain.ids import CityId, ScenarioId
 from gateway.domain.scenario import Scenario
@@ -36,26 +35,25 @@ class AcceptanceRule:
         return self.effective_from <= day and (self.effective_until is None or day <= self.effective_until)
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptanceRules:
-    """Rules by the scenarios that they name: how many others there are does not count when one is looked up."""
+class AcceptanceRules(tuple[AcceptanceRule, ...]):
+    """Rules in their order, looked up by the scenarios that they name, however many others there are."""
 
-    by_scenario: Mapping[str, tuple[AcceptanceRule, ...]] = field(default_factory=dict)
+    _by_scenario: Mapping[str, tuple[AcceptanceRule, ...]]
     """Each rule under every scenario that it names, one that is for all of them under ``*`` alone."""
 
-    @classmethod
-    def of(cls, rules: Iterable[AcceptanceRule]) -> AcceptanceRules:
-        """The rules, in their order."""
+    def __new__(cls, rules: Iterable[AcceptanceRule] = ()) -> Self:
+        made = super().__new__(cls, rules)
         found: dict[str, list[AcceptanceRule]] = {}
-        for rule in rules:
+        for rule in made:
             for scenario in {ANY} if ANY in rule.scenarios else rule.scenarios:
                 found.setdefault(scenario, []).append(rule)
-        return cls(MappingProxyType({scenario: tuple(items) for scenario, items in found.items()}))
+        made._by_scenario = {scenario: tuple(items) for scenario, items in found.items()}
+        return made
 
     def about(self, city: CityId, scenario: ScenarioId) -> Iterator[AcceptanceRule]:
         """Those that name both, on whatever day."""
         for name in (scenario, ANY):
-            for rule in self.by_scenario.get(name, ()):
+            for rule in self._by_scenario.get(name, ()):
                 if not rule.cities.isdisjoint((city, ANY)):
                     yield rule
 

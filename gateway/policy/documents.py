@@ -238,8 +238,8 @@ def to_acceptance(doc: schema.AcceptanceFile) -> Acceptance:
     return Acceptance(
         CityId(doc.id),
         doc.version,
-        AcceptanceRules.of(_rule(item, item.homes) for item in doc.honours),
-        AcceptanceRules.of(_rule(item, item.hosts) for item in doc.vouches),
+        AcceptanceRules(_rule(item, item.homes) for item in doc.honours),
+        AcceptanceRules(_rule(item, item.hosts) for item in doc.vouches),
         doc.illustrative,
         None if doc.source is None else to_source(doc.source),
     )

@@ -74,7 +74,7 @@ def operator(**changes: Any) -> Operator:
 def acceptance(city: CityId, **changes: Any) -> Acceptance:
     """A city that honours Fuzhou's residents, and vouches for its own in Xiamen."""
     rules = (AcceptanceRule(frozenset({home}), frozenset({ANY}), date(2026, 1, 1), None) for home in (FUZHOU, XIAMEN))
-    honours, vouches = (AcceptanceRules.of([rule]) for rule in rules)
+    honours, vouches = (AcceptanceRules([rule]) for rule in rules)
     return replace(Acceptance(city, 1, honours, vouches, True), **changes)
 
 

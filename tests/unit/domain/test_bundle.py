@@ -69,7 +69,7 @@ def test_both_cities_have_to_open_a_scenario() -> None:
 def test_a_city_opens_from_a_day_and_until_a_day() -> None:
     until = date(2026, 3, 20)
     rule = AcceptanceRule(frozenset({FUZHOU}), frozenset({BORROWING}), DAY, until)
-    both = {XIAMEN: acceptance(XIAMEN, honours=AcceptanceRules.of([rule])), FUZHOU: acceptance(FUZHOU)}
+    both = {XIAMEN: acceptance(XIAMEN, honours=AcceptanceRules([rule])), FUZHOU: acceptance(FUZHOU)}
     before, after = date(2026, 3, 14), date(2026, 3, 21)
     standings = [standing_of(both, FUZHOU, scenario(), day) for day in (before, DAY, until, after)]
     assert standings == ["not-honoured", "open", "open", "not-honoured"]
@@ -84,7 +84,7 @@ def test_the_operator_is_judged_before_the_cities() -> None:
 def test_a_rule_is_found_once_by_each_scenario_that_it_names() -> None:
     everything = AcceptanceRule(frozenset({FUZHOU}), frozenset({ANY, BORROWING}), DAY, None)
     another = AcceptanceRule(frozenset({ANY}), frozenset({"another"}), DAY, None)
-    rules = AcceptanceRules.of([another, everything])
+    rules = AcceptanceRules([another, everything])
     assert list(rules.about(FUZHOU, BORROWING)) == [everything]
     assert list(rules.about(FUZHOU, ScenarioId("another"))) == [another, everything]
     assert list(rules.about(XIAMEN, ScenarioId("another"))) == [another]

@@ -29,7 +29,7 @@ def rule(start: date, end: date | None = None, homes: frozenset[str] = frozenset
 
 
 def honouring(*rules: AcceptanceRule) -> dict[str, Any]:
-    return {"acceptance": {XIAMEN: acceptance(XIAMEN, honours=AcceptanceRules.of(rules)), FUZHOU: acceptance(FUZHOU)}}
+    return {"acceptance": {XIAMEN: acceptance(XIAMEN, honours=AcceptanceRules(rules)), FUZHOU: acceptance(FUZHOU)}}
 
 
 def test_an_open_cell_says_since_when_and_until_when() -> None:

@@ -35,13 +35,14 @@ class AcceptanceRule:
         return self.effective_from <= day and (self.effective_until is None or day <= self.effective_until)
 
 
-class AcceptanceRules(tuple[AcceptanceRule, ...]):
+class AcceptanceRules(tuple[AcceptanceRule, ...]):  # noqa: SLOT001 - a tuple of varying length can have no slots
     """Rules in their order, looked up by the scenarios that they name, however many others there are."""
 
     _by_scenario: Mapping[str, tuple[AcceptanceRule, ...]]
     """Each rule under every scenario that it names, one that is for all of them under ``*`` alone."""
 
     def __new__(cls, rules: Iterable[AcceptanceRule] = ()) -> Self:
+        """Of the rules, in any order."""
         made = super().__new__(cls, rules)
         found: dict[str, list[AcceptanceRule]] = {}
         for rule in made:

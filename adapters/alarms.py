@@ -18,6 +18,7 @@ AlarmKind = Literal[
     "event_receipt_invalid",
     "report_unattributed",
     "report_better_than_attested",
+    "report_lower_than_attested",
     "report_of_another_question",
     "log_fork",
     "registration_wrong",

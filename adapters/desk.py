@@ -107,7 +107,8 @@ class ResidentDesk:
             raise TiergateError(Reason.DECISION_UNKNOWN)
         (held,) = found
         entry = decode(held.entry)
-        code = reason_of(entry.number("rung"), held.attested, held.reason)
+        silence = self._store.silenced(held.consent_id, log_index)
+        code = reason_of(entry.number("rung"), held.attested, held.reason, silence)
         distance = await self._distance(resident, ScenarioId(entry.text("scenario"))) if code == "score" else None
         judged = self._evaluated(entry.text("scenario"), 0)
         return Explanation(code, REASONS[code], distance, CONTEST, judged is not None and judged.illustrative)
@@ -133,18 +134,20 @@ class ResidentDesk:
         return self._case(case)
 
     def cases(self, resident: ResidentRef | None) -> list[CaseView]:
-        """Her cases, or all that are open; newest first."""
+        """Her cases, or those that are open; newest first, at most 200."""
         return [self._case(row) for row in self._store.cases_of(resident)]
 
     async def look_after_cases(self) -> None:
-        """Alarm for each open case that is late; end those whose last deadline has passed."""
-        now_s = self._clock.now_ms() / 1000
-        for case in self.cases(None):
-            if now_s >= case.due.lapses_at:
-                self._alarms.alarm("case_lapsed")
-                await self.advance(case.row.id, "lapsed")
-            elif case.late:
-                self._alarms.alarm("case_late")
+        """Alarm for each open case that is late; end those whose last deadline has passed: all of them."""
+        page = self._store.open_cases(None)
+        while page:
+            for case in map(self._case, page):
+                if self._clock.now_ms() / 1000 >= case.due.lapses_at:
+                    self._alarms.alarm("case_lapsed")
+                    await self.advance(case.row.id, "lapsed")
+                elif case.late:
+                    self._alarms.alarm("case_late")
+            page = self._store.open_cases(page[-1])
 
     def _case(self, row: CaseRow) -> CaseView:
         due = self._deadlines.of(row.opened_at)

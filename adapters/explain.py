@@ -42,6 +42,11 @@ REASONS: Final[Mapping[str, Words]] = {
         "作出决定时，本市已冻结您的信用信息的使用，请向本市信用主管部门查询。",
         "When it was decided, your city had frozen the use of your credit record; its credit office can tell you more.",
     ),
+    "lowered": Words(
+        "本市为您作了担保，但网关仍按基础条件答复；本市不知道其原因，已通知技术人员。您可以提出异议。",
+        "Your city vouched for you, and the gateway gave the base offer all the same; your city knows of no reason, and"
+        " its engineers have been told. You may contest it.",
+    ),
     "unexplained": Words(
         "当时的原因没有记录，请向本市信用主管部门查询。",
         "The reason was not kept; your city's credit office can tell you more.",
@@ -65,10 +70,14 @@ CONTEST: Final = Words(
 )
 
 
-def reason_of(logged_rung: int, attested_rung: int, reason: str | None) -> str:
-    """Code of the reason for a decision, from what the log says, what the city attested, and why it did."""
+def reason_of(logged_rung: int, attested_rung: int, reason: str | None, silence: str | None) -> str:
+    """Code of the reason for a decision, from what the log says, what the city attested, and why it did.
+
+    ``silence``: what she had done to the consent by the time of the log, "ended" or "paused"; None: nothing. What the
+    gateway did without that is not told as her own act.
+    """
     if logged_rung < attested_rung:
-        return "ended"  # withdrawn or paused before the answer was logged
+        return silence or "lowered"
     if logged_rung > 0:
         return "entitled"
     found = _SAME.get(reason or "", reason or "unexplained")

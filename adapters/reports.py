@@ -24,6 +24,7 @@ MAX_REPORTS = 256
 _ALARMS: dict[Mark, AlarmKind] = {
     "unattributed": "report_unattributed",
     "better_than_attested": "report_better_than_attested",
+    "lower_than_attested": "report_lower_than_attested",
     "of_another_question": "report_of_another_question",
     "fork": "log_fork",
     "registration_wrong": "registration_wrong",

@@ -103,5 +103,14 @@ def cases_of(connection: sqlite3.Connection, resident: ResidentRef | None) -> li
     return [_case(row) for row in found]
 
 
+def open_cases(connection: sqlite3.Connection, after: CaseRow | None) -> list[CaseRow]:
+    """Open cases, oldest first, the next ``MAX_CASES`` after one of them (None: from the oldest): all, page by page."""
+    place = (-1, "") if after is None else (after.opened_at, after.id)
+    found = connection.execute(
+        f"{_CASES} WHERE {_OPEN} AND (opened_at, id) > (?, ?) ORDER BY opened_at, id LIMIT {MAX_CASES}", place
+    )
+    return [_case(row) for row in found]
+
+
 def _case(found: tuple[str, str, int, int, Step]) -> CaseRow:
     return CaseRow(found[0], ResidentRef(found[1]), found[2], found[3], found[4])

@@ -122,9 +122,17 @@ class CityStore:
         """A resident's cases, or all that are open; newest first, at most 200."""
         return self._read(cases.cases_of, resident)
 
+    def open_cases(self, after: cases.CaseRow | None) -> list[cases.CaseRow]:
+        """Open cases, oldest first, page by page."""
+        return self._read(cases.open_cases, after)
+
     def event_place(self, event_id: str) -> outbox.Place:
         """Where the log has an event, as far as its receipt is held."""
         return self._read(outbox.event_place, event_id)
+
+    def silenced(self, consent_id: str, log_index: int) -> outbox.Silence | None:
+        """Why a decision may be lower than attested; None: this city knows of no reason."""
+        return self._read(outbox.silenced, consent_id, log_index)
 
     def kept_of(self, resident: ResidentRef, consent_id: str) -> registrations.Kept | None:
         """What a receipt of a resident's consent is made of."""

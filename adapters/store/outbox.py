@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from gateway.domain.consent import EventKind
 
@@ -114,3 +114,28 @@ def event_place(connection: sqlite3.Connection, event_id: str) -> Place:
     """Where the log has an event; nowhere for an unknown one."""
     found = connection.execute("SELECT log_index, checkpoint_size FROM events WHERE id = ?", (event_id,)).fetchone()
     return Place(None, None) if found is None else Place(*found)
+
+
+Silence = Literal["ended", "paused"]
+
+
+def silenced(connection: sqlite3.Connection, consent_id: str, log_index: int) -> Silence | None:
+    """Why the log's decision at an index may be lower than attested: what this city had told about the consent before.
+
+    An event whose place in the log is not known yet may have come before it: a pause or an end counts, the end of a
+    pause does not. None: this city knows of no reason.
+    """
+    paused = False
+    told = connection.execute(
+        "SELECT kind, log_index FROM events WHERE consent_id = ?1 AND refused IS NULL"
+        " AND (log_index IS NULL OR log_index < ?2) ORDER BY seq",
+        (consent_id, log_index),
+    )
+    for kind, place in told:
+        if kind in {"withdrawal", "erasure"}:
+            return "ended"
+        if kind == "pause":
+            paused = True
+        elif kind == "resumption" and place is not None:
+            paused = False
+    return "paused" if paused else None

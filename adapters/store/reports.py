@@ -8,12 +8,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from adapters.store.outbox import silenced
 from adapters.store.registrations import Registration, keep_registrations
 from gateway.consentlog.entry import decode
 from gateway.consentlog.receipt import opens
 from gateway.errors import TiergateError
 
-Mark = Literal["unattributed", "better_than_attested", "of_another_question", "fork", "registration_wrong"]
+Mark = Literal[
+    "unattributed",
+    "better_than_attested",
+    "lower_than_attested",
+    "of_another_question",
+    "fork",
+    "registration_wrong",
+]
 """What is wrong with a report that was taken all the same: it is evidence, and must not hold up those behind it."""
 
 # A run is looked up by one statement and kept by another; why is said in ``attestations``. The bytes of entries and
@@ -79,6 +87,8 @@ class TakeReports:
                 marks.append("of_another_question")
             elif row.rung > rung:
                 marks.append("better_than_attested")
+            elif row.rung < rung and silenced(connection, consent_id, row.log_index) is None:
+                marks.append("lower_than_attested")
             new.append((row, consent_id))
             if row.registration is not None and token_hash:  # an erased consent has none, and keeps none
                 only = held is None and consent_id not in registrations

@@ -13,10 +13,11 @@ from adapters.authority import Granted
 from adapters.casework import Deadlines
 from adapters.explain import DISTANCES, REASONS
 from adapters.reports import Report
+from adapters.store.cases import MAX_CASES
 from gateway.consentlog.note import VerifierKey
 from gateway.consentlog.proof import LogProof
 from gateway.consentlog.trust import NONE, TrustPolicy
-from gateway.domain.consent import Contested, Step
+from gateway.domain.consent import Act, Contested, Step
 from gateway.domain.decision import Outcome
 from gateway.domain.ids import ResidentRef, ScenarioId
 from gateway.errors import Reason
@@ -137,7 +138,7 @@ async def _explained(city: FakeCity, log: FakeLog, granted: Granted, **changes: 
 async def test_an_explanation_says_why(city: FakeCity, log: FakeLog) -> None:
     granted = await city.grant(uses=20)
     assert await _explained(city, log, granted) == "entitled"
-    assert await _explained(city, log, granted, rung=0) == "ended"  # withdrawn by the time it was logged
+    assert await _explained(city, log, granted, rung=0) == "lowered"  # she did nothing: it is not told as her act
     city.source.know(RESIDENT, 100)
     assert await _explained(city, log, granted) == "score"
     city.source.forget(RESIDENT)
@@ -152,6 +153,19 @@ async def test_an_explanation_says_why(city: FakeCity, log: FakeLog) -> None:
     assert await _explained(city, log, granted) == "paused"
     await city.authority.change(RESIDENT, granted.id, "withdraw")
     assert await _explained(city, log, granted) == "ended"
+
+
+@pytest.mark.parametrize(("act", "code"), [("pause", "paused"), ("withdraw", "ended")])
+async def test_what_she_did_between_attestation_and_decision_is_the_reason(
+    city: FakeCity, log: FakeLog, act: Act, code: str
+) -> None:
+    granted = await city.grant()
+    attested = await city.answer(granted.token)
+    await city.authority.change(RESIDENT, granted.id, act)
+    index = log.decide(0, bundle=city.reference.bundle.digest)
+    report = Report(attested.id, Outcome.of(0), index, log.entries[index], log.inclusion(index))
+    await city.reports.take([report], log.checkpoint())
+    assert (await city.desk.explain(RESIDENT, index)).code == code
 
 
 @pytest.mark.parametrize("short_of", [1, 60, 400])
@@ -242,6 +256,23 @@ async def test_a_late_case_is_alarmed_and_lapses_at_the_last_deadline(city: Fake
     assert city.alarms.raised["case_lapsed"] == 1
     (listed,) = city.desk.cases(RESIDENT)
     assert listed.row.step == "lapsed"
+
+
+async def test_the_oldest_of_many_open_cases_lapse_too(city: FakeCity, log: FakeLog) -> None:
+    oldest = await city.desk.contest(RESIDENT, await _use(city, log, await city.grant()))
+    city.clock.advance(1)
+    attested = await city.answer((await city.grant()).token)
+    decided = [log.decide(1, bundle=city.reference.bundle.digest) for _ in range(MAX_CASES)]
+    await city.reports.take(
+        [Report(attested.id, Outcome.of(1), at, log.entries[at], log.inclusion(at)) for at in decided], log.checkpoint()
+    )
+    for index in decided:
+        await city.desk.contest(RESIDENT, index)
+    assert oldest.row.id not in {case.row.id for case in city.desk.cases(None)}  # a list has its limit
+    city.clock.advance(oldest.due.lapses_at - city.now_s)
+    await city.desk.look_after_cases()
+    assert city.alarms.raised["case_lapsed"] == MAX_CASES + 1
+    assert city.desk.cases(None) == []
 
 
 def _day(at_s: int) -> date:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from adapters.reports import MAX_REPORTS, Report
+from adapters.store.outbox import Settled, SettleEvents
 from gateway.consentlog.note import SignerKey
+from gateway.domain.consent import Act
 from gateway.domain.decision import Outcome
 from gateway.errors import Reason
 from tests.fakes.city import RESIDENT, FakeCity
@@ -47,11 +49,8 @@ def _alarms(city: FakeCity) -> dict[str, int]:
 
 async def test_reports_are_kept_counted_and_acknowledged(city: FakeCity, log: FakeLog) -> None:
     attestation_id = await _attested(city)
-    indices = [_decide(city, log), _decide(city, log, 0)]
-    reports = [
-        _report(log, indices[0], attestation_id),
-        _report(log, indices[1], attestation_id, Outcome.ORDINARY),
-    ]
+    indices = [_decide(city, log), _decide(city, log)]
+    reports = [_report(log, index, attestation_id) for index in indices]
     assert await city.reports.take(reports, log.checkpoint()) == indices[1]
     (view,) = city.authority.list(RESIDENT, 0)
     assert view.listed.reported == 2
@@ -93,10 +92,47 @@ async def test_a_decision_better_than_attested_is_alarmed(city: FakeCity, log: F
     assert _alarms(city) == {"report_better_than_attested": 1}
 
 
-async def test_a_decision_lower_than_attested_is_how_a_withdrawal_looks(city: FakeCity, log: FakeLog) -> None:
-    attestation_id = await _attested(city)
+async def _lowered(city: FakeCity, log: FakeLog, attestation_id: str) -> None:
     await city.reports.take([_report(log, _decide(city, log, 0), attestation_id, Outcome.ORDINARY)], log.checkpoint())
-    assert _alarms(city) == {}
+
+
+async def test_a_decision_lower_than_attested_without_a_reason_is_alarmed(city: FakeCity, log: FakeLog) -> None:
+    await _lowered(city, log, await _attested(city))
+    assert _alarms(city) == {"report_lower_than_attested": 1}
+
+
+def _settle(city: FakeCity, log_index: int | None, refused: str | None = None) -> SettleEvents:
+    """What became of all events that wait."""
+    return SettleEvents([Settled(item.seq, log_index, refused) for item in city.store.pending_events(64)])
+
+
+@pytest.mark.parametrize("act", ["pause", "withdraw"])
+@pytest.mark.parametrize(("logged_at", "excused"), [(None, True), (0, True), (1, False)])
+async def test_a_consent_that_was_silent_in_the_log_excuses_a_lower_decision(
+    city: FakeCity, log: FakeLog, act: Act, logged_at: int | None, excused: bool
+) -> None:
+    attestation_id = await _attested(city)
+    (view,) = city.authority.list(RESIDENT, 0)
+    await city.authority.change(RESIDENT, view.listed.row.id, act)
+    if logged_at is not None:  # else its acknowledgement is on its way, and the log may have it
+        await city.store.submit(_settle(city, log_index=len(log.entries) - 1 + 2 * logged_at))
+    await _lowered(city, log, attestation_id)
+    assert _alarms(city) == ({} if excused else {"report_lower_than_attested": 1})
+
+
+async def test_neither_an_end_of_a_pause_nor_a_refused_event_excuses_a_lower_decision(
+    city: FakeCity, log: FakeLog
+) -> None:
+    attestation_id = await _attested(city)
+    (view,) = city.authority.list(RESIDENT, 0)
+    for act in ("pause", "resume"):
+        await city.authority.change(RESIDENT, view.listed.row.id, act)
+        await city.store.submit(_settle(city, log_index=len(log.entries) - 1))
+        log.refuse()
+    await city.authority.change(RESIDENT, view.listed.row.id, "withdraw")
+    await city.store.submit(_settle(city, None, "EVENT_INVALID"))
+    await _lowered(city, log, attestation_id)
+    assert _alarms(city) == {"report_lower_than_attested": 1}
 
 
 @pytest.mark.parametrize(

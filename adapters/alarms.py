@@ -20,6 +20,7 @@ AlarmKind = Literal[
     "report_better_than_attested",
     "report_lower_than_attested",
     "report_of_another_question",
+    "attested_not_reported",
     "log_fork",
     "registration_wrong",
     "reference_refused",

@@ -32,6 +32,7 @@ from adapters.sources.settings import open_source
 from adapters.standing import Standing
 from adapters.store.attestations import Tidy
 from adapters.store.city_store import CityStore, open_store
+from adapters.unreported import Unreported
 from gateway.api.consent.v1 import consent_pb2, resident_pb2
 from gateway.api.peer.v1 import peer_pb2, status_pb2
 from gateway.clock import SystemClock
@@ -252,12 +253,14 @@ class Adapter:
         )
 
     async def _tidy(self) -> None:
-        """Forget what has served, a little at a time, and look after cases, as long as the adapter runs."""
+        """Forget what has served, a little at a time, and look after cases and reports, as long as the adapter runs."""
+        unreported = Unreported(self._store, self._alarms, self._clock)
         while True:
             try:
                 while await self._store.submit(Tidy(self._clock.now_ms() // 1000)):
                     pass
                 await self._desk.look_after_cases()
+                await unreported.look()
             except TiergateError as error:
                 _log.warning("tidying_failed", reason=error.reason.value, detail=error.detail)
             await asyncio.sleep(TIDY_INTERVAL_S)

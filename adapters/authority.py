@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from adapters.announce import Announced, Announcer
-from adapters.clock import DAY_S, Clock
+from adapters.clock import DAY_S, Clock, utc_day
 from adapters.custody import CitySigner
 from adapters.receipts import record_text
 from adapters.reference import Reference
@@ -83,8 +83,13 @@ class ConsentAuthority:
         return found
 
     async def decline(self, resident: ResidentRef, operator: OperatorId, scenario: ScenarioId) -> int:
-        """Remember that she refused; until when (Unix seconds) she is not to be asked again."""
+        """Remember that she refused; until when (Unix seconds) she is not to be asked again.
+
+        Raises SCENARIO_UNKNOWN or SCENARIO_NOT_OPEN: nobody can have asked her for that.
+        """
         at_ms = self._clock.now_ms()
+        reference = self._reference()
+        reference.bundle.scenario_for(scenario, operator, reference.city.id, utc_day(at_ms / 1000))
         until = at_ms // 1000 + self._quiet_s
         await self._store.submit(Decline(resident, operator, scenario, at_ms, until))
         return until
@@ -183,9 +188,15 @@ class ConsentAuthority:
         record = RecordConsent(row, record_text(token, agreed, reference), self._keys.device_key(token))
         return record, Granted(token.id, text, held.end)
 
-    def list(self, resident: ResidentRef, limit: int) -> list[ConsentView]:
-        """Her consents, newest first; ``limit`` 0 means 50, and no more than 200 are given."""
+    def list(self, resident: ResidentRef, limit: int, consent_id: str | None = None) -> list[ConsentView]:
+        """Her consents, newest first; ``limit`` 0 means 50, and no more than 200 are given.
+
+        ``consent_id``: this one alone; nothing if it is not hers.
+        """
         now_s = self._clock.now_ms() / 1000
+        if consent_id is not None:
+            one = self._store.consent_of(resident, consent_id)
+            return [] if one is None else [_view(one, now_s)]
         found = self._store.consents_of(resident, min(limit or DEFAULT_LIST, MAX_LIST))
         return [_view(item, now_s) for item in found]
 

@@ -19,6 +19,7 @@ from adapters.store.cases import CaseRow, OpenCase, StepCase
 from adapters.store.city_store import CityStore
 from adapters.store.reports import HeldUse
 from adapters.store.residents import CorrectResident, ResidentAct
+from adapters.store.unreported import UnreportedRow
 from gateway.consentlog.entry import Entry, decode
 from gateway.consentlog.proof import LogProof, hashes_of
 from gateway.crypto.consent import new_id
@@ -91,10 +92,18 @@ class ResidentDesk:
     def uses(self, resident: ResidentRef, consent_id: str | None, before: int | None, limit: int) -> list[UseView]:
         """Every reported use, newest first; ``limit`` 0 means 50, and no more than 200 are given.
 
-        Complete up to ``reported_index``: what the gateway has not reported yet is not in it.
+        Complete up to ``reported_index``, with the pages before it: what the gateway has not reported yet is not in it.
         """
         found = self._store.uses_of(resident, consent_id, before, min(limit or DEFAULT_USES, MAX_USES))
         return [self._view(item) for item in found]
+
+    def has_uses(self, resident: ResidentRef, consent_id: str | None, before: int) -> bool:
+        """Whether there are uses before a log index: another page."""
+        return bool(self._store.uses_of(resident, consent_id, before, 1))
+
+    def unreported(self, resident: ResidentRef, consent_id: str | None) -> list[UnreportedRow]:
+        """What was answered about her and got no decision reported for in time; newest first, at most 200."""
+        return self._store.unreported_of(resident, consent_id, MAX_USES)
 
     def reported_index(self) -> int | None:
         """Log index up to which the gateway has reported uses; None before the first report."""
@@ -139,7 +148,7 @@ class ResidentDesk:
 
     async def look_after_cases(self) -> None:
         """Alarm for each open case that is late; end those whose last deadline has passed: all of them."""
-        page = self._store.open_cases(None)
+        page = self._store.unfinished_cases(None)
         while page:
             for case in map(self._case, page):
                 if self._clock.now_ms() / 1000 >= case.due.lapses_at:
@@ -147,7 +156,7 @@ class ResidentDesk:
                     await self.advance(case.row.id, "lapsed")
                 elif case.late:
                     self._alarms.alarm("case_late")
-            page = self._store.open_cases(page[-1])
+            page = self._store.unfinished_cases(page[-1])
 
     def _case(self, row: CaseRow) -> CaseView:
         due = self._deadlines.of(row.opened_at)

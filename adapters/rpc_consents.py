@@ -137,9 +137,10 @@ class ConsentServicer:
     ) -> consent.ListConsentsResponse:
         """Newest first."""
         self._admit(caller)
-        views = self._authority.list(ResidentRef(request.resident_ref), request.limit)
+        views = self._authority.list(ResidentRef(request.resident_ref), request.limit, request.consent_id or None)
+        reported = self._authority.reported_index()
         return consent.ListConsentsResponse(
-            consents=[_record(view) for view in views], reported_index=self._authority.reported_index() or 0
+            consents=[_record(view) for view in views], reported_index=reported or 0, reported=reported is not None
         )
 
     async def GetConsentReceipt(  # noqa: N802  # the RPC's name

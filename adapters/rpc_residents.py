@@ -5,6 +5,7 @@ from __future__ import annotations
 from adapters.desk import CaseView, ResidentDesk, UseView
 from adapters.rpc_consents import change_of, moment, require_own_app
 from adapters.store.residents import ResidentAct
+from adapters.store.unreported import UnreportedRow
 from gateway.api.consent.v1 import consent_pb2, resident_pb2
 from gateway.domain.consent import Step
 from gateway.domain.ids import CityId, ResidentRef
@@ -36,12 +37,15 @@ class ResidentServicer:
     ) -> resident_pb2.ListUsesResponse:
         """Newest first."""
         self._admit(caller)
-        found = self._desk.uses(
-            ResidentRef(request.resident_ref), request.consent_id or None, request.before_index or None, request.limit
-        )
+        resident, consent = ResidentRef(request.resident_ref), request.consent_id or None
+        found = self._desk.uses(resident, consent, request.before_index or None, request.limit)
         reported = self._desk.reported_index()
         return resident_pb2.ListUsesResponse(
-            uses=[_use(item) for item in found], reported_index=reported or 0, reported=reported is not None
+            uses=[_use(item) for item in found],
+            reported_index=reported or 0,
+            reported=reported is not None,
+            more=bool(found) and self._desk.has_uses(resident, consent, found[-1].held.log_index),
+            unreported=[_unreported(item) for item in self._desk.unreported(resident, consent)],
         )
 
     async def ExplainDecision(  # noqa: N802  # the RPC's name
@@ -125,6 +129,12 @@ def _use(view: UseView) -> resident_pb2.UseRecord:
         illustrative=evaluated is not None and evaluated.illustrative,
         entry=held.entry,
         proof=view.proof.decode("utf-8"),
+    )
+
+
+def _unreported(row: UnreportedRow) -> resident_pb2.UnreportedAnswer:
+    return resident_pb2.UnreportedAnswer(
+        consent_id=row.consent_id, operator=row.operator, scenario=row.scenario, answered_at=moment(row.at)
     )
 
 

@@ -103,7 +103,7 @@ def cases_of(connection: sqlite3.Connection, resident: ResidentRef | None) -> li
     return [_case(row) for row in found]
 
 
-def open_cases(connection: sqlite3.Connection, after: CaseRow | None) -> list[CaseRow]:
+def unfinished_cases(connection: sqlite3.Connection, after: CaseRow | None) -> list[CaseRow]:
     """Open cases, oldest first, the next ``MAX_CASES`` after one of them (None: from the oldest): all, page by page."""
     place = (-1, "") if after is None else (after.opened_at, after.id)
     found = connection.execute(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from adapters.store import attestations, cases, consents, outbox, registrations, reports, residents
+from adapters.store import attestations, cases, consents, outbox, registrations, reports, residents, unreported
 from adapters.store.migrations import MIGRATIONS
 from adapters.store.operation import Operation, apply
 from gateway.domain.ids import OperatorId, ResidentRef, ScenarioId
@@ -122,9 +122,9 @@ class CityStore:
         """A resident's cases, or all that are open; newest first, at most 200."""
         return self._read(cases.cases_of, resident)
 
-    def open_cases(self, after: cases.CaseRow | None) -> list[cases.CaseRow]:
+    def unfinished_cases(self, after: cases.CaseRow | None) -> list[cases.CaseRow]:
         """Open cases, oldest first, page by page."""
-        return self._read(cases.open_cases, after)
+        return self._read(cases.unfinished_cases, after)
 
     def event_place(self, event_id: str) -> outbox.Place:
         """Where the log has an event, as far as its receipt is held."""
@@ -137,6 +137,16 @@ class CityStore:
     def kept_of(self, resident: ResidentRef, consent_id: str) -> registrations.Kept | None:
         """What a receipt of a resident's consent is made of."""
         return self._read(registrations.kept_of, resident, consent_id)
+
+    def journal_place(self) -> unreported.Place:
+        """How far the journal has come."""
+        return self._read(unreported.place)
+
+    def unreported_of(
+        self, resident: ResidentRef, consent_id: str | None, limit: int
+    ) -> list[unreported.UnreportedRow]:
+        """Answers about a resident that still have no report although it is time, newest first."""
+        return self._read(unreported.unreported_of, resident, consent_id, limit)
 
     def reported_index(self) -> int | None:
         """Log index of the newest use report held."""

@@ -9,7 +9,8 @@ a consent with the opening of its commitment, ``consents.record`` what a receipt
 consent is erased. ``proofs`` holds the marks of devices' proofs until no proof of their age is fresh (Unix seconds),
 ``device_keys`` keyed marks of devices' keys and of whose they are. ``handles`` are one-time codes by keyed hash, with
 their sealed tokens; ``misses`` tells by operator from when on nothing is held against it (Unix milliseconds).
-``consents.bound`` is 0 none, 1 the operator's key, 2 a device's.
+``unreported`` are attestations that no report named in time. ``consents.bound`` is 0 none, 1 the operator's key, 2 a
+device's.
 """
 
 from __future__ import annotations
@@ -232,6 +233,20 @@ CREATE TABLE misses (
     operator TEXT NOT NULL PRIMARY KEY,
     until_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID
+""",
+    ),
+    Migration(
+        6,
+        "answers that were not reported",
+        """
+CREATE TABLE unreported (
+    seq INTEGER PRIMARY KEY REFERENCES attestations (seq),
+    consent_id TEXT NOT NULL
+) STRICT;
+CREATE INDEX unreported_of_consent ON unreported (consent_id);
+-- what is older has been an auditor's to find
+INSERT INTO seen (name, version) SELECT 'unreported_to', COALESCE(MAX(seq), 0) FROM attestations;
+INSERT INTO seen (name, version) SELECT 'unreported_from', COALESCE(MAX(log_index), -1) FROM uses
 """,
     ),
 )

@@ -110,6 +110,12 @@ async def preview(
     uses: Uses = None,
     binding: Binding = None,
     device_key: DeviceKeyFile = None,
+    asked_of: Annotated[
+        str,
+        Parameter(
+            name="--asked-of", help="The resident whom the operator wants to ask: refused while she has declined this."
+        ),
+    ] = "",
     profile: ProfileFile = None,
     json: Json = False,
 ) -> None:
@@ -121,7 +127,7 @@ async def preview(
     from gateway.cli.profile import read_profile
 
     async with session(read_profile(profile, {"city-app"})) as opened:
-        request = pb.PreviewConsentRequest(terms=pb.ConsentTerms(**terms))
+        request = pb.PreviewConsentRequest(terms=pb.ConsentTerms(**terms), asked_of=asked_of)
         answer = await ConsentServiceStub(opened.channel).PreviewConsent(request, timeout=CALL_S)
     document = preview_document(answer)
     show(document, lambda: preview_lines(document), as_json=json)
@@ -233,12 +239,11 @@ async def list_consents(
         for item in answer.consents
     ]
     columns = ("consent_id", "operator", "scenario", "state", "expires_at", "uses_spent", "uses", "binding")
+    known = answer.reported_index if answer.reported else None
+    complete = "no use has been reported yet" if known is None else f"uses are complete up to log index {known}"
     show(
-        {"consents": consents, "reported_index": answer.reported_index},
-        lambda: [
-            table("Consents", columns, ([item[name] for name in columns] for item in consents)),
-            f"uses are complete up to log index {answer.reported_index}",
-        ],
+        {"consents": consents, "reported_index": known},
+        lambda: [table("Consents", columns, ([item[name] for name in columns] for item in consents)), complete],
         as_json=json,
     )
 

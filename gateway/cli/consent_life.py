@@ -67,6 +67,7 @@ async def narrow(
     The old token ends at once; the new one is handed over like that of a grant.
     """
     require_place(out, qr, json=json, print_token=print_token)
+    _require_count(uses)
     if days is None and minutes is None and uses is None:
         raise UsageError("narrower in what?", "give --days, --minutes or --uses")
     from gateway.api.consent.v1 import consent_pb2 as pb
@@ -103,6 +104,7 @@ async def renew(
     The old token ends at once; the new one is handed over like that of a grant.
     """
     require_place(out, qr, json=json, print_token=print_token)
+    _require_count(uses)
     from gateway.api.consent.v1 import consent_pb2 as pb
 
     def terms(old: ConsentRecord) -> dict[str, Any]:
@@ -176,13 +178,19 @@ async def decline(
     show(document, lambda: [facts("Declined", document)], as_json=json)
 
 
+def _require_count(uses: int | None) -> None:
+    """Return if ``--uses`` is absent or a number of uses: 0 is none, and must not pass for what was left unsaid."""
+    if uses is not None and uses < 1:
+        raise UsageError("--uses must be 1 to 1000", "leave it out to keep the number as it is")
+
+
 async def _record(stub: ConsentServiceStub, resident: str, consent: str) -> ConsentRecord:
     from gateway.api.consent.v1 import consent_pb2 as pb
     from gateway.cli.client import CALL_S
 
-    answer = await stub.ListConsents(pb.ListConsentsRequest(resident_ref=resident, limit=200), timeout=CALL_S)
-    for found in answer.consents:
-        if found.consent_id == consent:
-            record: ConsentRecord = found
-            return record
-    raise TiergateError(Reason.CONSENT_UNKNOWN)
+    asked = pb.ListConsentsRequest(resident_ref=resident, consent_id=consent)
+    found = (await stub.ListConsents(asked, timeout=CALL_S)).consents
+    if len(found) != 1:
+        raise TiergateError(Reason.CONSENT_UNKNOWN)
+    record: ConsentRecord = found[0]
+    return record

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 
 PROFILE_VARIABLE = "TIERGATE_PROFILE"
+
+LOG_INDEX = validators.Number(gte=0, lt=2**63)
+"""Of an option that is a position in the log."""
 
 Json = Annotated[
     bool,

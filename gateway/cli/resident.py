@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from gateway.cli.options import Json, ProfileFile
+from gateway.cli.options import LOG_INDEX, Json, ProfileFile
 from gateway.cli.output import UsageError, facts, show, table
 
 if TYPE_CHECKING:  # the wire's modules are loaded by the command that needs them
-    from gateway.api.consent.v1.resident_pb2 import CaseRecord, UseRecord
+    from gateway.api.consent.v1.resident_pb2 import CaseRecord, UnreportedAnswer, UseRecord
 
 app = App(name="resident", help="A city: what became of a resident's consents, why, contests, and corrections.")
 
@@ -19,7 +19,10 @@ Ref = Annotated[
     str, Parameter(name="--resident", help="The city's own account identifier of the resident; it never leaves it.")
 ]
 Index = Annotated[
-    int, Parameter(name="--decision", help="The decision, by its log index, as `resident uses` lists it.")
+    int,
+    Parameter(
+        name="--decision", validator=LOG_INDEX, help="The decision, by its log index, as `resident uses` lists it."
+    ),
 ]
 
 
@@ -29,7 +32,9 @@ async def uses(
     resident: Ref,
     consent: Annotated[str, Parameter(name="--consent", help="Of this consent alone.")] = "",
     limit: Annotated[int, Parameter(name="--limit", help="At most this many, 1 to 200.")] = 50,
-    before: Annotated[int, Parameter(name="--before", help="Only before this log index: the next page.")] = 0,
+    before: Annotated[
+        int, Parameter(name="--before", validator=LOG_INDEX, help="Only before this log index: the next page.")
+    ] = 0,
     out: Annotated[
         Path | None, Parameter(name="--out", help="Write each use's log entry and proof into this folder.")
     ] = None,
@@ -38,7 +43,8 @@ async def uses(
 ) -> None:
     """List who asked about a resident, when, for what, and what was answered, newest first.
 
-    Complete up to the last report that the city holds; the last line says which.
+    Complete up to the last report that the city holds; the last line says which. What the city answered and got no
+    report for, although it is time, is listed too.
     """
     if not 1 <= limit <= 200:
         raise UsageError("--limit must be 1 to 200")
@@ -58,16 +64,30 @@ async def uses(
     found = [_use_document(item) for item in answer.uses]
     from gateway.cli.messages import ILLUSTRATIVE
 
-    columns = ("log_index", "decided_at", "operator", "scenario", "outcome", "terms_zh", "consent_id")
+    columns = ("log_index", "decided_at", "operator", "scenario", "purpose", "outcome", "terms_zh", "consent_id")
+    unreported = [_unreported_document(item) for item in answer.unreported]
     marked = [f"~ 示意数据 / {ILLUSTRATIVE}"] if any(item["illustrative"] for item in found) else []
     complete = (
         f"complete up to log index {answer.reported_index}; later uses may be on their way"
         if answer.reported
         else "the gateway has not reported anything yet"
     )
+    older = [f"there are older ones: --before {found[-1]['log_index']}"] if answer.more else []
+    document = {
+        "uses": found,
+        "reported_index": answer.reported_index if answer.reported else None,
+        "more": answer.more,
+        "unreported": unreported,
+    }
     show(
-        {"uses": found, "reported_index": answer.reported_index if answer.reported else None},
-        lambda: [table("Uses", columns, (_use_row(item, columns) for item in found)), *marked, complete],
+        document,
+        lambda: [
+            table("Uses", columns, (_use_row(item, columns) for item in found)),
+            *marked,
+            *_unreported_lines(unreported),
+            *older,
+            complete,
+        ],
         as_json=json,
     )
 
@@ -75,6 +95,25 @@ async def uses(
 def _use_row(item: dict[str, Any], columns: tuple[str, ...]) -> list[Any]:
     mark = " ~" if item["illustrative"] else ""
     return [f"{item[name]}{mark}" if name == "terms_zh" else item[name] for name in columns]
+
+
+def _unreported_lines(found: list[dict[str, Any]]) -> list[Any]:
+    if not found:
+        return []
+    title = "Answered by the city, and no decision reported: lost on the way, or not reported"
+    columns = ("answered_at", "operator", "scenario", "consent_id")
+    return [table(title, columns, ([item[name] for name in columns] for item in found))]
+
+
+def _unreported_document(item: UnreportedAnswer) -> dict[str, Any]:
+    from gateway.cli.messages import time_of
+
+    return {
+        "answered_at": time_of(item.answered_at),
+        "operator": item.operator,
+        "scenario": item.scenario,
+        "consent_id": item.consent_id,
+    }
 
 
 def _use_document(item: UseRecord) -> dict[str, Any]:

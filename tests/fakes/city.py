@@ -22,6 +22,7 @@ from adapters.receipts import ConsentReceipts
 from adapters.reports import UseReports
 from adapters.store.city_store import CityStore
 from adapters.terms import ConsentTerms
+from adapters.unreported import Unreported
 from gateway.crypto.attestation import Attestation, request_binding
 from gateway.crypto.consent import new_id
 from gateway.domain.handle import HandleForm
@@ -118,6 +119,7 @@ class FakeCity:
         self.receipts = ConsentReceipts(
             keys=self.keys, reference=lambda: self.reference, store=self.store, clock=self.clock
         )
+        self.unreported = Unreported(self.store, self.alarms, self.clock)
         self.reports = UseReports(
             reference=lambda: self.reference, store=self.store, alarms=self.alarms, metrics=self.metrics
         )

@@ -16,6 +16,7 @@ from adapters.sandbox import quanzhou
 from adapters.sandbox.residents import residents_of
 from gateway.api.consent.v1 import consent_pb2 as consent
 from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
+from gateway.api.consent.v1.resident_pb2_grpc import ResidentServiceStub
 from gateway.api.peer.v1 import peer_pb2 as peer
 from gateway.api.peer.v1.peer_pb2_grpc import AttestationServiceStub, UseReportServiceStub
 from gateway.crypto import jws
@@ -44,13 +45,14 @@ class Running:
         self.adapter = adapter
         self.channels = [files.app(adapter), files.gateway(adapter)]
         self.app = ConsentServiceStub(self.channels[0])
+        self.residents = ResidentServiceStub(self.channels[0])
         self.attestations = AttestationServiceStub(self.channels[1])
         self.reports = UseReportServiceStub(self.channels[1])
 
-    async def grant(self, resident: str, terms: consent.ConsentTerms = TERMS) -> consent.GrantConsentResponse:
+    async def grant(self, who: str, terms: consent.ConsentTerms = TERMS) -> consent.GrantConsentResponse:
         shown = await self.app.PreviewConsent(consent.PreviewConsentRequest(terms=terms), timeout=TIMEOUT_S)
         granted: consent.GrantConsentResponse = await self.app.GrantConsent(
-            consent.GrantConsentRequest(resident_ref=resident, terms=terms, notice_digest=shown.notice_digest),
+            consent.GrantConsentRequest(resident_ref=who, terms=terms, notice_digest=shown.notice_digest),
             timeout=TIMEOUT_S,
         )
         return granted
@@ -164,7 +166,7 @@ async def test_use_reports_reach_the_residents_view(city: Running) -> None:
     assert (await city.reports.ReportUses(request, timeout=TIMEOUT_S)).acknowledged_index == index
     listed = await city.app.ListConsents(consent.ListConsentsRequest(resident_ref=TOP), timeout=TIMEOUT_S)
     assert listed.consents[0].reported_uses == 1
-    assert listed.reported_index == index
+    assert (listed.reported_index, listed.reported) == (index, True)
 
 
 async def test_a_batch_keeps_its_order_and_its_errors_apart(city: Running) -> None:

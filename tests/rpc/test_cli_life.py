@@ -72,10 +72,30 @@ async def test_narrower_then_renewed(network: Running) -> None:
     assert states == ["active", "replaced", "replaced"]
 
 
-async def test_a_refusal_is_kept(network: Running) -> None:
-    done = await network.consent("decline", "--resident", LOW, "--operator", OPERATOR, "--scenario", SCENARIO, "--json")
+@pytest.mark.parametrize("act", ["narrow", "renew"])
+async def test_no_uses_is_no_number_of_uses(network: Running, act: str) -> None:
+    done = await network.consent(act, "A" * 22, "--resident", TOP, "--uses", 0, "--yes", "--json")
+    assert done.code == 2
+
+
+async def test_a_refusal_is_kept_and_who_has_refused_is_not_asked_again(network: Running) -> None:
+    what = ("--operator", OPERATOR, "--scenario", SCENARIO)
+    done = await network.consent("decline", "--resident", LOW, *what, "--json")
     assert done.code == 0
     assert done.document["quiet_until"].endswith("Z")
+    asked = await network.consent("preview", *what, "--uses", 1, "--asked-of", LOW, "--json")
+    assert (asked.code, asked.document["error"]["reason"]) == (1, "CONSENT_DECLINED")
+    assert (await network.consent("preview", *what, "--uses", 1, "--asked-of", TOP)).code == 0
+    assert (await network.consent("preview", *what, "--uses", 1)).code == 0  # it is she who asks
+    nothing = await network.consent("decline", "--resident", LOW, "--operator", OPERATOR, "--scenario", "no-such")
+    assert (nothing.code, "SCENARIO_UNKNOWN" in nothing.err) == (1, True)
+
+
+@pytest.mark.parametrize("index", [-1, 2**63])
+async def test_a_position_that_no_log_has_is_wrong_usage(network: Running, index: int) -> None:
+    for command in (("contest", "--decision"), ("explain", "--decision"), ("uses", "--before")):
+        done = await network.resident(command[0], "--resident", LOW, command[1], index)
+        assert done.code == 2, done.err
 
 
 async def test_uses_are_listed_with_proofs_explained_and_contested(network: Running) -> None:
@@ -97,6 +117,13 @@ async def test_uses_are_listed_with_proofs_explained_and_contested(network: Runn
     envelope = (shared / "directory.json").read_bytes()
     directory = read_directory(verify(read_root(shared / "root.json"), DIRECTORY_TYPE, envelope))
     LogProof.parse(proof).verify(entry, TrustPolicy((VerifierKey.parse(directory.gateway.log_vkey),), {}, {}, NONE))
+
+    assert "--before" not in (await network.resident("uses", "--resident", LOW, "--consent", identifier)).out
+    assert (await network.check(token)).code == 0
+    page = "the gateway has not"
+    while f"--before {index + 1}" not in page:  # the second report is on its way
+        page = (await network.resident("uses", "--resident", LOW, "--consent", identifier, "--limit", 1)).out
+    assert "older" in page
 
     explained = await network.resident("explain", "--resident", LOW, "--decision", index, "--json")
     assert explained.document["reason"] == "score"

@@ -436,19 +436,23 @@ class ListConsentsRequest(_message.Message):
 
     RESIDENT_REF_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    CONSENT_ID_FIELD_NUMBER: _builtins.int
     resident_ref: _builtins.str
     """The city's own account identifier of the resident."""
     limit: _builtins.int
     """Largest number returned, 1 to 200; 0 = 50."""
+    consent_id: _builtins.str
+    """This consent alone, however old; empty = the newest."""
     def __init__(
         self,
         *,
         resident_ref: _builtins.str = ...,
         limit: _builtins.int = ...,
+        consent_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "resident_ref", b"resident_ref"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_id", b"consent_id", "limit", b"limit", "resident_ref", b"resident_ref"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -462,8 +466,11 @@ class ListConsentsResponse(_message.Message):
 
     CONSENTS_FIELD_NUMBER: _builtins.int
     REPORTED_INDEX_FIELD_NUMBER: _builtins.int
+    REPORTED_FIELD_NUMBER: _builtins.int
     reported_index: _builtins.int
     """Uses are complete up to this log index of the gateway (the last report that the city holds)."""
+    reported: _builtins.bool
+    """False before the first report, when `reported_index` means nothing."""
     @_builtins.property
     def consents(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConsentRecord]:
         """Newest first."""
@@ -473,10 +480,11 @@ class ListConsentsResponse(_message.Message):
         *,
         consents: _abc.Iterable[Global___ConsentRecord] | None = ...,
         reported_index: _builtins.int = ...,
+        reported: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consents", b"consents", "reported_index", b"reported_index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consents", b"consents", "reported", b"reported", "reported_index", b"reported_index"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -108,13 +108,21 @@ class ListUsesResponse(_message.Message):
     USES_FIELD_NUMBER: _builtins.int
     REPORTED_INDEX_FIELD_NUMBER: _builtins.int
     REPORTED_FIELD_NUMBER: _builtins.int
+    MORE_FIELD_NUMBER: _builtins.int
+    UNREPORTED_FIELD_NUMBER: _builtins.int
     reported_index: _builtins.int
     """Complete up to this log index of the gateway (the last report that the city holds); later ones may be on their way."""
     reported: _builtins.bool
     """False before the first report, when `reported_index` means nothing."""
+    more: _builtins.bool
+    """True when there are older ones: ask with `before_index`."""
     @_builtins.property
     def uses(self) -> _containers.RepeatedCompositeFieldContainer[Global___UseRecord]:
         """Newest first."""
+
+    @_builtins.property
+    def unreported(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnreportedAnswer]:
+        """What the city answered about her and got no decision reported for, although it is time; newest first, at most 200."""
 
     def __init__(
         self,
@@ -122,14 +130,54 @@ class ListUsesResponse(_message.Message):
         uses: _abc.Iterable[Global___UseRecord] | None = ...,
         reported_index: _builtins.int = ...,
         reported: _builtins.bool = ...,
+        more: _builtins.bool = ...,
+        unreported: _abc.Iterable[Global___UnreportedAnswer] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reported", b"reported", "reported_index", b"reported_index", "uses", b"uses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["more", b"more", "reported", b"reported", "reported_index", b"reported_index", "unreported", b"unreported", "uses", b"uses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListUsesResponse: _TypeAlias = ListUsesResponse  # noqa: Y015
+
+@_typing.final
+class UnreportedAnswer(_message.Message):
+    """One answer that the city gave the gateway about her, and that no decision was reported for within five minutes: it
+    was lost on its way, or decided and not reported.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONSENT_ID_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
+    SCENARIO_FIELD_NUMBER: _builtins.int
+    ANSWERED_AT_FIELD_NUMBER: _builtins.int
+    consent_id: _builtins.str
+    """The consent."""
+    operator: _builtins.str
+    """Who asked, a slug."""
+    scenario: _builtins.str
+    """For which scenario, a slug."""
+    @_builtins.property
+    def answered_at(self) -> _timestamp_pb2.Timestamp:
+        """When (UTC), as exactly as the scenario's time grain allows."""
+
+    def __init__(
+        self,
+        *,
+        consent_id: _builtins.str = ...,
+        operator: _builtins.str = ...,
+        scenario: _builtins.str = ...,
+        answered_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answered_at", b"answered_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_at", b"answered_at", "consent_id", b"consent_id", "operator", b"operator", "scenario", b"scenario"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnreportedAnswer: _TypeAlias = UnreportedAnswer  # noqa: Y015
 
 @_typing.final
 class UseRecord(_message.Message):

@@ -25,7 +25,7 @@ class NoticeTemplate:
     """The registered consent notice in both languages.
 
     Placeholders in braces: ``operator_name``, ``operator_contact``, ``scenario_name``, ``purpose``, ``city_name``,
-    ``valid_days``, ``uses``. Never anything about a person.
+    ``valid_days``, ``uses``, and ``without``, the base offer. Never anything about a person.
     """
 
     id: str

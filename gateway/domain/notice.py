@@ -17,7 +17,10 @@ from gateway.domain.scenario import Operator, Scenario
 PLACEHOLDERS: frozenset[str] = frozenset(
     {"operator_name", "operator_contact", "scenario_name", "purpose", "city_name", "valid_days", "uses"}
 )
-"""What a template must name, each at least once, and nothing else: PIPL 17 and 23 leave none of it out."""
+"""What a template must name, each at least once: PIPL 17 and 23 leave none of it out."""
+OPTIONAL_PLACEHOLDERS: frozenset[str] = frozenset({"without"})
+"""What it may name besides, and nothing else: the base offer, which holds without consent (PIPL 16). The notice of this
+repository does; a log may hold older bundles whose notices do not, and their decisions stay reproducible."""
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
@@ -62,6 +65,7 @@ def render_notice(
             "city_name": city_name_zh,
             "valid_days": str(valid_days),
             "uses": "不限次数" if uses is None else f"最多 {uses} 次",
+            "without": scenario.base.text_zh,
         },
     )
     en = _fill(
@@ -74,6 +78,7 @@ def render_notice(
             "city_name": city_name_en,
             "valid_days": "1 day" if valid_days == 1 else f"{valid_days} days",
             "uses": "any number of times" if uses is None else "once" if uses == 1 else f"at most {uses} times",
+            "without": scenario.base.text_en,
         },
     )
     shown = rfc8785.dumps({"en": en, "id": template.id, "version": template.version, "zh": zh})

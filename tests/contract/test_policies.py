@@ -132,5 +132,8 @@ def test_the_notice_tells_what_the_law_asks_for(loaded: LoadedPolicies) -> None:
                 (notice.en, (operator.name_en, scenario.purpose_en, "30 days", "any number", "Withdrawal", "refuse")),
             ):
                 assert operator.contact in text
+                assert (
+                    scenario.base.text_zh if text is notice.zh else scenario.base.text_en
+                ) in text  # without consent
                 assert all(word in text for word in words)
                 assert "{" not in text

@@ -65,6 +65,7 @@ class Consents {
         city_name: city[`name_${language}`],
         valid_days: valid,
         uses,
+        without: scenario.base[`text_${language}`],
       });
     const count = terms.uses;
     const often = count === 0 ? 'any number of times' : count === 1 ? 'once' : `at most ${count} times`;

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from gateway.domain.notice import PLACEHOLDERS, RenderedNotice, placeholders_in, render_notice
+from gateway.domain.notice import OPTIONAL_PLACEHOLDERS, PLACEHOLDERS, RenderedNotice, placeholders_in, render_notice
 from tests.unit.domain.samples import operator, scenario, template
 
 
@@ -51,6 +52,15 @@ def test_a_scenario_without_words_for_its_purpose_shows_the_code() -> None:
     assert " borrowing-without-deposit " in notice.en
 
 
+def test_a_notice_may_say_what_happens_without_consent_and_then_its_digest_covers_that() -> None:
+    given = template(text_zh=template().text_zh + " {without}", text_en=template().text_en + " {without}")
+    notice = _render(template=given)
+    base = scenario().base
+    assert (notice.zh.endswith(f" {base.text_zh}"), notice.en.endswith(f" {base.text_en}")) == (True, True)
+    other = scenario(base=replace(base, text_en="Something else"))
+    assert _render(template=given, scenario=other).digest != _render(template=given, scenario=scenario()).digest
+
+
 def test_a_brace_inside_a_value_stays_what_it_is() -> None:
     assert "{uses} Library" in _render(operator=operator(name_en="{uses} Library")).en
 
@@ -80,6 +90,7 @@ def test_any_change_of_what_is_shown_changes_the_digest(change: Callable[[], dic
 
 def test_the_placeholders_of_a_text() -> None:
     assert placeholders_in(template().text_zh) == placeholders_in(template().text_en) == PLACEHOLDERS
+    assert not PLACEHOLDERS & OPTIONAL_PLACEHOLDERS
     assert placeholders_in("nothing") == frozenset()
 
 

@@ -263,6 +263,8 @@ class Adapter:
                 await unreported.look()
             except TiergateError as error:
                 _log.warning("tidying_failed", reason=error.reason.value, detail=error.detail)
+            except Exception:  # noqa: BLE001  # deadlines of cases hang on this task: a fault must not end it
+                _log.exception("tidying_failed")
             await asyncio.sleep(TIDY_INTERVAL_S)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from adapters.app import Adapter
+from adapters.desk import ResidentDesk
 from adapters.sandbox import quanzhou
 from adapters.sandbox.residents import residents_of
 from gateway.api.consent.v1 import consent_pb2 as consent
@@ -253,3 +255,21 @@ async def test_metrics_tell_load_and_alarms_and_nobodys_outcome(files: AdapterFi
         if sample.name.startswith("tiergate_adapter")
     }
     assert labels <= {"kind", "reason", "le"}
+
+
+async def test_no_fault_ends_the_task_that_looks_after_cases(
+    files: AdapterFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = asyncio.Queue[None]()
+
+    async def broken(_desk: ResidentDesk) -> None:
+        looked.put_nowait(None)
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(ResidentDesk, "look_after_cases", broken)
+    monkeypatch.setattr("adapters.app.TIDY_INTERVAL_S", 0)
+    adapter = Adapter(files.settings())
+    await adapter.start()
+    for _ in range(3):
+        await asyncio.wait_for(looked.get(), TIMEOUT_S)
+    await adapter.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pytest
 from adapters.authority import Granted
 from adapters.terms import ConsentTerms, span
 from gateway.crypto.consent import ConsentToken
+from gateway.domain.bundle import Bundle
 from gateway.domain.ids import OperatorId, ResidentRef, ScenarioId
 from gateway.errors import Reason
 from tests.fakes.city import RESIDENT, FakeCity
@@ -127,10 +128,22 @@ async def test_two_operators_see_two_identifiers_of_one_resident(city: FakeCity)
     assert RESIDENT not in "".join([*subjects, elsewhere])
 
 
-async def test_a_notice_that_has_changed_must_be_shown_again(city: FakeCity) -> None:
+def _new_version(bundle: Bundle) -> Bundle:
+    return replace(bundle, notice=replace(bundle.notice, version=bundle.notice.version + 1))
+
+
+def _another_base_offer(bundle: Bundle) -> Bundle:
+    scenario = bundle.scenarios[LIBRARY_LOAN]
+    dearer = replace(scenario, base=replace(scenario.base, text_zh="押金加倍"))
+    return replace(bundle, scenarios={**bundle.scenarios, LIBRARY_LOAN: dearer})
+
+
+@pytest.mark.parametrize("change", [_new_version, _another_base_offer])
+async def test_a_notice_that_has_changed_must_be_shown_again(
+    city: FakeCity, change: Callable[[Bundle], Bundle]
+) -> None:
     seen = city.authority.preview(TERMS).notice.digest
-    bundle = city.reference.bundle
-    city.reference = replace(city.reference, bundle=replace(bundle, notice=replace(bundle.notice, version=2)))
+    city.reference = replace(city.reference, bundle=change(city.reference.bundle))
     with refuses(Reason.CONSENT_STATE):
         await city.authority.grant(RESIDENT, TERMS, seen)
     with refuses(Reason.CONSENT_STATE):  # the notice of other terms

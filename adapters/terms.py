@@ -66,9 +66,10 @@ def offer(terms: ConsentTerms, reference: Reference, now_s: float) -> Offer:
     limits = scenario.consent
     if not MIN_LIFETIME_S <= terms.lifetime_s <= limits.max_lifetime_s:
         raise TiergateError(Reason.CONSENT_LIMITS, "lifetime")
-    if terms.bound != (terms.uses == 0 and terms.device_key is None):
-        detail = "a token is bound to a device, or without a count to the operator, or counted and unbound"
-        raise TiergateError(Reason.CONSENT_LIMITS, detail)
+    if terms.bound and terms.device_key is not None:
+        raise TiergateError(Reason.CONSENT_LIMITS, "a token is bound to the operator or to a device, not to both")
+    if terms.uses == 0 and not terms.bound and terms.device_key is None:
+        raise TiergateError(Reason.CONSENT_LIMITS, "a token without a count is bound to somebody's key")
     if not 0 <= terms.uses <= limits.max_uses or (terms.uses == 0 and not limits.unlimited):
         raise TiergateError(Reason.CONSENT_LIMITS, "number of uses")
     concordance = bundle.concordances.get(reference.city.id)

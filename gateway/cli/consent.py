@@ -56,7 +56,7 @@ Binding = Annotated[
     Parameter(
         name="--binding",
         help="none: whoever holds the token can use up its count. operator: only with the operator's key. device: only "
-        "with the resident's device. Default: device with --device-key, none with --uses, else operator.",
+        "with the resident's device. Default: device with --device-key, none with --uses 1, else operator.",
     ),
 ]
 DeviceKeyFile = Annotated[
@@ -84,7 +84,8 @@ def read_terms(
         raise UsageError("the lifetime must be positive and at most 400 days")
     if uses is not None and not 1 <= uses <= 1000:
         raise UsageError("--uses must be 1 to 1000", "leave it out for a consent without a count")
-    bound = binding or ("device" if device_key else "operator" if uses is None else "none")
+    # what is good more than once is bound to somebody's key, unless it is asked for otherwise (I4)
+    bound = binding or ("device" if device_key else "none" if uses == 1 else "operator")
     if uses is None and bound == "none":
         raise UsageError("a consent without a count must be bound", "give --uses N, --binding operator or --device-key")
     if (bound == "device") != (device_key is not None):

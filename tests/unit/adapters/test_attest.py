@@ -47,6 +47,19 @@ async def test_a_counted_tokens_attestation_is_bound_to_its_request(city: FakeCi
         city.verified(text, replace(question, request_id=RequestId(new_id())))
 
 
+async def test_a_counted_token_may_be_bound_to_the_operator_whose_proof_each_use_then_needs(city: FakeCity) -> None:
+    granted = await city.grant(uses=2, bound=True)
+    with refuses(Reason.PROOF_REQUIRED):  # a gateway that has seen it cannot ask on its own (I4)
+        await city.answer(granted.token)
+    for _ in range(2):
+        proof = city.network.proof(granted.token, now_s=city.now_s)
+        assert (await city.answer(granted.token, proof=proof)).rung == 1
+    with refuses(Reason.USES_EXHAUSTED):
+        await city.answer(granted.token, proof=city.network.proof(granted.token, now_s=city.now_s))
+    (view,) = city.authority.list(RESIDENT, 0)
+    assert (view.listed.row.bound, view.listed.life.spent) == ("operator", 2)
+
+
 async def test_an_unlimited_token_needs_the_operators_proof_and_spends_nothing(city: FakeCity) -> None:
     granted = await city.grant(uses=0, bound=True)
     for _ in range(5):

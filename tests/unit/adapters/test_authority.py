@@ -69,7 +69,7 @@ async def test_figures_that_nobody_has_published_are_shown_as_such(network: Netw
         ({"lifetime_s": 180 * 86_400 + 1}, Reason.CONSENT_LIMITS),
         ({"uses": 51}, Reason.CONSENT_LIMITS),
         ({"uses": 0}, Reason.CONSENT_LIMITS),
-        ({"bound": True}, Reason.CONSENT_LIMITS),
+        ({"bound": True, "device_key": {"kty": "OKP"}}, Reason.CONSENT_LIMITS),
         ({"uses": -1}, Reason.CONSENT_LIMITS),
     ],
 )

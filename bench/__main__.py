@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from bench import policies, reload, report, withdrawal
+from bench.log import __main__ as log
 from bench.processes import BenchError
 from bench.run import BASELINE, Options, baseline, run, say
 from gateway.errors import TiergateError
@@ -83,9 +84,11 @@ def _stop(number: int, _frame: FrameType | None) -> None:
 
 def main(arguments: list[str]) -> int:
     """Run and report; returns the exit code."""
-    options, as_json, save = parse(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
+    if arguments[:1] == ["log"]:
+        return log.main(arguments[1:])
+    options, as_json, save = parse(arguments)
     for name in options.only:
         if name in ALONE:
             return _alone(ALONE[name], options, as_json=as_json)

@@ -89,6 +89,7 @@ class SqliteStore(Facts):
         await self._writer.close()
         with self._reading:  # a thread may be in the middle of a read, and SQLite would not survive losing it there
             self._reader.close()
+        self._lookup.close()
         self._mark.close()
         self._lock.release()
 

@@ -12,37 +12,28 @@ from gateway.consentlog.merkle import (
     consistency_proof,
     inclusion_proof,
     leaf_hash,
-    node_hash,
     root_at,
     root_of,
     verify_consistency,
     verify_inclusion,
 )
 from gateway.errors import Reason, TiergateError
+from tests.fakes.naive_tree import NaiveTree
 
 SIZE = 300
 LEAVES = [leaf_hash(str(index).encode()) for index in range(SIZE)]
 
 
-def naive_root(leaves: list[bytes]) -> bytes:
-    """RFC 6962 section 2.1, word for word."""
-    if not leaves:
-        return sha256(b"").digest()
-    if len(leaves) == 1:
-        return leaves[0]
-    k = 1
-    while k * 2 < len(leaves):
-        k *= 2
-    return node_hash(naive_root(leaves[:k]), naive_root(leaves[k:]))
+NAIVE = NaiveTree(LEAVES)
 
 
 def subtree(level: int, index: int) -> bytes:
     assert (index + 1) << level <= SIZE
-    return naive_root(LEAVES[index << level : (index + 1) << level])
+    return NaiveTree(LEAVES[index << level : (index + 1) << level]).root(1 << level)
 
 
 NODES = {(level, index): subtree(level, index) for level in range(9) for index in range(SIZE >> level)}
-ROOTS = [naive_root(LEAVES[:size]) for size in range(SIZE + 1)]
+ROOTS = [NAIVE.root(size) for size in range(SIZE + 1)]
 
 
 def get(level: int, index: int) -> bytes:

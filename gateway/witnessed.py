@@ -8,7 +8,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, Gauge
 
 from gateway.config import Witnessing
-from gateway.consentlog.note import SignerKey
+from gateway.consentlog.note import SignerKey, VerifierKey
 from gateway.consentlog.trust import MAX_TRUST_BYTES, TrustPolicy
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.ports import Clock, LogReader
@@ -41,7 +41,7 @@ class Witnessed:
         self._clients: list[WitnessClient] = []
         if settings is None:
             return
-        trust = read_policy(settings, signer)
+        trust = read_policy(settings, signer.verifier)
         kept = CosignedCheckpoints(database, store.aside, trust.verify)
         self.audited = PublishedLog(store, kept.newest)
         self.receipts = WitnessedReceipts(store, kept.newest)
@@ -82,8 +82,8 @@ class Witnessed:
             await client.close()
 
 
-def read_policy(settings: Witnessing, signer: SignerKey) -> TrustPolicy:
-    """The trust file, if it is about this log and these witnesses. Raises ProblemsError (CONFIG_INVALID)."""
+def read_policy(settings: Witnessing, log: VerifierKey) -> TrustPolicy:
+    """The trust file, if it is about this log (its key) and these witnesses. Raises ProblemsError (CONFIG_INVALID)."""
     file = str(settings.trust)
     try:
         with settings.trust.open("rb") as opened:
@@ -97,8 +97,8 @@ def read_policy(settings: Witnessing, signer: SignerKey) -> TrustPolicy:
         for at in settings.witnesses
         if at.name.encode() not in trust.witnesses
     ]
-    if signer.verifier not in trust.logs:
-        problems.append(Problem(file, "log", "does not name this log's key", f"log {signer.verifier}"))
+    if log not in trust.logs:
+        problems.append(Problem(file, "log", "does not name this log's key", f"log {log}"))
     try:
         trust.require_quorum({at.name.encode() for at in settings.witnesses})
     except TiergateError:

@@ -162,12 +162,13 @@ def verify_receipt(
     policy = TrustPolicy.parse(read_trust(trust))
     raw = read_file(entry, MAX_ENTRY_BYTES, "name FILE.entry")
     parsed = LogProof.parse(read_file(proof, 2 * MAX_NOTE_BYTES, "name FILE.proof"))
-    head = parsed.verify(raw, policy).checkpoint
+    verified = parsed.verify(raw, policy)
+    head, witnesses = verified.checkpoint, sorted(name.decode() for name in verified.witnessed)
     shown = entry_document(parsed.index, decode(raw))
-    verified = head_document(head)
+    last = f"verified: in the log {head.origin} of {head.size} entries, {len(witnesses)} witness(es)"
     show(
-        {"verified": True, "entry": shown, "log": verified},
-        lambda: [facts("Entry", shown), f"verified: in the log {head.origin} of {head.size} entries"],
+        {"verified": True, "entry": shown, "log": head_document(head), "witnesses": witnesses},
+        lambda: [facts("Entry", shown), last],
         as_json=json,
     )
 

@@ -23,7 +23,8 @@ async def doctor(
 
     Looks at: signed files (signature, expiry), certificate (expiry, key, authority, identity, usages, file modes),
     signing keys against the directory, clock, disk space, and each peer: reachable, the right one, of a known
-    authority, accepting our certificate, holding the same policy bundle.
+    authority, accepting our certificate, holding the same policy bundle. Of a gateway also its log's witnesses: each
+    reachable and cosigning with the key that the trust file names, together a quorum.
     """
     if config is not None and profile is not None:
         raise UsageError("either --config or --profile", "examine one installation at a time")
@@ -32,6 +33,7 @@ async def doctor(
     from gateway.cli.local_checks import examine_files
     from gateway.cli.peer_checks import examine_peers
     from gateway.cli.profile import read_profile
+    from gateway.cli.witness_checks import examine_witnesses
 
     if config is not None:
         installation = of_config(config)
@@ -41,4 +43,5 @@ async def doctor(
     findings = list(files.findings)
     if files.directory is not None:
         findings += await examine_peers(installation, files.directory, files.bundle)
+        findings += await examine_witnesses(installation, files.directory)
     return tell(findings, as_json=json)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway.cli.profile import Profile
-from gateway.config import PREFIX, GatewayConfig
+from gateway.config import PREFIX, GatewayConfig, Witnessing
 from gateway.domain.directory import KeyPurpose
 from gateway.domain.ids import Role
 from gateway.settings import read_settings
@@ -30,6 +30,7 @@ class Installation:
     keys: dict[KeyPurpose, tuple[str, Path]] = field(default_factory=dict)
     data_dir: Path | None = None
     log_key: Path | None = None
+    witnessing: Witnessing | None = None
 
 
 def of_profile(profile: Profile) -> Installation:
@@ -71,6 +72,7 @@ def _gateway(path: Path) -> Installation:
         bundle=settings.bundle,
         data_dir=settings.data_dir,
         log_key=settings.log_key,
+        witnessing=settings.witnessing,
     )
 
 

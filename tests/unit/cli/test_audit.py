@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gateway.consentlog.export import write_export
 from gateway.consentlog.merkle import inclusion_proof, leaf_hash, root_of
+from gateway.consentlog.note import COSIGNATURE_V1, SignerKey, add_signatures
 from gateway.consentlog.proof import LogProof
 from tests.unit.cli.conftest import Run
-from tests.unit.consentlog.samples import BUNDLE, DIGEST, TRUST, MemoryLog, small_log
+from tests.unit.consentlog.samples import BUNDLE, DIGEST, SIGNER, TRUST, MemoryLog, small_log
 
 
 @pytest.fixture
@@ -60,8 +62,6 @@ def test_a_changed_export_does_not(run: Run, exported: Path, trust: Path, name: 
 
 
 def test_an_export_of_another_log_does_not(run: Run, exported: Path, tmp_path: Path) -> None:
-    from gateway.consentlog.note import SignerKey
-
     (tmp_path / "other").write_bytes(f"log {SignerKey.generate('other/log').verifier}\nquorum none\n".encode())
     assert run("audit", "verify", exported, "--trust", tmp_path / "other").code == 4
 
@@ -93,6 +93,40 @@ def test_a_changed_receipt_does_not(run: Run, receipt: tuple[Path, Path], trust:
     receipt[part].write_bytes(receipt[part].read_bytes().replace(b"3", b"4", 1))
     done = run("audit", "verify-receipt", "--trust", trust, "--entry", receipt[0], "--proof", receipt[1])
     assert done.code == 4
+
+
+@pytest.mark.parametrize(("threshold", "cosigned", "code"), [(2, 2, 0), (2, 1, 4), (1, 1, 0), (2, 0, 4)])
+def test_a_receipt_under_a_quorum_of_witnesses(
+    run: Run, receipt: tuple[Path, Path], tmp_path: Path, threshold: int, cosigned: int, code: int
+) -> None:
+    witnesses = [SignerKey.generate(f"witness.example/w{number}", kind=COSIGNATURE_V1) for number in (1, 2)]
+    names = [key.name for key in witnesses]
+    lines = [f"witness {key.name} {key.verifier}" for key in witnesses]
+    group = f"group cities {threshold} {' '.join(names)}"
+    trust = tmp_path / "quorum"
+    trust.write_text("\n".join([f"log {SIGNER.verifier}", *lines, group, "quorum cities"]) + "\n", "utf-8")
+    proof = LogProof.parse(receipt[1].read_bytes())
+    checkpoint = add_signatures(proof.checkpoint, witnesses[:cosigned], 1_793_491_200)
+    receipt[1].write_bytes(replace(proof, checkpoint=checkpoint).to_bytes())
+    arguments = ("audit", "verify-receipt", "--trust", trust, "--entry", receipt[0], "--proof", receipt[1], "--json")
+    done = run(*arguments)
+    assert done.code == code
+    if code == 0:
+        assert sorted(done.document["witnesses"]) == names[:cosigned]
+
+
+def test_a_cosignature_of_a_stranger_counts_for_nothing(run: Run, receipt: tuple[Path, Path], tmp_path: Path) -> None:
+    """The same name, and another key; and the log's own key makes no witness."""
+    name = "witness.example/w1"
+    known, stranger = (SignerKey.generate(name, kind=COSIGNATURE_V1) for _ in range(2))
+    trust = tmp_path / "quorum"
+    trust.write_text(f"log {SIGNER.verifier}\nwitness {name} {known.verifier}\nquorum {name}\n", "utf-8")
+    proof = LogProof.parse(receipt[1].read_bytes())
+    for signer in (stranger, SIGNER):
+        checkpoint = add_signatures(proof.checkpoint, [signer], 1_793_491_200)
+        receipt[1].write_bytes(replace(proof, checkpoint=checkpoint).to_bytes())
+        done = run("audit", "verify-receipt", "--trust", trust, "--entry", receipt[0], "--proof", receipt[1], "--json")
+        assert done.code == 4
 
 
 def test_a_receipt_that_is_not_there(run: Run, receipt: tuple[Path, Path], trust: Path) -> None:

@@ -68,6 +68,7 @@ class TreeWriter:
         self._reader = TreeReader(connection, cache)
         self._committed = self._edge(size, size)
         self._frontier = self._committed.copy()
+        self._root: bytes | None = None
         self._completed: list[CompletedNode] = []
 
     def _edge(self, at: int, size: int) -> Frontier:
@@ -85,12 +86,15 @@ class TreeWriter:
     def append(self, leaf: bytes) -> int:
         """Add an entry; returns its index."""
         index = self._frontier.size
+        self._root = None
         self._frontier.append(leaf_hash(leaf), self._completed)
         return index
 
     def root(self) -> bytes:
-        """Root with everything appended so far."""
-        return self._frontier.root()
+        """Root with everything appended so far; a group asks twice, to sign it and for the mark."""
+        if self._root is None:
+            self._root = self._frontier.root()
+        return self._root
 
     def store_tiles(self, connection: sqlite3.Connection) -> None:
         """Write the tiles that the open transaction has completed or extended."""
@@ -134,6 +138,7 @@ class TreeWriter:
     def rolled_back(self) -> None:
         """Forget what the transaction appended."""
         self._completed = []
+        self._root = None
         self._frontier.restore(self._committed)
 
 

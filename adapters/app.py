@@ -19,6 +19,7 @@ from adapters.config import AdapterSettings, load_keys
 from adapters.consult import Platform
 from adapters.custody import Custody
 from adapters.desk import ResidentDesk
+from adapters.erasure import Erasures
 from adapters.events import EventPusher
 from adapters.handles import HandleDesk, Presentations
 from adapters.keys import KeyFollower
@@ -60,6 +61,7 @@ class Adapter:
     _store: CityStore
     _platform: Platform
     _desk: ResidentDesk
+    _erasures: Erasures
     _certificate: WatchedCertificate
 
     def __init__(
@@ -219,6 +221,9 @@ class Adapter:
             alarms=self._alarms,
             deadlines=settings.cases.deadlines(),
         )
+        self._erasures = Erasures(
+            store=self._store, announcer=announcer, clock=self._clock, retention_days=settings.retention_days
+        )
         reports = UseReports(
             reference=self._standing.in_force, store=self._store, alarms=self._alarms, metrics=self._metrics
         )
@@ -241,7 +246,7 @@ class Adapter:
                 ServiceBinding(services["AttestationService"], AttestationServicer(presentations)),
                 ServiceBinding(services["UseReportService"], UseReportServicer(reports)),
                 ServiceBinding(services["ConsentService"], ConsentServicer(authority, receipts, counter, self._city)),
-                ServiceBinding(services["ResidentService"], ResidentServicer(desk, self._city)),
+                ServiceBinding(services["ResidentService"], ResidentServicer(desk, self._erasures, self._city)),
                 ServiceBinding(services["StatusService"], StatusServicer(self._standing.in_force, self._keys.signing)),
             ],
             address=settings.listen,
@@ -261,6 +266,7 @@ class Adapter:
                     pass
                 await self._desk.look_after_cases()
                 await unreported.look()
+                await self._erasures.delete_due()
             except TiergateError as error:
                 _log.warning("tidying_failed", reason=error.reason.value, detail=error.detail)
             except Exception:  # noqa: BLE001  # deadlines of cases hang on this task: a fault must not end it

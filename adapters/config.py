@@ -122,7 +122,8 @@ class AdapterSettings(Settings):
 
     ``listen`` and ``metrics_listen`` (absent: no metrics port) are ``host:port``. ``withdrawal_wait_s``: how long a
     withdrawal waits for the gateway's acknowledgement before it returns without. ``declined_quiet_days``: for how long
-    nobody is asked again for what she has refused.
+    nobody is asked again for what she has refused. ``retention_days``: for how long the rows of a resident who has
+    asked for erasure are kept, locked.
     """
 
     city: Slug
@@ -137,6 +138,7 @@ class AdapterSettings(Settings):
     tls: TlsFiles
     keys: KeyFiles
     declined_quiet_days: int = Field(default=30, ge=0, le=365)
+    retention_days: int = Field(default=1096, ge=401, le=36_600)  # longer than any consent
     answers: Answers = Answers()
     cases: Cases = Cases()
     limits: Limits = Limits()

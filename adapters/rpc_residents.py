@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from adapters.desk import CaseView, ResidentDesk, UseView
+from adapters.erasure import Erasures
 from adapters.rpc_consents import change_of, moment, require_own_app
+from adapters.store.erasing import Order
 from adapters.store.residents import ResidentAct
 from adapters.store.unreported import UnreportedRow
 from gateway.api.consent.v1 import consent_pb2, resident_pb2
 from gateway.domain.consent import Step
 from gateway.domain.ids import CityId, ResidentRef
+from gateway.errors import Reason, TiergateError
 from gateway.transport.identity import Caller
 
 _STEPS: dict[Step, resident_pb2.CaseStep.ValueType] = {
@@ -25,8 +28,9 @@ _WORDS = {number: step for step, number in _STEPS.items()}
 class ResidentServicer:
     """Answers the city's app; the city is compared here once more."""
 
-    def __init__(self, desk: ResidentDesk, city: CityId) -> None:
+    def __init__(self, desk: ResidentDesk, erasures: Erasures, city: CityId) -> None:
         self._desk = desk
+        self._erasures = erasures
         self._city = city
 
     def _admit(self, caller: Caller) -> None:
@@ -108,6 +112,19 @@ class ResidentServicer:
     ) -> resident_pb2.CorrectResidentResponse:
         """In force before the reply."""
         return resident_pb2.CorrectResidentResponse(change=await self._correct(request.resident_ref, "correct", caller))
+
+    async def EraseResident(  # noqa: N802  # the RPC's name
+        self, request: resident_pb2.EraseResidentRequest, caller: Caller
+    ) -> resident_pb2.EraseResidentResponse:
+        """Locked before the reply; deleted, if it is ordered."""
+        self._admit(caller)
+        if bool(request.order) != bool(request.ordered_by):
+            raise TiergateError(Reason.MALFORMED_REQUEST, "an order names its authority and its digest")
+        order = Order(request.ordered_by, request.order) if request.order else None
+        found = await self._erasures.erase(ResidentRef(request.resident_ref), order)
+        return resident_pb2.EraseResidentResponse(
+            change=change_of(found.lock), deleted=found.deleted is not None, consents=found.deleted or 0
+        )
 
     async def _correct(self, resident: str, act: ResidentAct, caller: Caller) -> consent_pb2.Change:
         self._admit(caller)

@@ -48,6 +48,11 @@ _WRITE_JOURNAL = """
     SELECT substr(?2, 64 * key + 1, 32), value ->> 0, value ->> 1, value ->> 5, value ->> 6, value ->> 7, value ->> 8,
         value ->> 9, value ->> 10
     FROM json_each(?1)"""
+_TOMBSTONES = tuple(
+    f"DELETE FROM {table} WHERE token_hash IN"  # noqa: S608 - constants
+    " (SELECT token_hash FROM tombstones WHERE until <= ? ORDER BY until LIMIT ?)"
+    for table in ("tallies", "tombstones")
+)
 _PROOFS = RowInsert("INSERT OR IGNORE INTO proofs (mark, until)", 2)
 _MARKS = 256  # looked up by one statement
 
@@ -280,5 +285,7 @@ class Tidy:
             " ORDER BY keep_until LIMIT ?)",
             (self.now_s, self.limit),
         )
+        for statement in _TOMBSTONES:
+            connection.execute(statement, (self.now_s, self.limit))
         connection.execute("DELETE FROM misses WHERE until_ms <= ?", (self.now_s * 1000,))  # a few: one per operator
         return connection.total_changes - before

@@ -38,8 +38,7 @@ class OpenCase:
         """The case: this one, or the one about the same decision that is open. Raises DECISION_UNKNOWN."""
         row = self.row
         hers = connection.execute(
-            "SELECT 1 FROM uses AS u JOIN consents AS c ON c.id = u.consent_id"
-            " WHERE u.log_index = ? AND c.resident = ?",
+            "SELECT 1 FROM uses AS u JOIN shown AS c ON c.id = u.consent_id WHERE u.log_index = ? AND c.resident = ?",
             (row.decision, row.resident),
         ).fetchone()
         if hers is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -9,13 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from adapters.store import attestations, cases, consents, outbox, registrations, reports, residents, unreported
+from adapters.store import (
+    attestations,
+    cases,
+    consents,
+    erasing,
+    outbox,
+    registrations,
+    reports,
+    residents,
+    unreported,
+)
 from adapters.store.migrations import MIGRATIONS
 from adapters.store.operation import Operation, apply
 from gateway.domain.ids import OperatorId, ResidentRef, ScenarioId
 from gateway.errors import Problem, ProblemsError, Reason
 from gateway.sqlite.connect import DatabaseLock, connect_reader, connect_writer, map_sqlite_error
 from gateway.sqlite.migrate import migrate
+from gateway.sqlite.scrub import scrub
 from gateway.sqlite.writer import GroupWriter
 
 FILE_NAME = "city.db"
@@ -47,7 +59,7 @@ class CityStore:
 
     def __init__(self, folder: Path) -> None:
         """Open and migrate. Raises STORE_BUSY (another process holds it) or STORE_FAILED."""
-        database = folder / FILE_NAME
+        self._database = database = folder / FILE_NAME
         with ExitStack() as stack:
             self._lock = stack.enter_context(DatabaseLock(database))
             writer = connect_writer(database)
@@ -107,6 +119,20 @@ class CityStore:
     def is_frozen(self, resident: ResidentRef) -> bool:
         """Whether the city answers for this resident as for one that it does not know."""
         return self._read(residents.is_frozen, resident)
+
+    def consents_to_lock(self, resident: ResidentRef) -> list[str]:
+        """Ids of all consents of hers, ended ones too."""
+        return self._read(erasing.consents_to_lock, resident)
+
+    def due_for_deletion(self, before_ms: int) -> list[ResidentRef]:
+        """Residents who asked for erasure before this moment."""
+        return self._read(erasing.due_for_deletion, before_ms)
+
+    async def scrub(self) -> None:
+        """Leave nothing of what was deleted in the files; nothing can be written meanwhile. Raises STORE_BUSY."""
+        if self._read(erasing.must_scrub):
+            await asyncio.to_thread(scrub, self._database, rewrite=True)
+            await self.submit(erasing.Scrubbed())
 
     def uses_of(
         self, resident: ResidentRef, consent_id: str | None, before: int | None, limit: int

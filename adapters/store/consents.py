@@ -74,8 +74,13 @@ class RecordConsent:
     device_key: DeviceKey | None = None
 
     def run(self, connection: sqlite3.Connection) -> None:
-        """Insert it; its id is random, so a clash is a fault that fails the group. Raises DEVICE_KEY_REUSED."""
+        """Insert it; its id is random, so a clash is a fault that fails the group.
+
+        Raises DEVICE_KEY_REUSED; CONSENT_STATE for a resident who has asked for erasure, until that is done.
+        """
         row = self.row
+        if connection.execute("SELECT 1 FROM erasures WHERE resident = ?", (row.resident,)).fetchone() is not None:
+            raise TiergateError(Reason.CONSENT_STATE, "her erasure has been asked for")
         if self.device_key is not None:
             _keep_device_key(connection, self.device_key)
         connection.execute(
@@ -225,7 +230,7 @@ _CONSENTS = (
     "SELECT c.id, c.resident, c.operator, c.scenario, c.purpose, c.token_hash, c.bound, c.uses, c.notice,"
     " c.granted_at, c.expires_at, c.withdrawn_at_ms, c.paused_at_ms, c.replaced_by, COALESCE(t.spent, 0),"
     " (SELECT COUNT(*) FROM uses WHERE consent_id = c.id)"
-    " FROM consents AS c LEFT JOIN tallies AS t ON t.token_hash = c.token_hash"
+    " FROM shown AS c LEFT JOIN tallies AS t ON t.token_hash = c.token_hash"
 )
 
 

@@ -9,8 +9,11 @@ a consent with the opening of its commitment, ``consents.record`` what a receipt
 consent is erased. ``proofs`` holds the marks of devices' proofs until no proof of their age is fresh (Unix seconds),
 ``device_keys`` keyed marks of devices' keys and of whose they are. ``handles`` are one-time codes by keyed hash, with
 their sealed tokens; ``misses`` tells by operator from when on nothing is held against it (Unix milliseconds).
-``unreported`` are attestations that no report named in time. ``consents.bound`` is 0 none, 1 the operator's key, 2 a
-device's.
+``unreported`` are attestations that no report named in time.
+``erasures`` locks whoever has asked for erasure until her rows are deleted (``shown``: the consents of all others), and
+``erased`` says that somebody's were, by whose order, and whether the file has been written anew since. ``tombstones``
+keep the tally of an erased token until the token ends (Unix seconds).
+``consents.bound`` is 0 none, 1 the operator's key, 2 a device's.
 """
 
 from __future__ import annotations
@@ -247,6 +250,31 @@ CREATE INDEX unreported_of_consent ON unreported (consent_id);
 -- what is older has been an auditor's to find
 INSERT INTO seen (name, version) SELECT 'unreported_to', COALESCE(MAX(seq), 0) FROM attestations;
 INSERT INTO seen (name, version) SELECT 'unreported_from', COALESCE(MAX(log_index), -1) FROM uses
+""",
+    ),
+    Migration(
+        7,
+        "erasure",
+        """
+CREATE TABLE erasures (
+    resident TEXT NOT NULL PRIMARY KEY,
+    asked_at_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE VIEW shown AS
+    SELECT * FROM consents AS c WHERE NOT EXISTS (SELECT 1 FROM erasures WHERE resident = c.resident);
+CREATE TABLE tombstones (
+    token_hash BLOB NOT NULL PRIMARY KEY,
+    until INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX tombstones_to_forget ON tombstones (until);
+CREATE TABLE erased (
+    seq INTEGER PRIMARY KEY,
+    at_ms INTEGER NOT NULL,
+    consents INTEGER NOT NULL,
+    ordered_by TEXT,
+    order_digest TEXT,
+    scrubbed INTEGER NOT NULL DEFAULT 0
+) STRICT
 """,
     ),
 )

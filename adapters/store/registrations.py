@@ -20,7 +20,7 @@ _KEEP = """
 _PARTS = """
     SELECT c.record, c.token_hash, c.replaced_by IS NOT NULL, r.log_index, r.entry, r.inclusion, r.opening, p.note,
         (SELECT MAX(log_index) FROM uses)
-    FROM consents AS c
+    FROM shown AS c
     LEFT JOIN registrations AS r ON r.consent_id = c.id
     LEFT JOIN checkpoints AS p ON p.id = r.checkpoint
     WHERE c.id = ? AND c.resident = ?"""

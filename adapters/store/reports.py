@@ -157,7 +157,7 @@ def uses_of(
     """Uses of a resident's consents (of one, if ``consent_id`` is given) before a log index, newest first."""
     rows = connection.execute(
         "SELECT u.log_index, u.consent_id, c.purpose, u.entry, u.inclusion, p.note, a.rung, a.reason"
-        " FROM consents AS c JOIN uses AS u ON u.consent_id = c.id JOIN checkpoints AS p ON p.id = u.checkpoint"
+        " FROM shown AS c JOIN uses AS u ON u.consent_id = c.id JOIN checkpoints AS p ON p.id = u.checkpoint"
         " JOIN attestations AS a ON a.id = u.attestation_id"
         " WHERE c.resident = ?1 AND (?2 IS NULL OR c.id = ?2) AND (?3 IS NULL OR u.log_index < ?3)"
         " ORDER BY u.log_index DESC LIMIT ?4",

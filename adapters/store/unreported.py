@@ -18,7 +18,7 @@ _LATE = """
         WHERE consent_id = a.consent_id AND log_index > ?4 AND attestation_id = a.id)"""
 _HERS = """
     SELECT a.consent_id, a.operator, a.scenario, a.at
-    FROM consents AS c JOIN unreported AS n ON n.consent_id = c.id JOIN attestations AS a ON a.seq = n.seq
+    FROM shown AS c JOIN unreported AS n ON n.consent_id = c.id JOIN attestations AS a ON a.seq = n.seq
     WHERE c.resident = ?1 AND (?2 IS NULL OR c.id = ?2)
         AND NOT EXISTS (SELECT 1 FROM uses WHERE consent_id = c.id AND attestation_id = a.id)
     ORDER BY a.seq DESC LIMIT ?3"""
@@ -76,6 +76,14 @@ def place(connection: sqlite3.Connection) -> Place:
         "SELECT COALESCE((SELECT MAX(seq) FROM attestations), 0), COALESCE((SELECT MAX(log_index) FROM uses), -1)"
     ).fetchone()
     return Place(*found)
+
+
+def look_again(connection: sqlite3.Connection) -> None:
+    """To be called when attestations were deleted: the numbers of the last ones are given out again."""
+    connection.execute(
+        "UPDATE seen SET version = MIN(version, (SELECT COALESCE(MAX(seq), 0) FROM attestations)) WHERE name = ?",
+        (WATCHED,),
+    )
 
 
 def unreported_of(

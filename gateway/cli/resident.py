@@ -258,6 +258,38 @@ async def correct(*, resident: Ref, profile: ProfileFile = None, json: Json = Fa
     await _correct("Correct", resident, profile, json=json)
 
 
+@app.command
+async def erase(
+    *,
+    resident: Ref,
+    authority: Annotated[str, Parameter(name="--authority", help="Who orders the deletion now, a slug.")] = "",
+    order: Annotated[str, Parameter(name="--order", help="SHA-256 of the order, 64 hex digits.")] = "",
+    profile: ProfileFile = None,
+    json: Json = False,
+) -> None:
+    """A resident asks for erasure: lock everything of hers at once. It is deleted when retention ends.
+
+    All her consents end, nothing of hers is shown or added any more, and the gateway is told of each consent. With
+    --authority and --order everything is deleted now; the gateway's part is deleted there, by `tiergate erase`.
+    """
+    if bool(authority) != bool(order):
+        raise UsageError("an order names its authority and its digest", "--authority NAME (a slug) --order SHA256")
+    from gateway.api.consent.v1 import resident_pb2 as pb
+    from gateway.api.consent.v1.resident_pb2_grpc import ResidentServiceStub
+    from gateway.cli.changes import change_document, told
+    from gateway.cli.client import CALL_S, session
+    from gateway.cli.profile import read_profile
+
+    async with session(read_profile(profile, {"city-app"})) as opened:
+        request = pb.EraseResidentRequest(resident_ref=resident, ordered_by=authority, order=order)
+        answer = await ResidentServiceStub(opened.channel).EraseResident(request, timeout=CALL_S)
+    change = change_document(answer.change)
+    document = change | {"deleted": answer.deleted, "consents": answer.consents}
+    stored = f"deleted, {answer.consents} consent(s)" if answer.deleted else "locked until retention ends"
+    named = {"effective": change["effective_at"], "gateway": told(change), "here": stored}
+    show(document, lambda: [facts("Erasure", named)], as_json=json)
+
+
 async def _correct(act: str, resident: str, profile: Path | None, *, json: bool) -> None:
     from gateway.api.consent.v1 import resident_pb2 as pb
     from gateway.api.consent.v1.resident_pb2_grpc import ResidentServiceStub

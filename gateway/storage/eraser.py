@@ -15,7 +15,8 @@ from typing import NamedTuple, TypeVar
 
 from gateway.errors import Reason, TiergateError
 from gateway.ports import Clock
-from gateway.sqlite.connect import connect_reader, connect_writer, map_sqlite_error
+from gateway.sqlite.connect import connect_reader, map_sqlite_error
+from gateway.sqlite.scrub import scrub
 from gateway.storage.erasing import ENDED, STEP, entries_of
 from gateway.storage.operations import DropConsents, EndConsent, Rewritten, Shred, Sweep
 from gateway.storage.sqlite_store import SqliteStore
@@ -109,21 +110,3 @@ class Eraser:
 
 def _found(consent: int, start: int, end: int, connection: sqlite3.Connection) -> list[tuple[int, str]]:
     return list(entries_of(connection, consent, start, end))
-
-
-def scrub(database: Path, *, rewrite: bool) -> None:
-    """Empty the write-ahead log, which holds pages as they were; with ``rewrite`` also write the database anew.
-
-    Deleting overwrites (``secure_delete``), but the tree of pages may have been rearranged before and have left copies
-    in its gaps: only writing it anew is sure. The caller's process holds the lock of the database. Raises STORE_BUSY
-    while somebody reads an older state (a backup): to be tried again.
-    """
-    with closing(connect_writer(database)) as connection:
-        try:
-            if rewrite:
-                connection.execute("VACUUM")
-            (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        except sqlite3.Error as error:
-            raise map_sqlite_error(error) from error
-    if busy:
-        raise TiergateError(Reason.STORE_BUSY, "the write-ahead log is being read", retry_after_s=1)

@@ -1,6 +1,6 @@
 """Erasure inside the log's transaction: what is deleted, what is logged of it, and what stays until the token's end.
 
-- What is deleted of an entry MUST NOT be found in any file once :func:`gateway.storage.eraser.scrub` has returned, and
+- What is deleted of an entry MUST NOT be found in any file once :func:`gateway.sqlite.scrub.scrub` has returned, and
   its leaf MUST stay as it is (``tests/contract/test_store_erasure.py``).
 - An erased consent MUST give the base offer to whoever still shows its token (the same).
 - Every step MUST be bounded: :data:`STEP` entries, so that no decision waits for a long erasure.

@@ -67,6 +67,7 @@ ADAPTER_ACCESS: AccessTable = {
     "/gateway.api.consent.v1.ResidentService/ListCases": _CITY_APP,
     "/gateway.api.consent.v1.ResidentService/FreezeResident": _CITY_APP,
     "/gateway.api.consent.v1.ResidentService/UnfreezeResident": _CITY_APP,
+    "/gateway.api.consent.v1.ResidentService/EraseResident": _CITY_APP,
     "/gateway.api.consent.v1.ResidentService/CorrectResident": _CITY_APP,
     **STATUS_ACCESS,
     **HEALTH_ACCESS,

@@ -15,6 +15,7 @@ from adapters.authority import ConsentAuthority, Granted
 from adapters.casework import Deadlines
 from adapters.consult import Platform
 from adapters.desk import ResidentDesk
+from adapters.erasure import Erasures
 from adapters.events import EventPusher, EventSink
 from adapters.handles import HandleDesk, IssuedHandle, Presentations
 from adapters.question import Question
@@ -35,6 +36,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.network import FUZHOU, LIBRARY_LOAN, XIAMEN_LIBRARY, Network
 
 RESIDENT = ResidentRef("synthetic-1")
+RETENTION_DAYS = 1096
 _TERMS: dict[str, Any] = {
     "operator": XIAMEN_LIBRARY,
     "scenario": LIBRARY_LOAN,
@@ -115,6 +117,9 @@ class FakeCity:
             clock=self.clock,
             alarms=self.alarms,
             deadlines=Deadlines(),
+        )
+        self.erasures = Erasures(
+            store=self.store, announcer=self.announcer, clock=self.clock, retention_days=RETENTION_DAYS
         )
         self.receipts = ConsentReceipts(
             keys=self.keys, reference=lambda: self.reference, store=self.store, clock=self.clock

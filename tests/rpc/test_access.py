@@ -88,7 +88,7 @@ AT_THE_ADAPTER = {
     ),
     **rows(
         "gateway.api.consent.v1.ResidentService",
-        "ListUses ExplainDecision ContestDecision AdvanceCase ListCases FreezeResident UnfreezeResident"
+        "ListUses ExplainDecision ContestDecision AdvanceCase ListCases FreezeResident UnfreezeResident EraseResident"
         " CorrectResident",
         "city-app",
     ),

@@ -10,7 +10,7 @@ from gateway.consentlog.trust import NONE, TrustPolicy
 from gateway.crypto.envelope import DIRECTORY_TYPE, verify
 from gateway.crypto.root_files import read_root
 from gateway.policy.directory import read_directory
-from tests.fakes.running import LOW, OPERATOR, SCENARIO, TOP, Running
+from tests.fakes.running import LOW, OPERATOR, PEOPLE, SCENARIO, TOP, Running
 
 
 async def _outcome(network: Running, token: object) -> str:
@@ -155,3 +155,24 @@ async def test_a_correction_reaches_live_attestations_of_an_account(network: Run
     if act == "freeze":
         assert (await network.resident("unfreeze", "--resident", TOP)).code == 0
         assert await _outcome(network, token) == "entitled"
+
+
+async def test_an_erasure_is_felt_at_the_desk_logged_and_ordered(network: Running) -> None:
+    whose = PEOPLE[1].ref
+    identifier, token = await network.granted("erased.jwt", "--days", 7, resident=whose)
+    assert await _outcome(network, token) == "entitled"  # now live at the gateway
+    locked = await network.resident("erase", "--resident", whose, "--json")
+    assert (locked.code, locked.document["acknowledged"], locked.document["deleted"]) == (0, True, False)
+    assert await _outcome(network, token) == "ordinary"
+    again = await network.resident("erase", "--resident", whose)
+    assert (again.code, "locked until retention ends" in again.out) == (0, True)
+    assert (await network.consent("list", "--resident", whose, "--json")).document["consents"] == []
+    gone = await network.consent("withdraw", identifier, "--resident", whose)
+    assert (gone.code, "CONSENT_UNKNOWN" in gone.err) == (1, True)
+    audited = await network.audit("list", "--type", "erasure_requested", "--json")
+    assert locked.document["log_index"] in {item["index"] for item in audited.document["entries"]}
+    assert (await network.resident("erase", "--resident", whose, "--order", "0d" * 32)).code == 2
+    order = ("--authority", "fuzhou-court", "--order", "0d" * 32)
+    deleted = await network.resident("erase", "--resident", whose, *order, "--json")
+    assert (deleted.code, deleted.document["deleted"], deleted.document["consents"]) == (0, True, 1)
+    assert await _outcome(network, token) == "ordinary"

@@ -61,6 +61,10 @@ async def _frozen(city: FakeCity, token: str) -> None:
     await city.desk.correct(RESIDENT, "freeze")
 
 
+async def _locked(city: FakeCity, token: str) -> None:
+    await city.erasures.erase(RESIDENT)
+
+
 async def _erased(city: FakeCity, token: str) -> None:
     class Erase:
         def run(self, connection: object) -> None:
@@ -77,6 +81,7 @@ CLASSES = [
     _bad_record,
     _out_of_range,
     _withdrawn,
+    _locked,
     _paused,
     _replaced,
     _frozen,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from gateway.domain.ids import ResidentRef
 from tests.fakes.city import RESIDENT, FakeCity
 from tests.fakes.statements import statements
 from tests.unit.adapters.test_uniform_no import Happening, each_class
@@ -39,7 +40,8 @@ async def test_a_retry_costs_the_same_for_every_personal_reason(city: FakeCity, 
     with statements(city.store._reader, city.store._writer_connection) as seen:
         await city.attester.answer(question)
     assert len(city.source.reads) == reads
-    other = await city.grant(uses=9)
+    city.source.know("synthetic-2", 900)
+    other = await city.grant(ResidentRef("synthetic-2"), uses=9)
     question = city.question(other.token)
     await city.attester.answer(question)
     with statements(city.store._reader, city.store._writer_connection) as plain:

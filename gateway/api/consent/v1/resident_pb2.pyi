@@ -670,3 +670,65 @@ class CorrectResidentResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CorrectResidentResponse: _TypeAlias = CorrectResidentResponse  # noqa: Y015
+
+@_typing.final
+class EraseResidentRequest(_message.Message):
+    """Whom to erase. An order names both its authority and its digest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESIDENT_REF_FIELD_NUMBER: _builtins.int
+    ORDERED_BY_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    resident_ref: _builtins.str
+    """The city's own account identifier of the resident; stays in the city."""
+    ordered_by: _builtins.str
+    """The authority that orders the deletion now, a slug; empty = lock alone, and delete when retention ends."""
+    order: _builtins.str
+    """SHA-256 of the order, 64 lower-case hex digits; empty without one."""
+    def __init__(
+        self,
+        *,
+        resident_ref: _builtins.str = ...,
+        ordered_by: _builtins.str = ...,
+        order: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "ordered_by", b"ordered_by", "resident_ref", b"resident_ref"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseResidentRequest: _TypeAlias = EraseResidentRequest  # noqa: Y015
+
+@_typing.final
+class EraseResidentResponse(_message.Message):
+    """The lock as recorded, and what was deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    DELETED_FIELD_NUMBER: _builtins.int
+    CONSENTS_FIELD_NUMBER: _builtins.int
+    deleted: _builtins.bool
+    """True when everything of hers has been deleted."""
+    consents: _builtins.int
+    """How many consents were deleted with it."""
+    @_builtins.property
+    def change(self) -> _consent_pb2.Change:
+        """When it took effect, and what the gateway knows: of the last of her consents."""
+
+    def __init__(
+        self,
+        *,
+        change: _consent_pb2.Change | None = ...,
+        deleted: _builtins.bool = ...,
+        consents: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "consents", b"consents", "deleted", b"deleted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseResidentResponse: _TypeAlias = EraseResidentResponse  # noqa: Y015

@@ -75,6 +75,11 @@ class ResidentServiceStub:
                 request_serializer=gateway_dot_api_dot_consent_dot_v1_dot_resident__pb2.CorrectResidentRequest.SerializeToString,
                 response_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_resident__pb2.CorrectResidentResponse.FromString,
                 _registered_method=True)
+        self.EraseResident = channel.unary_unary(
+                '/gateway.api.consent.v1.ResidentService/EraseResident',
+                request_serializer=gateway_dot_api_dot_consent_dot_v1_dot_resident__pb2.EraseResidentRequest.SerializeToString,
+                response_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_resident__pb2.EraseResidentResponse.FromString,
+                _registered_method=True)
 
 
 class ResidentServiceServicer:
@@ -137,6 +142,13 @@ class ResidentServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseResident(self, request, context):
+        """She asks for erasure (PIPL 47): everything of hers is locked at once, and deleted when retention ends or it is ordered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ResidentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -179,6 +191,11 @@ def add_ResidentServiceServicer_to_server(servicer, server):
                     servicer.CorrectResident,
                     request_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_resident__pb2.CorrectResidentRequest.FromString,
                     response_serializer=gateway_dot_api_dot_consent_dot_v1_dot_resident__pb2.CorrectResidentResponse.SerializeToString,
+            ),
+            'EraseResident': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseResident,
+                    request_deserializer=gateway_dot_api_dot_consent_dot_v1_dot_resident__pb2.EraseResidentRequest.FromString,
+                    response_serializer=gateway_dot_api_dot_consent_dot_v1_dot_resident__pb2.EraseResidentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -398,6 +415,33 @@ class ResidentService:
             '/gateway.api.consent.v1.ResidentService/CorrectResident',
             gateway_dot_api_dot_consent_dot_v1_dot_resident__pb2.CorrectResidentRequest.SerializeToString,
             gateway_dot_api_dot_consent_dot_v1_dot_resident__pb2.CorrectResidentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseResident(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/gateway.api.consent.v1.ResidentService/EraseResident',
+            gateway_dot_api_dot_consent_dot_v1_dot_resident__pb2.EraseResidentRequest.SerializeToString,
+            gateway_dot_api_dot_consent_dot_v1_dot_resident__pb2.EraseResidentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,8 @@ class ResidentServiceStub:
     """End that."""
     CorrectResident: _aio.UnaryUnaryMultiCallable[_resident_pb2.CorrectResidentRequest, _resident_pb2.CorrectResidentResponse]
     """Her record was corrected at the platform: drop what was attested before. The gateway is told no name (I6)."""
+    EraseResident: _aio.UnaryUnaryMultiCallable[_resident_pb2.EraseResidentRequest, _resident_pb2.EraseResidentResponse]
+    """She asks for erasure (PIPL 47): everything of hers is locked at once, and deleted when retention ends or it is ordered."""
 
 class ResidentServiceServicer(metaclass=_abc_1.ABCMeta):
     """A resident's view, and her record."""
@@ -103,5 +105,13 @@ class ResidentServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_resident_pb2.CorrectResidentRequest, _abc.Awaitable[_resident_pb2.CorrectResidentResponse]],
     ) -> _abc.Awaitable[_resident_pb2.CorrectResidentResponse]:
         """Her record was corrected at the platform: drop what was attested before. The gateway is told no name (I6)."""
+
+    @_abc_1.abstractmethod
+    def EraseResident(
+        self,
+        request: _resident_pb2.EraseResidentRequest,
+        context: _aio.ServicerContext[_resident_pb2.EraseResidentRequest, _abc.Awaitable[_resident_pb2.EraseResidentResponse]],
+    ) -> _abc.Awaitable[_resident_pb2.EraseResidentResponse]:
+        """She asks for erasure (PIPL 47): everything of hers is locked at once, and deleted when retention ends or it is ordered."""
 
 def add_ResidentServiceServicer_to_server(servicer: ResidentServiceServicer, server: _aio.Server) -> None: ...

@@ -6,6 +6,7 @@ knows gets its function and its row here; everything else follows. Residents are
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -59,6 +60,13 @@ async def _withdrawn_after_use(stage: Stage, uses: int) -> Consent:
     return granted.consent
 
 
+async def _locked(stage: Stage, uses: int) -> Consent:
+    resident = f"synthetic-xm-{secrets.token_hex(8)}"  # nobody gives a consent after she has asked for erasure
+    granted = await stage.grant(resident, uses)
+    await stage.erase(resident)
+    return granted.consent
+
+
 async def _paused(stage: Stage, uses: int) -> Consent:
     granted = await stage.grant(TOP, uses)
     await stage.pause(granted)
@@ -99,8 +107,9 @@ REASONS = (
     Reason("withdrawn", _withdrawn),
     Reason("withdrawn after use", _withdrawn_after_use, used=True),
     Reason("paused, push under way", _paused, cut_off=True),
+    Reason("erasure asked for", _locked),
     Reason("withdrawn, push under way", _withdrawn, cut_off=True),
 )
-"""A consent that was declined or erased leaves the operator no token, or one without a record."""
+"""A consent that was declined or deleted leaves the operator no token, or one without a record."""
 TWIN = Reason("below tier, again", _of(BOTTOM))
 """The first class once more: what differs between these two is the machine's noise."""

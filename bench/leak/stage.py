@@ -138,6 +138,15 @@ class Stage:
                 await self._told(change)
                 self._frozen.add(resident)
 
+    async def erase(self, resident: str) -> None:
+        """Have a resident ask for erasure; all her consents are locked."""
+        request = resident_pb2.EraseResidentRequest(resident_ref=resident)
+
+        async def change() -> bool:
+            return (await self._residents.EraseResident(request, timeout=_CALL_S)).change.acknowledged
+
+        await self._told(change)
+
     async def _told(self, change: Callable[[], Awaitable[bool]]) -> None:
         """Make a change, and again until the gateway has it. Raises BenchError if it has it with the gate shut."""
         deadline = time.monotonic() + _PUSH_S

@@ -17,11 +17,12 @@ from typing import NamedTuple
 from adapters.store.consents import Changed, note_act
 from adapters.store.outbox import NewEvent, put_event
 from adapters.store.unreported import look_again
+from gateway.crypto.consent import new_id
 from gateway.domain.ids import ResidentRef
 from gateway.errors import Reason, TiergateError
 
-NO_ATTESTATION = "erased"
-"""What a reported use names in place of its attestation, once that is deleted."""
+ERASED = "erased"
+"""What an attestation names in place of its consent, once that is deleted; no consent has such an id."""
 _DELETE = (
     "DELETE FROM unreported WHERE consent_id IN (SELECT id FROM consents WHERE resident = ?)",
     "DELETE FROM attestations WHERE consent_id IN (SELECT id FROM consents WHERE resident = ?)",
@@ -82,7 +83,8 @@ class LockResident:
 class DeleteResident:
     """Delete everything of a locked resident. ``order``: None when retention has ended. ``now_ms``: Unix milliseconds.
 
-    Reports of her uses stay, because they are the log's own entries, but name no consent and no attestation any more.
+    Reports of her uses stay, because they are the log's own entries, and with them what was attested; they lead to
+    nobody any more.
     """
 
     resident: ResidentRef
@@ -157,15 +159,27 @@ def _require_settled(connection: sqlite3.Connection, resident: ResidentRef) -> N
 
 
 def _disown_uses(connection: sqlite3.Connection, resident: ResidentRef) -> None:
-    """Journal rows are final: they are deleted, and what the log holds of them anyway is written anew."""
+    """Have what the log holds anyway lead to nobody: each use names an attestation of its own, without id and request.
+
+    An auditor who reconciles journal and log still finds what was attested. Journal rows are final: they are deleted,
+    and written anew.
+    """
     rows = connection.execute(
-        "SELECT log_index, ?, outcome, entry, inclusion, checkpoint FROM uses"
-        " WHERE consent_id IN (SELECT id FROM consents WHERE resident = ?)",
-        (NO_ATTESTATION, resident),
+        "SELECT u.log_index, u.outcome, u.entry, u.inclusion, u.checkpoint, a.operator, a.scenario, a.bundle, a.rung,"
+        " a.at FROM uses AS u JOIN attestations AS a ON a.id = u.attestation_id"
+        " WHERE u.consent_id IN (SELECT id FROM consents WHERE resident = ?) ORDER BY u.log_index",
+        (resident,),
     ).fetchall()
+    named = [(new_id(), row) for row in rows]
     connection.executemany("DELETE FROM uses WHERE log_index = ?", [row[:1] for row in rows])
     connection.executemany(
-        "INSERT INTO uses (log_index, attestation_id, outcome, entry, inclusion, checkpoint) VALUES (?,?,?,?,?,?)", rows
+        "INSERT INTO attestations (id, consent_id, operator, scenario, bundle, rung, at, request)"
+        " VALUES (?,?,?,?,?,?,?,zeroblob(32))",
+        [(name, ERASED, *row[5:]) for name, row in named],
+    )
+    connection.executemany(
+        "INSERT INTO uses (attestation_id, log_index, outcome, entry, inclusion, checkpoint) VALUES (?,?,?,?,?,?)",
+        [(name, *row[:5]) for name, row in named],
     )
 
 

@@ -12,7 +12,7 @@ from adapters.authority import Granted
 from adapters.reports import Report
 from adapters.store.attestations import Tidy
 from adapters.store.city_store import FILE_NAME
-from adapters.store.erasing import NO_ATTESTATION, Order
+from adapters.store.erasing import ERASED, Order
 from adapters.terms import ConsentTerms
 from gateway.domain.decision import Outcome
 from gateway.domain.ids import ResidentRef
@@ -153,7 +153,8 @@ async def test_by_order_no_byte_of_hers_is_left(city: FakeCity, log: FakeLog) ->
         pass
     assert secrets["token 0"] not in {tally for (tally,) in rows(city, "SELECT token_hash FROM tallies")}
     assert rows(city, "SELECT 1 FROM tombstones") == []
-    assert rows(city, f"SELECT log_index FROM uses WHERE attestation_id = '{NO_ATTESTATION}'") == [(index,)]  # noqa: S608
+    joined = "uses AS u JOIN attestations AS a ON a.id = u.attestation_id WHERE u.consent_id IS NULL"
+    assert rows(city, f"SELECT u.log_index, a.rung, a.consent_id FROM {joined}") == [(index, 1, ERASED)]  # noqa: S608
     assert rows(city, "SELECT consents, ordered_by, order_digest, scrubbed FROM erased") == [(1, *ORDER, 1)]
     assert city.desk.reported_index() is not None
 

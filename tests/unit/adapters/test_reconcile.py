@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from adapters.journal import name_of
+from adapters.store.erasing import Order
 from gateway.consentlog.entry import decode, encode
 from gateway.consentlog.journal import Journal
 from gateway.consentlog.reconcile import MEANINGS, Code, Reconciliation
 from tests.fakes.audited import Audited
-from tests.fakes.city import FakeCity
+from tests.fakes.city import RESIDENT, FakeCity
 
 MINUTE_MS = 60_000
 
@@ -199,3 +200,15 @@ async def test_entries_out_of_scope_are_no_business_of_the_city(audited: Audited
     assert (found.findings, found.compared) == ([], 2)
     assert _codes(_reconciled(audited, tmp_path, hidden={first})) == [(Code.UNEXPECTED, first)]
     assert _codes(_reconciled(audited, tmp_path, hidden={last})) == [(Code.UNEXPECTED, last)]
+
+
+async def test_an_erasure_at_the_city_is_no_disagreement(audited: Audited, tmp_path: Path) -> None:
+    for _ in range(2):
+        await audited.decided()
+    await audited.attest()  # and never asked about
+    await audited.city.erasures.erase(RESIDENT)
+    while await audited.city.pusher.push_once():
+        pass
+    assert (await audited.city.erasures.erase(RESIDENT, Order("fuzhou-court", "0d" * 32))).deleted == 3
+    found = _reconciled(audited, tmp_path)
+    assert (found.findings, found.compared) == ([], 2)

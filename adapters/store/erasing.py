@@ -16,13 +16,11 @@ from typing import NamedTuple
 
 from adapters.store.consents import Changed, note_act
 from adapters.store.outbox import NewEvent, put_event
-from adapters.store.unreported import look_again
+from adapters.store.unreported import ERASED, look_again
 from gateway.crypto.consent import new_id
 from gateway.domain.ids import ResidentRef
 from gateway.errors import Reason, TiergateError
 
-ERASED = "erased"
-"""What an attestation names in place of its consent, once that is deleted; no consent has such an id."""
 _DELETE = (
     "DELETE FROM unreported WHERE consent_id IN (SELECT id FROM consents WHERE resident = ?)",
     "DELETE FROM attestations WHERE consent_id IN (SELECT id FROM consents WHERE resident = ?)",

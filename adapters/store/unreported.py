@@ -6,6 +6,8 @@ import sqlite3
 from dataclasses import dataclass
 from typing import NamedTuple
 
+ERASED = "erased"
+"""What an attestation names in place of its consent, once that is deleted; no consent has such an id."""
 WATCHED, WATCHED_FROM = "unreported_to", "unreported_from"
 """In ``seen``: the last attestation (``seq``) looked at; the log index that a later one's decision is above."""
 
@@ -14,7 +16,7 @@ WATCHED, WATCHED_FROM = "unreported_to", "unreported_from"
 _LATE = """
     SELECT seq, consent_id FROM
         (SELECT seq, id, consent_id FROM attestations WHERE seq > ?1 AND seq <= ?2 ORDER BY seq LIMIT ?3) AS a
-    WHERE NOT EXISTS (SELECT 1 FROM uses
+    WHERE consent_id <> ?5 AND NOT EXISTS (SELECT 1 FROM uses
         WHERE consent_id = a.consent_id AND log_index > ?4 AND attestation_id = a.id)"""
 _HERS = """
     SELECT a.consent_id, a.operator, a.scenario, a.at
@@ -64,7 +66,7 @@ class FindUnreported:
         if last is None:
             _see(connection, WATCHED_FROM, self.upto.reported)
             return Looked(0, done=True)
-        late = connection.execute(_LATE, (after, last, self.limit, reported)).fetchall()
+        late = connection.execute(_LATE, (after, last, self.limit, reported, ERASED)).fetchall()
         connection.executemany("INSERT INTO unreported (seq, consent_id) VALUES (?,?)", late)
         _see(connection, WATCHED, last)
         return Looked(len(late), done=False)

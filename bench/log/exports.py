@@ -35,7 +35,7 @@ def _read(what: str, log: Log, target: Path) -> Reading:
     command = [sys.executable, "-m", "bench.child", "bench.log.reading", what, str(log.folder), str(target)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
     if done.returncode:
-        raise BenchError(f"{what} failed\n{done.stderr[-2000:]}")
+        raise BenchError(f"{what} ended with {done.returncode}\n{done.stderr[-2000:]}")
     found = Reading(**json.loads(done.stdout))
     rate, cpu = found.entries / found.seconds, found.entries / found.cpu_seconds
     say(f"{what:<7}{found.entries:>9} entries {rate:>7.0f}/s ({cpu:.0f}/s a core)  peak {found.peak_rss >> 20} MiB")

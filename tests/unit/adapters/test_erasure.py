@@ -12,8 +12,10 @@ from adapters.authority import Granted
 from adapters.reports import Report
 from adapters.store.attestations import Tidy
 from adapters.store.city_store import FILE_NAME
-from adapters.store.erasing import ERASED, Order
+from adapters.store.erasing import Order
+from adapters.store.unreported import ERASED
 from adapters.terms import ConsentTerms
+from adapters.unreported import DEADLINE_S
 from gateway.domain.decision import Outcome
 from gateway.domain.ids import ResidentRef
 from gateway.errors import Reason
@@ -244,3 +246,29 @@ async def test_a_consent_given_while_the_events_are_signed_is_locked_with_the_ot
     while await city.pusher.push_once():
         pass
     assert [event.subject for event in city.gateway.events] == [first.id, late.id]
+
+
+async def test_an_erased_answer_that_was_not_reported_is_nobodys(city: FakeCity, log: FakeLog) -> None:
+    """Hers is gone with its mark; what stays of a reported one is no news; and a later answer is still noticed."""
+    granted = await city.grant(uses=5)
+    await use(city, log, granted)
+    await city.answer(granted.token)
+    for _ in range(2):
+        await city.unreported.look()
+        city.clock.advance(DEADLINE_S)
+    assert len(city.desk.unreported(RESIDENT, None)) == 1
+    await city.erasures.erase(RESIDENT)
+    assert city.desk.unreported(RESIDENT, None) == []
+    while await city.pusher.push_once():
+        pass
+    await city.erasures.erase(RESIDENT, ORDER)
+    assert rows(city, "SELECT 1 FROM unreported") == []
+    city.source.know(OTHER, 900)
+    await city.answer((await city.grant(OTHER)).token)
+    raised = city.alarms.raised["attested_not_reported"]
+    for _ in range(2):
+        await city.unreported.look()
+        city.clock.advance(DEADLINE_S)
+    await city.unreported.look()
+    assert city.alarms.raised["attested_not_reported"] == raised + 1
+    assert len(city.desk.unreported(OTHER, None)) == 1

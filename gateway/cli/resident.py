@@ -11,7 +11,7 @@ from gateway.cli.options import LOG_INDEX, Json, ProfileFile
 from gateway.cli.output import UsageError, facts, show, table
 
 if TYPE_CHECKING:  # the wire's modules are loaded by the command that needs them
-    from gateway.api.consent.v1.resident_pb2 import CaseRecord, UnreportedAnswer, UseRecord
+    from gateway.api.consent.v1.resident_pb2 import CaseRecord
 
 app = App(name="resident", help="A city: what became of a resident's consents, why, contests, and corrections.")
 
@@ -61,11 +61,12 @@ async def uses(
         for item in answer.uses:
             (out / f"{item.log_index}.entry.json").write_bytes(item.entry)
             (out / f"{item.log_index}.tlog-proof").write_text(item.proof, encoding="utf-8")
-    found = [_use_document(item) for item in answer.uses]
     from gateway.cli.messages import ILLUSTRATIVE
+    from gateway.cli.resident_uses import unreported_document, unreported_lines, use_document, use_row
 
+    found = [use_document(item) for item in answer.uses]
     columns = ("log_index", "decided_at", "operator", "scenario", "purpose", "outcome", "terms_zh", "consent_id")
-    unreported = [_unreported_document(item) for item in answer.unreported]
+    unreported = [unreported_document(item) for item in answer.unreported]
     marked = [f"~ 示意数据 / {ILLUSTRATIVE}"] if any(item["illustrative"] for item in found) else []
     complete = (
         f"complete up to log index {answer.reported_index}; later uses may be on their way"
@@ -82,57 +83,14 @@ async def uses(
     show(
         document,
         lambda: [
-            table("Uses", columns, (_use_row(item, columns) for item in found)),
+            table("Uses", columns, (use_row(item, columns) for item in found)),
             *marked,
-            *_unreported_lines(unreported),
+            *unreported_lines(unreported),
             *older,
             complete,
         ],
         as_json=json,
     )
-
-
-def _use_row(item: dict[str, Any], columns: tuple[str, ...]) -> list[Any]:
-    mark = " ~" if item["illustrative"] else ""
-    return [f"{item[name]}{mark}" if name == "terms_zh" else item[name] for name in columns]
-
-
-def _unreported_lines(found: list[dict[str, Any]]) -> list[Any]:
-    if not found:
-        return []
-    title = "Answered by the city, and no decision reported: lost on the way, or not reported"
-    columns = ("answered_at", "operator", "scenario", "consent_id")
-    return [table(title, columns, ([item[name] for name in columns] for item in found))]
-
-
-def _unreported_document(item: UnreportedAnswer) -> dict[str, Any]:
-    from gateway.cli.messages import time_of
-
-    return {
-        "answered_at": time_of(item.answered_at),
-        "operator": item.operator,
-        "scenario": item.scenario,
-        "consent_id": item.consent_id,
-    }
-
-
-def _use_document(item: UseRecord) -> dict[str, Any]:
-    from gateway.cli.messages import time_of
-
-    return {
-        "log_index": item.log_index,
-        "decided_at": time_of(item.decided_at),
-        "operator": item.operator,
-        "scenario": item.scenario,
-        "purpose": item.purpose,
-        "outcome": "entitled" if item.entitled else "ordinary",
-        "terms_zh": item.terms_zh,
-        "terms_en": item.terms_en,
-        "illustrative": item.illustrative,
-        "consent_id": item.consent_id,
-        "entry": item.entry.decode("ascii"),
-        "proof": item.proof,
-    }
 
 
 @app.command

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gateway.cli.output import table
+
 if TYPE_CHECKING:
     from gateway.api.consent.v1.resident_pb2 import UnreportedAnswer, UseRecord
 

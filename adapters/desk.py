@@ -22,6 +22,7 @@ from adapters.store.residents import CorrectResident, ResidentAct
 from adapters.store.unreported import UnreportedRow
 from gateway.consentlog.entry import Entry, decode
 from gateway.consentlog.proof import LogProof, hashes_of
+from gateway.consentlog.shard import located
 from gateway.crypto.consent import new_id
 from gateway.domain.consent import Contested, Step
 from gateway.domain.evaluate import Evaluated, evaluate
@@ -166,7 +167,7 @@ class ResidentDesk:
         entry = decode(held.entry)
         known = entry.text("bundle") == self._reference().bundle.digest
         evaluated = self._evaluated(entry.text("scenario"), entry.number("rung")) if known else None
-        proof = LogProof(held.log_index, hashes_of(held.inclusion), held.checkpoint.encode())
+        proof = LogProof(located(held.log_index)[1], hashes_of(held.inclusion), held.checkpoint.encode())
         return UseView(held, entry, evaluated, proof.to_bytes())
 
     def _evaluated(self, name: str, rung: int) -> Evaluated | None:

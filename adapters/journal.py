@@ -19,6 +19,7 @@ from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.journal import Attested, Header, JournalWriter, Unreported, Use
 from gateway.consentlog.merkle import leaf_hash, verify_inclusion
 from gateway.consentlog.proof import hashes_of
+from gateway.consentlog.shard import index_in
 from gateway.consentlog.trust import TrustPolicy
 from gateway.domain.ids import CityId
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
@@ -49,7 +50,7 @@ class _Proofs:
         try:
             head = self._head(report.checkpoint)
             leaf, proof = leaf_hash(report.entry), hashes_of(report.inclusion)
-            verify_inclusion(report.log_index, head.size, leaf, proof, head.root)
+            verify_inclusion(index_in(head.origin, report.log_index), head.size, leaf, proof, head.root)
         except TiergateError:
             return False
         return True

@@ -14,6 +14,7 @@ from adapters.store.registrations import Kept, KeptChange
 from adapters.terms import Offer
 from gateway.consentlog.consent_receipt import MAX_CHARS, Change, LogEvidence, ReceiptContent
 from gateway.consentlog.proof import LogProof, hashes_of
+from gateway.consentlog.shard import located
 from gateway.crypto.consent import ConsentToken, new_id
 from gateway.crypto.event import event_claims
 from gateway.domain.consent_record import REPLACED, STATES, Grant, record_of, with_change
@@ -86,7 +87,7 @@ def _registered(kept: Kept) -> LogEvidence | None:
     held = kept.registration
     if held is None or kept.checkpoint is None:
         return None
-    proof = LogProof(held.log_index, hashes_of(held.inclusion), kept.checkpoint.encode())
+    proof = LogProof(located(held.log_index)[1], hashes_of(held.inclusion), kept.checkpoint.encode())
     return LogEvidence(held.entry, proof.to_bytes())
 
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapters.clock import utc_day
-from gateway.consentlog.note import VerifierKey
-from gateway.consentlog.trust import NONE, TrustPolicy
+from gateway.consentlog.trust import TrustPolicy, directory_trust
 from gateway.crypto.consent import ConsentVerifier
 from gateway.crypto.keys import KeyRing
 from gateway.crypto.proof import ProofVerifier
@@ -66,7 +65,7 @@ class Reference:
                 {operator: KeyRing("proof", item.keys) for operator, item in directory.operators.items()},
                 remember=REMEMBERED_PROOFS,
             ),
-            log=TrustPolicy((VerifierKey.parse(directory.gateway.log_vkey),), {}, {}, NONE),
+            log=TrustPolicy.parse(directory_trust(directory.gateway)),
             timeline=timeline or Timeline((bundle,)),
             seen=seen or Seen(),
         )

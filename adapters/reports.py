@@ -16,6 +16,7 @@ from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.entry import Entry, decode
 from gateway.consentlog.merkle import leaf_hash, verify_inclusion
 from gateway.consentlog.proof import hashes_of
+from gateway.consentlog.shard import index_in
 from gateway.domain.decision import Outcome
 from gateway.errors import Reason, TiergateError
 
@@ -77,8 +78,11 @@ class UseReports:
 
 def _verified(reports: Sequence[Report], checkpoint: str, reference: Reference) -> list[UseRow]:
     try:
-        head = reference.log.verify(checkpoint.encode()).checkpoint
-        return [_row(report, head, reference) for report in reports]
+        verified = reference.log.verify(checkpoint.encode())
+        rows = [_row(report, verified.checkpoint, reference) for report in reports]
+        for report in reports:
+            reference.log.require_time(verified, decode(report.entry).time)
+        return rows
     except TiergateError as error:
         if error.reason is Reason.REPORT_INVALID:
             raise
@@ -86,7 +90,9 @@ def _verified(reports: Sequence[Report], checkpoint: str, reference: Reference) 
 
 
 def _row(report: Report, head: Checkpoint, reference: Reference) -> UseRow:
-    verify_inclusion(report.log_index, head.size, leaf_hash(report.entry), report.inclusion, head.root)
+    verify_inclusion(
+        index_in(head.origin, report.log_index), head.size, leaf_hash(report.entry), report.inclusion, head.root
+    )
     entry = decode(report.entry)
     if entry.type != "decision" or entry.text("city") != reference.city.id:
         raise _invalid("the entry is not a decision about a resident of this city")
@@ -110,7 +116,8 @@ def _registered(found: Registration | None, decision: Entry, head: Checkpoint) -
     """The registration that a decision names, if it is in the same tree."""
     if found is None:
         return None
-    verify_inclusion(found.log_index, head.size, leaf_hash(found.entry), hashes_of(found.inclusion), head.root)
+    index = index_in(head.origin, found.log_index)
+    verify_inclusion(index, head.size, leaf_hash(found.entry), hashes_of(found.inclusion), head.root)
     entry = decode(found.entry)
     if entry.type != "consent_registered" or found.log_index != decision.number("consent"):
         raise _invalid("the entry is not the registration that the decision names")

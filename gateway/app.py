@@ -16,7 +16,6 @@ from gateway.api.operator.v1 import operator_pb2
 from gateway.api.peer.v1 import peer_pb2, status_pb2
 from gateway.clock import SystemClock
 from gateway.config import PREFIX, GatewayConfig
-from gateway.consentlog.key_file import read_signer
 from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.bundle import Bundle, Timeline
 from gateway.domain.directory import Endpoint
@@ -40,6 +39,7 @@ from gateway.services.read_log import ReadLog
 from gateway.services.report_uses import ReportUses
 from gateway.services.take_event import TakeEvent
 from gateway.settings import read_settings
+from gateway.storage.sealing import current_signer
 from gateway.storage.sqlite_store import SqliteStore
 from gateway.transport.access import GATEWAY_ACCESS
 from gateway.transport.channel import PeerChannel, open_channel
@@ -68,7 +68,8 @@ class Gateway:
         self._installed = self._read_installed(Seen())
         self._keys = self._trusted(self._installed)
         directory = self._installed.directory
-        signer = read_signer(config.log_key)
+        database = config.data_dir / "gateway.db"
+        signer = current_signer(database, config.log_key)
         if str(signer.verifier) != directory.gateway.log_vkey:
             problem = Problem(str(config.log_key), "", "is not the log key that the directory lists")
             raise ProblemsError(Reason.CONFIG_INVALID, [problem])
@@ -76,10 +77,9 @@ class Gateway:
         self._reloading = asyncio.Lock()
         self.certificate = WatchedCertificate(CertificateFiles(config.tls.cert, config.tls.key, config.tls.ca))
         config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        database = config.data_dir / "gateway.db"
         self.store = SqliteStore(database, config.log_mark, signer, self.clock)
         self.witnessed = Witnessed(config.witnessing, self.store, database, signer, self.clock, self.registry)
-        self._housekeeping = Housekeeping(self.store, database, self.clock, config.retention)
+        self._housekeeping = Housekeeping(self.store, database, self.clock, config.retention, self.registry)
         self._alarms = Counter(
             "tiergate_report_failures", "Use reports that a home city did not take.", ["city"], registry=self.registry
         )
@@ -104,8 +104,7 @@ class Gateway:
             limits=LimitChecks(clock=clock, store=store, rates=config.limits.consent_rates()),
         )
         self.events = TakeEvent(clock=clock, keys=self._keys_in_force, store=store, log=store, cache=self.cache)
-        size = Gauge("tiergate_log_size", "Entries in the consent log.", registry=self.registry)
-        size.set_function(store.size)
+        Gauge("tiergate_log_size", "Entries in the newest shard.", registry=self.registry).set_function(store.size)
         live = Gauge("tiergate_live_attestations", "Attestations held in memory.", registry=self.registry)
         live.set_function(lambda: len(self.cache))
         watch_expiries(self.registry, self.certificate, lambda: (self._installed.directory, self._bundle()))
@@ -201,8 +200,9 @@ class Gateway:
         await self._take(installed)
 
     async def _take(self, installed: Installed) -> None:
-        """Remember the versions, and enter the bundles in the log: before any decision rests on them."""
+        """Remember the versions, and enter directory and bundles in the log: before any decision rests on them."""
         await self.store.see(installed.seen.numbers())
+        await self.store.record_directory(installed.directory, self.clock.now_ms())
         for bundle in installed.timeline.bundles:  # the next one too, which then takes effect by the clock alone
             data = installed.bundle_bytes[bundle.digest]
             await self.store.publish_bundle(bundle.digest, bundle.version, data, self.clock.now_ms())

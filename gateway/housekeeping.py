@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from pathlib import Path
 
 import structlog
+from prometheus_client import CollectorRegistry, Gauge
 
 from gateway.config import Retention
+from gateway.consentlog.entry import decode
+from gateway.consentlog.shard import first_of, located
 from gateway.errors import TiergateError
-from gateway.ports import Clock
+from gateway.ports import Clock, LogReader
 from gateway.storage.eraser import Eraser
 from gateway.storage.sqlite_store import SqliteStore
 
@@ -18,11 +22,24 @@ EVERY_S = 600.0
 _log = structlog.get_logger("gateway")
 
 
+def shard_age_s(log: LogReader, clock: Clock) -> float:
+    """Seconds since the newest shard was begun; NaN before it is."""
+    if not log.size():
+        return math.nan
+    first = first_of(located(log.end())[0])
+    (genesis,) = log.entries(first, first + 1)
+    return (clock.now_ms() - decode(genesis).time) / 1000
+
+
 class Housekeeping:
     """One background task. Erasing goes in small steps between the groups of decisions."""
 
-    def __init__(self, store: SqliteStore, database: Path, clock: Clock, retention: Retention) -> None:
+    def __init__(
+        self, store: SqliteStore, database: Path, clock: Clock, retention: Retention, registry: CollectorRegistry
+    ) -> None:
         self._store = store
+        age = Gauge("tiergate_shard_age_seconds", "Since the newest shard of the log was begun.", registry=registry)
+        age.set_function(lambda: shard_age_s(store, clock))
         self._clock = clock
         self._eraser = Eraser(store, database, clock, retention.days)
         self._hour = retention.rewrite_hour

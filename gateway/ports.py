@@ -52,7 +52,7 @@ class DecisionDraft:
 
     ``request`` and ``consent`` are the keys above, ``token_hash`` and ``body`` SHA-256 digests; times are Unix
     milliseconds, ``consent_expires_s`` Unix seconds. ``rung`` is what the attestation allows; the store lowers it to 0
-    when the consent has been withdrawn by the time of the commit. ``asked_at_size`` is the log's size before the city
+    when the consent has been withdrawn by the time of the commit. ``asked_at_size`` is the log's end before the city
     was asked for the attestation: a correction of that city at this index or later has made it void. ``grain_ms`` is
     the scenario's time grain: times are rounded to it in the entry (down, and ``valid_until`` up), so that the log
     holds no movement profile; the stored decision keeps its exact times for as long as its request is known. ``proof``
@@ -136,8 +136,8 @@ class KnownRequest:
 class DecisionStore(Protocol):
     """The one place where decisions become facts."""
 
-    def size(self) -> int:
-        """Size of the committed log."""
+    def end(self) -> int:
+        """See ``LogReader``."""
         ...
 
     async def record_many(self, drafts: Sequence[DecisionDraft]) -> list[Decision | TiergateError]:
@@ -193,42 +193,45 @@ class DecisionStore(Protocol):
 
 
 class LogReader(Protocol):
-    """Reading the log; every method may block on disk and is called off the event loop or for one row."""
+    """Reading the log; every method may block on disk and is called off the event loop or for one row.
 
-    def size(self) -> int:
-        """Size of the tree of the newest signed checkpoint."""
+    Indices are places, sizes those of a shard's tree (``gateway.consentlog.shard``). ``shard`` None: the newest.
+    """
+
+    def size(self, shard: int | None = None) -> int:
+        """Size of the tree of a shard's newest signed checkpoint. Raises RANGE_INVALID for no shard, as all below."""
         ...
 
-    def checkpoint(self) -> str:
-        """The newest signed checkpoint (signed note)."""
+    def end(self) -> int:
+        """The place after the last entry that the newest checkpoint covers."""
+        ...
+
+    def checkpoint(self, shard: int | None = None) -> str:
+        """A shard's newest signed checkpoint (signed note)."""
         ...
 
     def entries(self, start: int, end: int) -> Iterator[bytes]:
-        """Exact entry bytes of ``[start, end)`` in order. Raises RANGE_INVALID beyond ``size()``."""
+        """Exact entry bytes of ``[start, end)``, of one shard, in order. Raises RANGE_INVALID beyond its ``size``."""
         ...
 
     def receipt(self, index: int) -> ReceiptParts:
-        """The entry with its proof in the newest checkpoint. Raises RANGE_INVALID."""
+        """The entry with its proof in its shard's newest checkpoint. Raises RANGE_INVALID."""
         ...
 
     def receipts(self, indices: Sequence[int]) -> list[ReceiptParts]:
-        """Several, all under one checkpoint."""
+        """Several of one shard, all under one checkpoint."""
         ...
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """Inclusion proof of ``index`` in the tree of ``size`` (RFC 9162, 2.1.3). Raises RANGE_INVALID."""
         ...
 
-    def consistency(self, first: int, second: int) -> list[bytes]:
-        """Consistency proof between two sizes (RFC 9162, 2.1.4). Raises RANGE_INVALID."""
+    def consistency(self, first: int, second: int, shard: int | None = None) -> list[bytes]:
+        """Consistency proof between two sizes of a shard (RFC 9162, 2.1.4). Raises RANGE_INVALID."""
         ...
 
     def bundle(self, digest: BundleDigest) -> bytes:
         """Bytes of a published bundle. Raises NOT_FOUND."""
-        ...
-
-    def bundle_digests(self) -> list[BundleDigest]:
-        """Digests of all published bundles, oldest first."""
         ...
 
 
@@ -244,7 +247,7 @@ class ReportCursor(Protocol):
     """The durable outbox of use reports: a cursor on the log per city, not a second queue."""
 
     def unreported(self, city: CityId, limit: int) -> tuple[UnreportedUse, ...]:
-        """The city's oldest unacknowledged decisions below the newest checkpoint, in log order."""
+        """The city's oldest unacknowledged decisions below the newest checkpoint, in log order, of one shard."""
         ...
 
     async def acknowledge(self, city: CityId, index: int) -> None:

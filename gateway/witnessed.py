@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import structlog
 from prometheus_client import CollectorRegistry, Gauge
 
 from gateway.config import Witnessing
@@ -13,10 +16,12 @@ from gateway.consentlog.trust import MAX_TRUST_BYTES, TrustPolicy
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.ports import Clock, LogReader
 from gateway.services.collect_cosignatures import CollectCosignatures, Pace
-from gateway.services.published_log import PublishedLog, WitnessedReceipts
-from gateway.storage.cosigned import CosignedCheckpoints
+from gateway.services.published_log import PublishedLog, SealedShard, WitnessedReceipts
+from gateway.storage.cosigned import CosignedCheckpoints, SealedCheckpoints
 from gateway.storage.sqlite_store import SqliteStore
 from gateway.witness.client import WitnessClient
+
+log = structlog.get_logger("gateway")
 
 
 class Witnessed:
@@ -38,26 +43,31 @@ class Witnessed:
         self.audited: LogReader = store
         self.receipts: LogReader = store
         self._collector: CollectCosignatures | None = None
+        self._sealed: list[CollectCosignatures] = []
         self._clients: list[WitnessClient] = []
         if settings is None:
             return
         trust = read_policy(settings, signer.verifier)
         kept = CosignedCheckpoints(database, store.aside, trust.verify)
-        self.audited = PublishedLog(store, kept.newest)
-        self.receipts = WitnessedReceipts(store, kept.newest)
+        sealed = SealedCheckpoints(database, store.aside, trust.verify)
+        self.audited = PublishedLog(store, kept.newest, sealed.get)
+        self.receipts = WitnessedReceipts(store, kept.newest, sealed.get)
         clients = {
             at.name: WitnessClient(at.url, deadline_s=settings.deadline_s, ca=settings.ca) for at in settings.witnesses
         }
         self._clients = list(clients.values())
-        self._collector = CollectCosignatures(
+        self._interval_s = settings.interval_s
+        collector = partial(
+            CollectCosignatures,
             clock=clock,
-            log=store,
             signer=signer,
             trust=trust,
             witnesses=clients,
-            store=kept,
             pace=Pace(settings.interval_s, settings.refresh_s, settings.alarm_after_s),
         )
+        self._collector = collector(log=store, store=kept)
+        # a shard is sealed while the gateway stands: its last checkpoint is cosigned afterwards
+        self._sealed = [collector(log=SealedShard(store, number), store=sealed.of(number)) for number in sealed.missing]
         _publish(registry, self._collector, kept, clock)
 
     async def compare(self) -> None:
@@ -73,9 +83,22 @@ class Witnessed:
         """Collect until cancelled."""
         if self._collector is not None:
             try:
-                await self._collector.run()
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(self._collector.run())
+                    for collector in self._sealed:
+                        tasks.create_task(self._finish(collector))
             finally:
                 await self._close()
+
+    async def _finish(self, collector: CollectCosignatures) -> None:
+        """Collect for a sealed shard, until its last checkpoint is kept."""
+        while True:
+            try:
+                if await collector.collect_once():
+                    return
+            except TiergateError as error:  # the store's trouble, or a policy that does not name the sealed shard's key
+                log.warning("cosignatures_not_kept", reason=error.reason.value, detail=error.detail)
+            await asyncio.sleep(self._interval_s)
 
     async def _close(self) -> None:
         for client in self._clients:

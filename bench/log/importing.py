@@ -39,7 +39,7 @@ def bulk_import(log: Log, size: int) -> None:
     connection = sqlite3.connect(log.folder / DATA, isolation_level=None)
     for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-262144"):
         connection.execute(f"PRAGMA {pragma}")
-    tree = TreeWriter(connection, NodeCache())
+    tree = TreeWriter(connection, NodeCache(), 0, 0)
     number = 0
     while tree.size < size:
         connection.execute("BEGIN")

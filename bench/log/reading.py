@@ -56,8 +56,8 @@ def export(folder: Path, target: Path) -> int:
 def hashes(folder: Path, target: Path) -> int:
     """Verify what hashes alone can say; the size."""
 
-    def leaves(bundle: Bundle, _auditor: EntryAuditor) -> Iterator[bytes]:
-        data = read_part(target, bundle_path(bundle), _MAX_BUNDLE)
+    def leaves(part: Path, bundle: Bundle, _auditor: EntryAuditor) -> Iterator[bytes]:
+        data = read_part(part, bundle_path(bundle), _MAX_BUNDLE)
         return map(leaf_hash, parse_bundle(data, bundle.width))
 
     trust = (folder / TRUST).read_bytes()
@@ -74,8 +74,8 @@ def replay(folder: Path, target: Path) -> int:
     """Verify everything, and recompute every decision; the size. Raises LOG_CORRUPT for a decision that differs."""
     replayed = Replay(bundle_reader(target))
 
-    def take(entry: Entry) -> None:
-        found = replayed.take(entry)
+    def take(index: int, entry: Entry) -> None:
+        found = replayed.take(index, entry)
         if found is not None and found.differences:
             raise TiergateError(Reason.LOG_CORRUPT, f"entry {found.index}: {found.differences[0].code}")
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.consentlog.trust import TrustPolicy
     from gateway.consentlog.verify import VerifiedExport
     from gateway.domain.audit_scope import AuditScope
+    from gateway.domain.directory import GatewayPeer
 
 app = App(name="audit", help="An auditor: read, export and verify the consent log.")
 app.command("gateway.cli.audit_export:export", name="export", help="Copy the log into a folder that verifies offline.")
@@ -26,6 +27,10 @@ app.command("gateway.cli.audit_list:list_entries", name="list", help="List entri
 app.command("gateway.cli.audit_reconcile:reconcile", name="reconcile", help="Hold an export against a city's journal.")
 app.command("gateway.cli.audit_replay:replay", name="replay", help="Recompute every decision of an export.")
 app.command("gateway.cli.audit_sample:sample_export", name="sample", help="Draw entries of an export at random.")
+app.command(
+    "gateway.cli.audit_seal:seal_shard", name="seal", help="The gateway: end a shard of the log, begin the next."
+)
+app.command("gateway.cli.audit_seal:trust_file", name="trust", help="Write the trust file for a signed directory.")
 app.command("gateway.cli.audit_watch:watch", name="watch", help="Watch the log, until stopped: a monitor with alarms.")
 
 app.command("gateway.cli.audit_open:open_entry", name="open", help="The gateway: show one private field of an entry.")
@@ -42,6 +47,15 @@ def entry_document(index: int, entry: Entry) -> dict[str, Any]:
 def head_document(head: Checkpoint | VerifiedExport) -> dict[str, Any]:
     """A tree head as JSON."""
     return {"origin": head.origin, "size": head.size, "root": head.root.hex()}
+
+
+def unchecked_of(verified: VerifiedExport) -> dict[str, int]:
+    """What an export's verification could not check for want of earlier shards, over all of its own."""
+    found: dict[str, int] = {}
+    for shard in verified.shards:
+        for what, count in shard.unchecked.items():
+            found[what] = found.get(what, 0) + count
+    return found
 
 
 def scope_document(scope: AuditScope) -> list[str] | str:
@@ -71,21 +85,24 @@ async def show_entry(
     from gateway.cli.client import CALL_S, session
     from gateway.cli.downloads import fetch_bundle
     from gateway.cli.profile import read_profile
-    from gateway.consentlog.entry import decode
     from gateway.consentlog.proof import LogProof
+    from gateway.consentlog.receipt import prove
+    from gateway.consentlog.shard import located
 
     async with session(read_profile(profile, {"auditor"})) as opened:
         request = pb.GetInclusionProofRequest(index=index)
         stub = AuditServiceStub(opened.channel)
         answer = await stub.GetInclusionProof(request, timeout=CALL_S)
-        trust = log_trust(opened.directory.gateway.log_vkey)
+        trust = log_trust(opened.directory.gateway)
         if not answer.entry:
             raise TiergateError(Reason.AUDIT_SCOPE, f"entry {index}")
-        proof = LogProof(index, tuple(answer.hashes), answer.checkpoint.encode())
-        head = proof.verify(answer.entry, trust).checkpoint
-        found = decode(answer.entry)
-        mark = await Marks(lambda digest: fetch_bundle(stub, digest)).of(found)
-    entry = entry_document(index, found) | mark
+        proof = LogProof(located(index)[1], tuple(answer.hashes), answer.checkpoint.encode())
+        found = prove(answer.entry, proof.to_bytes(), trust)
+        if found.log_index != index:
+            raise TiergateError(Reason.PROOF_OF_LOG_INVALID, "the checkpoint is of another shard than the entry")
+        head = trust.verify(answer.checkpoint.encode()).checkpoint
+        mark = await Marks(lambda digest: fetch_bundle(stub, digest)).of(found.entry)
+    entry = entry_document(index, found.entry) | mark
     verified = head_document(head)
     note = [NOTE] if mark and mark["illustrative"] is not False else []
     show(
@@ -120,23 +137,33 @@ def verify(
     check: Callable[[Path, bytes], VerifiedExport] = verify_scoped if partial else verify_export
     verified = check(directory, data)
     scope = scope_of(directory) if partial else WHOLE_LOG
-    hidden = verified.size - sum(verified.entries.values())
+    total = sum(shard.size for shard in verified.shards)
+    hidden = total - sum(verified.all_entries.values())
+    unchecked = unchecked_of(verified)
+    bundles = sorted(frozenset[str]().union(*(shard.bundles for shard in verified.shards)))
     document = {
         "verified": True,
         **head_document(verified),
-        "entries": dict(verified.entries),
-        "bundles": sorted(verified.bundles),
+        "shards": [head_document(shard) | {"sealed": shard.next is not None} for shard in verified.shards],
+        "unchecked": unchecked,
+        "entries": dict(verified.all_entries),
+        "bundles": bundles,
         "witnesses": verified.witnesses,
         "scope": scope_document(scope),
         "hashes_alone": hidden,
     }
     line = (
-        f"verified: {verified.size} entries and {len(verified.bundles)} policy bundle(s) of {verified.origin},"
+        f"verified: {total} entries and {len(bundles)} policy bundle(s) of {verified.origin},"
         f" {verified.witnesses} witness(es), root {verified.root.hex()}"
     )
     if partial:
         line += f"; entries of {', '.join(scope.cities or ())}, of {hidden} others the hashes alone"
-    show(document, lambda: [facts("Entries by type", verified.entries), line], as_json=json)
+    if verified.earlier:
+        line += f"; {len(verified.shards)} shards, each going on where the one before it was sealed"
+    if unchecked:
+        line += "; NOT CHECKED, for want of earlier shards: "
+        line += ", ".join(f"{what} ({count})" for what, count in sorted(unchecked.items()))
+    show(document, lambda: [facts("Entries by type", verified.all_entries), line], as_json=json)
 
 
 @app.command
@@ -154,17 +181,19 @@ def verify_receipt(
     Exit code 4 when it does not verify.
     """
     from gateway.cli.client import read_file
-    from gateway.consentlog.entry import MAX_ENTRY_BYTES, decode
+    from gateway.consentlog.entry import MAX_ENTRY_BYTES
     from gateway.consentlog.note import MAX_NOTE_BYTES
     from gateway.consentlog.proof import LogProof
+    from gateway.consentlog.receipt import prove
     from gateway.consentlog.trust import TrustPolicy
 
     policy = TrustPolicy.parse(read_trust(trust))
     raw = read_file(entry, MAX_ENTRY_BYTES, "name FILE.entry")
-    parsed = LogProof.parse(read_file(proof, 2 * MAX_NOTE_BYTES, "name FILE.proof"))
-    verified = parsed.verify(raw, policy)
+    text = read_file(proof, 2 * MAX_NOTE_BYTES, "name FILE.proof")
+    found = prove(raw, text, policy)
+    verified = LogProof.parse(text).verify(raw, policy)
     head, witnesses = verified.checkpoint, sorted(name.decode() for name in verified.witnessed)
-    shown = entry_document(parsed.index, decode(raw))
+    shown = entry_document(found.log_index, found.entry)
     last = f"verified: in the log {head.origin} of {head.size} entries, {len(witnesses)} witness(es)"
     show(
         {"verified": True, "entry": shown, "log": head_document(head), "witnesses": witnesses},
@@ -173,11 +202,11 @@ def verify_receipt(
     )
 
 
-def log_trust(vkey: str) -> TrustPolicy:
-    """Trust in the log key that the directory names, without witnesses."""
-    from gateway.consentlog.trust import TrustPolicy
+def log_trust(gateway: GatewayPeer) -> TrustPolicy:
+    """Trust in the log's keys that the directory names, of all shards, without witnesses."""
+    from gateway.consentlog.trust import TrustPolicy, directory_trust
 
-    return TrustPolicy.parse(f"log {vkey}\nquorum none\n".encode())
+    return TrustPolicy.parse(directory_trust(gateway))
 
 
 def read_trust(path: Path) -> bytes:

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Annotated
+from typing import IO, Annotated, NamedTuple
 
 from cyclopts import Parameter
 
 from gateway.api.audit.v1 import audit_pb2 as pb
 from gateway.api.audit.v1.audit_pb2_grpc import AuditServiceStub
-from gateway.cli.audit import head_document, log_trust, scope_document
+from gateway.cli.audit import head_document, scope_document
 from gateway.cli.audit_leaves import leaves_of, scope_told
 from gateway.cli.client import CALL_S, STREAM_S, read_file, session
 from gateway.cli.downloads import download_bundle
 from gateway.cli.options import Json, ProfileFile
-from gateway.cli.output import progress, show
+from gateway.cli.output import UsageError, progress, show
 from gateway.cli.profile import read_profile
+from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.entry import decode
-from gateway.consentlog.export import write_export
+from gateway.consentlog.export import shard_path, write_export
 from gateway.consentlog.merkle import HASH_SIZE, leaf_hash
 from gateway.consentlog.scope import Leaf
 from gateway.consentlog.scoped import write_scoped
-from gateway.consentlog.trust import MAX_TRUST_BYTES, TrustPolicy
+from gateway.consentlog.shard import first_of, number_of
+from gateway.consentlog.trust import MAX_TRUST_BYTES, TrustPolicy, VerifiedCheckpoint, directory_trust
 from gateway.domain.audit_scope import WHOLE_LOG, AuditScope
 from gateway.errors import Reason, TiergateError
 
@@ -43,11 +45,12 @@ ROUND_S = 1.0
 
 
 class DownloadedLog:
-    """The log as received, kept in an unnamed file beside the export: memory does not depend on its size."""
+    """One shard of the log as received, kept in an unnamed file: memory does not depend on its size."""
 
-    def __init__(self, file: IO[bytes], listed: AuditScope | None) -> None:
+    def __init__(self, file: IO[bytes], listed: AuditScope | None, shard: int) -> None:
         """``listed``: the auditor's scope in the directory that it holds, if there is one."""
         self._file = file
+        self.shard = shard
         self._listed = listed
         self.head = ""
         self.scope = WHOLE_LOG
@@ -107,46 +110,50 @@ async def export(
     *,
     trust: Annotated[
         Path | None,
-        Parameter(name="--trust", help="Trust file that goes into the export. Default: the directory's log key alone."),
+        Parameter(
+            name="--trust", help="Trust file that goes into the export. Default: the directory's log keys alone."
+        ),
+    ] = None,
+    shard: Annotated[
+        int | None,
+        Parameter(name="--shard", help="This shard alone, by its number. Default: all, the first in DIRECTORY."),
     ] = None,
     profile: ProfileFile = None,
     json: Json = False,
 ) -> None:
     """Copy the log into a folder (C2SP tlog-tiles): checkpoint, tiles, entries, policy bundles, trust file.
 
-    The folder verifies offline with `audit verify`, on any machine. An auditor whose scope is not the whole log gets
-    all hashes, and the entries in scope. The log records the read.
+    The folder verifies offline with `audit verify`, on any machine. Later shards lie below the first one, in
+    shards/001 and so on. An auditor whose scope is not the whole log gets all hashes, and the entries in scope. The log
+    records the read.
     """
     used = read_profile(profile, {"auditor"})
+    exports: list[_Export] = []
     async with session(used) as opened:
-        vkey = opened.directory.gateway.log_vkey
-        trusted = f"log {vkey}\nquorum none\n".encode() if trust is None else read_file(trust, MAX_TRUST_BYTES)
-        policy = log_trust(vkey) if trust is None else TrustPolicy.parse(trusted)
-        stub = AuditServiceStub(opened.channel)
-        directory.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=directory) as file:
-            log = DownloadedLog(file, opened.directory.auditor_scopes.get(used.name))
-            for _ in range(ROUNDS):
-                grew = await _catch_up(stub, log, policy)
-                if log.complete:
-                    break
-                if not grew:
-                    await asyncio.sleep(ROUND_S)
-            else:
-                raise TiergateError(Reason.LOG_CORRUPT, "the gateway has not published its record of the read")
-            bundles = {digest: await download_bundle(stub, digest) for digest in log.bundles}
-            if log.scope.cities is None:
-                verified = write_export(log, directory, bundles, trusted)
-            else:
-                verified = write_scoped(log, log.scope, directory, bundles, trusted)
-    head = verified.checkpoint
+        trusted = directory_trust(opened.directory.gateway) if trust is None else read_file(trust, MAX_TRUST_BYTES)
+        stub, policy = AuditServiceStub(opened.channel), TrustPolicy.parse(trusted)
+        newest = number_of((await newest_head(stub, policy))[1].origin)
+        if shard is not None and not 0 <= shard <= newest:
+            raise UsageError(f"there is no shard {shard}", f"0 to {newest}")
+        for number in range(newest + 1) if shard is None else (shard,):
+            folder = directory if shard is not None or not number else directory / shard_path(number)
+            folder.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=directory) as file:
+                log = DownloadedLog(file, opened.directory.auditor_scopes.get(used.name), number)
+                exports.append(await _export(stub, log, folder, trusted, must_record=number == newest))
+    last = exports[-1]
+    log, head, bundles = last.log, last.verified.checkpoint, sorted({name for item in exports for name in item.bundles})
     document = {
         "directory": str(directory),
         **head_document(head),
-        "bundles": sorted(bundles),
+        "shards": [head_document(item.verified.checkpoint) for item in exports],
+        "bundles": bundles,
         "scope": scope_document(log.scope),
     }
-    line = f"exported {head.size} entries and {len(bundles)} policy bundle(s) of {head.origin} to {directory}"
+    total = sum(item.verified.checkpoint.size for item in exports)
+    line = f"exported {total} entries and {len(bundles)} policy bundle(s) of {head.origin} to {directory}"
+    if len(exports) > 1:
+        line += f", in {len(exports)} shards"
     scope = (
         [] if log.scope.cities is None else [f"entries of {', '.join(log.scope.cities)} alone; of others the hashes"]
     )
@@ -155,11 +162,51 @@ async def export(
     )
 
 
+class _Export(NamedTuple):
+    """A shard that has been written."""
+
+    log: DownloadedLog
+    verified: VerifiedCheckpoint
+    bundles: Mapping[str, bytes]
+
+
+async def newest_head(stub: AuditServiceStub, policy: TrustPolicy, shard: int | None = None) -> tuple[str, Checkpoint]:
+    """The newest checkpoint of a shard (None: of the newest one), as sent and as verified.
+
+    Raises NOTE_INVALID, also for the checkpoint of another shard.
+    """
+    request = pb.GetCheckpointRequest() if shard is None else pb.GetCheckpointRequest(shard=shard)
+    raw = (await stub.GetCheckpoint(request, timeout=CALL_S)).checkpoint
+    head = policy.verify(raw.encode()).checkpoint
+    if shard not in {None, number_of(head.origin)}:
+        raise TiergateError(Reason.NOTE_INVALID, "the gateway sent the checkpoint of another shard")
+    return raw, head
+
+
+async def _export(
+    stub: AuditServiceStub, log: DownloadedLog, folder: Path, trusted: bytes, *, must_record: bool
+) -> _Export:
+    """Write one shard. ``must_record``: a scope's export must hold the log's record of a read under it."""
+    policy = TrustPolicy.parse(trusted)
+    for _ in range(ROUNDS):
+        grew = await _catch_up(stub, log, policy)
+        if log.complete or not must_record:
+            break
+        if not grew:
+            await asyncio.sleep(ROUND_S)
+    else:
+        raise TiergateError(Reason.LOG_CORRUPT, "the gateway has not published its record of the read")
+    bundles = {digest: await download_bundle(stub, digest) for digest in log.bundles}
+    if log.scope.cities is None:
+        return _Export(log, write_export(log, folder, bundles, trusted), bundles)
+    return _Export(log, write_scoped(log, log.scope, folder, bundles, trusted), bundles)
+
+
 async def _catch_up(stub: AuditServiceStub, log: DownloadedLog, policy: TrustPolicy) -> bool:
     """Take the newest checkpoint, and all that it covers; whether it covers anything new."""
     before = log.size
-    log.head = (await stub.GetCheckpoint(pb.GetCheckpointRequest(), timeout=CALL_S)).checkpoint
-    size = policy.verify(log.head.encode()).checkpoint.size
+    log.head, head = await newest_head(stub, policy, log.shard)
+    size = head.size
     while log.size < size:
         await _download(stub, log, min(size, log.size + RUN))
         progress(f"tiergate: {log.size} of {size} entries")
@@ -168,8 +215,10 @@ async def _catch_up(stub: AuditServiceStub, log: DownloadedLog, policy: TrustPol
 
 async def _download(stub: AuditServiceStub, log: DownloadedLog, end: int) -> None:
     """Append entries up to ``end``. Raises LOG_CORRUPT unless exactly these come."""
-    async for run in stub.ListEntries(pb.ListEntriesRequest(start=log.size, end=end), timeout=STREAM_S):
-        if run.start != log.size or log.size + len(run.entries) > end:
+    first = first_of(log.shard)
+    request = pb.ListEntriesRequest(start=first + log.size, end=first + end)
+    async for run in stub.ListEntries(request, timeout=STREAM_S):
+        if run.start != first + log.size or log.size + len(run.entries) > end:
             raise TiergateError(Reason.LOG_CORRUPT, f"the gateway sent other entries than asked for, at {log.size}")
         log.take(run)
     if log.size != end:

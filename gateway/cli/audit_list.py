@@ -6,7 +6,7 @@ import csv
 import re
 import sys
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Protocol
@@ -16,16 +16,19 @@ from cyclopts import Parameter
 from gateway.api.audit.v1 import audit_pb2 as pb
 from gateway.api.audit.v1.audit_pb2_grpc import AuditServiceStub
 from gateway.cli.audit import entry_document, log_trust
+from gateway.cli.audit_export import newest_head
 from gateway.cli.audit_leaves import leaves_of
-from gateway.cli.audit_marks import NOTE, Marks, marked_rung
-from gateway.cli.client import CALL_S, STREAM_S, read_file, session
+from gateway.cli.audit_marks import NOTE as ILLUSTRATIVE
+from gateway.cli.audit_marks import Marks, marked_rung
+from gateway.cli.client import STREAM_S, session
+from gateway.cli.consent_trail import ConsentTrail
 from gateway.cli.downloads import fetch_bundle
 from gateway.cli.messages import time_of_ms
 from gateway.cli.options import Json, ProfileFile
 from gateway.cli.output import UsageError, show, table
 from gateway.cli.profile import read_profile
-from gateway.consentlog.entry import MAX_ENTRY_BYTES, ORIGIN, SCHEMAS, Entry, decode
-from gateway.errors import Reason, TiergateError
+from gateway.consentlog.entry import NOTE, ORIGIN, SCHEMAS, VKEY, Entry, decode
+from gateway.consentlog.shard import first_of, located, number_of
 
 LAST = 1000
 """Entries that are looked at when nothing says how many."""
@@ -36,10 +39,13 @@ _MS_PER_UNIT = {"expires": 1000, "valid_until": 1}
 
 CSV_FIELDS = tuple(
     dict.fromkeys(
-        name.rstrip("?") for schema in SCHEMAS.values() for name, kind in schema.items() if kind is not ORIGIN
+        name.rstrip("?")
+        for schema in SCHEMAS.values()
+        for name, kind in schema.items()
+        if kind not in (ORIGIN, NOTE, VKEY)
     )
 )
-"""All fields that an entry can have, but the origin in the genesis: it alone could begin like a spreadsheet's formula.
+"""All fields that an entry can have, but origins, keys and checkpoints: they could begin like a spreadsheet's formula.
 
 What is left are slugs, hex digits, words of ours and numbers without a sign, which no spreadsheet takes for one.
 """
@@ -68,49 +74,6 @@ def csv_row(index: int, entry: Entry, mark: Mapping[str, bool | None]) -> list[s
         *map(cell, CSV_FIELDS),
         known.get(mark.get("illustrative"), ""),  # type: ignore[arg-type]  # None: not known
     ]
-
-
-@dataclass
-class ConsentTrail:
-    """Everything that hangs on the consent of one decision, told from entries that come in order.
-
-    ``raw`` is the decision as its receipt holds it; ``registration`` is where that says the consent was registered,
-    and nothing before it concerns the consent. A change before any registration names no consent and is no part of it.
-    """
-
-    raw: bytes
-    registration: int
-    found: int | None = None
-    _decisions: set[int] = field(default_factory=set)
-
-    @classmethod
-    def read(cls, path: Path) -> ConsentTrail:
-        """From the entry of a receipt. Raises LOG_CORRUPT for what is no entry, UsageError for one of another type."""
-        raw = read_file(path, MAX_ENTRY_BYTES, "name FILE.entry, as `check --receipt-out` wrote it")
-        entry = decode(raw)
-        if entry.type != "decision":
-            raise UsageError(f"{path} is the entry of a {entry.type}", "name the entry of a decision")
-        return cls(raw, entry.number("consent"))
-
-    def take(self, index: int, raw: bytes, entry: Entry) -> bool:
-        """Whether the next entry belongs to the consent."""
-        if raw == self.raw:
-            self.found = index
-        if entry.type == "contest":
-            return entry.fields["decision"] in self._decisions
-        if index != self.registration and entry.fields.get("consent") != self.registration:
-            return False
-        if entry.type == "decision":
-            self._decisions.add(index)
-        return True
-
-    def require_found(self) -> None:
-        """Raises PROOF_OF_LOG_INVALID when the receipt's own entry was not among the entries."""
-        if self.found is None:
-            raise TiergateError(
-                Reason.PROOF_OF_LOG_INVALID,
-                "the receipt's entry is not among the log's, as the gateway tells it; see `audit verify-receipt`",
-            )
 
 
 def _moment(name: str, text: str | None) -> int | None:
@@ -151,7 +114,7 @@ async def list_entries(
         int | None,
         Parameter(
             name="--last",
-            help=f"Look at this many of the newest entries; 0 = all. Default: {LAST}; not with --receipt.",
+            help=f"Look at so many entries of the newest shard; 0 = all of all. Default: {LAST}; not with --receipt.",
         ),
     ] = None,
     as_csv: Annotated[
@@ -218,7 +181,7 @@ async def _show(listing: _Listing, *, as_json: bool) -> None:
         document["receipt"] = listing.trail.found
         lines.append(f"the receipt's entry is {listing.trail.found}")
     if any("illustrative" in item and item["illustrative"] is not False for item in found):
-        lines.append(NOTE)
+        lines.append(ILLUSTRATIVE)
     show(
         document,
         lambda: [table("", ("index", _time_title("time"), "type", *_SHOWN), map(_shown_row, found)), *lines],
@@ -253,10 +216,7 @@ class _Wanted:
 
 @dataclass
 class _Listing:
-    """The wanted entries of the log as its gateway tells it; ``start`` and ``size`` are known once they have come.
-
-    So is ``hidden``, how many were outside the auditor's scope.
-    """
+    """The wanted entries; once they have come: where they ``start``, the log's end, how many were out of scope."""
 
     profile: Path | None
     wanted: _Wanted
@@ -274,26 +234,34 @@ class _Listing:
         async with session(read_profile(self.profile, {"auditor"})) as opened:
             stub = AuditServiceStub(opened.channel)
             marks = Marks(lambda digest: fetch_bundle(stub, digest))
-            raw = (await stub.GetCheckpoint(pb.GetCheckpointRequest(), timeout=CALL_S)).checkpoint
-            self.size = log_trust(opened.directory.gateway.log_vkey).verify(raw.encode()).checkpoint.size
-            self.start = index = self._first()
-            request = pb.ListEntriesRequest(start=self.start, end=self.size)
-            async for run in stub.ListEntries(request, timeout=STREAM_S):
-                for leaf in leaves_of(run):
-                    data = leaf.entry
-                    if data is None:
-                        self.hidden += 1
-                        index += 1
-                        continue
-                    entry = decode(data)
+            policy = log_trust(opened.directory.gateway)
+            _, head = await newest_head(stub, policy)
+            newest = number_of(head.origin)
+            self.size = first_of(newest) + head.size
+            self.start = self._first(newest, head.size)
+            for shard in range(located(self.start)[0], newest + 1):
+                size = head.size if shard == newest else (await newest_head(stub, policy, shard))[1].size
+                start = max(self.start, first_of(shard))
+                async for index, raw in self._shown(stub, start, first_of(shard) + size):
+                    entry = decode(raw)
                     # the trail first: it has to see every entry, also those that are not wanted
-                    if (self.trail is None or self.trail.take(index, data, entry)) and self.wanted.matches(entry):
+                    if (self.trail is None or self.trail.take(index, raw, entry)) and self.wanted.matches(entry):
                         yield index, entry, await marks.of(entry)
-                    index += 1
         if self.trail is not None:
             self.trail.require_found()
 
-    def _first(self) -> int:
+    async def _shown(self, stub: AuditServiceStub, index: int, end: int) -> AsyncIterator[tuple[int, bytes]]:
+        """The entries of a range of one shard that are in the auditor's scope."""
+        async for run in stub.ListEntries(pb.ListEntriesRequest(start=index, end=end), timeout=STREAM_S):
+            for leaf in leaves_of(run):
+                if leaf.entry is None:
+                    self.hidden += 1
+                else:
+                    yield index, leaf.entry
+                index += 1
+
+    def _first(self, newest: int, size: int) -> int:
+        """Where to begin: with the consent, with the first shard, or with the last entries of the newest one."""
         if self.trail is not None:
             return min(self.size, self.trail.registration)
-        return max(0, self.size - self.last) if self.last else 0
+        return first_of(newest) + max(0, size - self.last) if self.last else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -88,10 +87,9 @@ def _exported(directory: Path, index: int, trust: bytes) -> Entry:
     from gateway.consentlog.verify import verify_export
 
     require_export(directory)
-    places, found = count(), dict[int, "Entry"]()
+    found = dict[int, "Entry"]()
 
-    def take(entry: Entry) -> None:
-        place = next(places)
+    def take(place: int, entry: Entry) -> None:
         if place == index:
             found[place] = entry
 

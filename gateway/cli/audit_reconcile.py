@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,10 +15,13 @@ from gateway.cli.audit_replay import SHOWN, bundle_reader
 from gateway.cli.messages import time_of_s
 from gateway.cli.options import Json, TrustFile
 from gateway.cli.output import EXIT_OK, EXIT_REFUSED, UsageError, facts, show, table
+from gateway.consentlog.export import CHECKPOINT
 from gateway.consentlog.journal import Journal
+from gateway.consentlog.note import MAX_NOTE_BYTES
 from gateway.consentlog.reconcile import MEANINGS, Finding, Reconciliation
 from gateway.consentlog.scoped import is_scoped, scope_of, verify_scoped
-from gateway.consentlog.verify import VerifiedExport, verify_export
+from gateway.consentlog.shard import first_of, number_of
+from gateway.consentlog.verify import VerifiedExport, read_part, verify_export
 from gateway.domain.evaluate import DAY_MS, GRAINS_MS
 from gateway.domain.ids import CityId, ScenarioId
 from gateway.errors import TiergateError
@@ -46,9 +48,9 @@ def reconcile(
     require_export(export)
     data = read_trust(trust)
     held = Journal.verify(journal, installed_directory(root, directory))
-    found = Reconciliation(held, _grains(export))
+    found = Reconciliation(held, _grains(export), _start(export))
     verified = _verified(export, data, found, held.header.city)
-    found.finish(verified.size)
+    found.finish(verified.end)
     header = held.header
     summary = {
         "compared": found.compared,
@@ -81,7 +83,7 @@ def reconcile(
         "decisions compared": found.compared,
         "lower, the consent withdrawn, paused or to be erased": found.lowered,
         "within the report deadline": found.waiting,
-        "reported, beyond this export": found.beyond,
+        "reported, outside this export": found.beyond,
     }
     last = f"{header.city} and {verified.origin}: {len(found.findings)} disagreement(s)"
     show(document, lambda: [facts("", told), *_findings(found.findings, document["counts"]), last], as_json=json)
@@ -91,11 +93,16 @@ def reconcile(
 def _verified(export: Path, trust: bytes, found: Reconciliation, city: CityId) -> VerifiedExport:
     """Verify the export, whole or scoped, and have its entries taken."""
     if not is_scoped(export):
-        index = count()
-        return verify_export(export, trust, lambda entry: found.take(next(index), entry))
+        return verify_export(export, trust, found.take)
     if city not in (scope_of(export).cities or ()):
         raise UsageError(f"{city} is outside the export's scope", "use the journal of a city in it, or a whole export")
     return verify_scoped(export, trust, found.take)
+
+
+def _start(export: Path) -> int:
+    """Log index of the first entry of an export; it is verified with all else."""
+    head = read_part(export, CHECKPOINT, MAX_NOTE_BYTES)
+    return first_of(number_of(head.partition(b"\n")[0].decode("utf-8", "replace")))
 
 
 def _grains(export: Path) -> Callable[[str, str], int]:

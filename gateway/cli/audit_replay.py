@@ -9,12 +9,12 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.table import Table
 
-from gateway.cli.audit import entry_document, head_document, read_trust, require_export
+from gateway.cli.audit import entry_document, head_document, read_trust, require_export, unchecked_of
 from gateway.cli.client import read_file
 from gateway.cli.messages import ILLUSTRATIVE, terms_document, terms_lines
 from gateway.cli.options import Json, TrustFile
 from gateway.cli.output import EXIT_OK, EXIT_REFUSED, UsageError, facts, show, table
-from gateway.consentlog.export import policy_path
+from gateway.consentlog.export import SHARDS, policy_path
 from gateway.consentlog.replay import MEANINGS, Code, Difference, Replay, Replayed
 from gateway.consentlog.verify import verify_export
 from gateway.domain.bundle import Bundle
@@ -31,7 +31,9 @@ def bundle_reader(directory: Path) -> Callable[[str], Bundle]:
     """How a replay reads the bundles of an export. What it gives raises CONFIG_INVALID or BUNDLE_INVALID."""
 
     def read(digest: str) -> Bundle:
-        bundle = read_bundle(read_file(directory / policy_path(digest), MAX_BUNDLE_BYTES))
+        places = (directory, *sorted((directory / SHARDS).glob("*")))
+        place = next((place for place in places if (place / policy_path(digest)).exists()), directory)
+        bundle = read_bundle(read_file(place / policy_path(digest), MAX_BUNDLE_BYTES))
         if bundle.digest != digest:
             raise TiergateError(Reason.BUNDLE_INVALID, "a policy bundle does not match its digest")
         return bundle
@@ -59,8 +61,8 @@ def replay(
     differences: list[Difference] = []
     asked: list[Replayed] = []
 
-    def take(entry: Any) -> None:
-        found = replayed.take(entry)
+    def take(index: int, entry: Any) -> None:
+        found = replayed.take(index, entry)
         if found is not None:
             differences.extend(found.differences)
             if found.index == decision and entry.type == "decision":
@@ -71,6 +73,8 @@ def replay(
         raise UsageError(f"entry {decision} is not a decision", "see `audit list --type decision`")
     document: dict[str, Any] = {
         "verified": head_document(verified) | {"witnesses": verified.witnesses},
+        "shards": [head_document(shard) for shard in verified.shards],
+        "unchecked": unchecked_of(verified),
         "decisions": replayed.decisions,
         "counts": {code.value: replayed.counts[code] for code in sorted(replayed.counts)},
         "differences": [

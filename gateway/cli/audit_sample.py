@@ -28,16 +28,15 @@ class _Picker:
     def __init__(self, kind: str | None, places: set[int]) -> None:
         self._kind = kind
         self._places = places
-        self._index = self._place = 0
+        self._place = 0
         self.picked: dict[int, tuple[int, Entry]] = {}
 
-    def take(self, entry: Entry) -> None:
+    def take(self, index: int, entry: Entry) -> None:
         """Take the next entry of the log."""
         if self._kind in (None, entry.type):
             if self._place in self._places:
-                self.picked[self._place] = (self._index, entry)
+                self.picked[self._place] = (index, entry)
             self._place += 1
-        self._index += 1
 
 
 async def sample_export(
@@ -69,7 +68,8 @@ async def sample_export(
     data = read_trust(trust)
     verified = verify_export(directory, data)
     seed = seed_of(verified.size, verified.root, nonce)
-    population = verified.size if kind is None else verified.entries.get(kind, 0)
+    counts = verified.all_entries
+    population = sum(counts.values()) if kind is None else counts.get(kind, 0)
     places = sample(seed, population, count)
     picker = _Picker(kind, set(places))
     # read again, and verified again: only what is drawn is kept, and a folder that changes meanwhile gives no sample

@@ -153,8 +153,7 @@ def _source(profile: Path | None, export: Path | None, trust: Path | None) -> tu
         policy = TrustPolicy.parse(read_trust(trust))
         return policy, lambda: _folder(ExportSource(export))
     used = read_profile(profile, {"auditor"})
-    vkey = known_directory(used).gateway.log_vkey
-    policy = log_trust(vkey) if trust is None else TrustPolicy.parse(read_trust(trust))
+    policy = log_trust(known_directory(used).gateway) if trust is None else TrustPolicy.parse(read_trust(trust))
     return policy, lambda: _api(used)
 
 

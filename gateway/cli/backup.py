@@ -70,6 +70,7 @@ def restore(
     """
     from gateway.cli.restored_mark import marked
     from gateway.cli.stored_log import check_database
+    from gateway.consentlog.shard import place_of
     from gateway.sqlite.connect import DatabaseLock
 
     settings = settings_of(config)
@@ -84,7 +85,7 @@ def restore(
         mark = marked(settings.log_mark, copy, trust, newest_known)
         try:
             _put(copy, target)
-            mark.advance(checked.size, checked.root)
+            mark.advance(place_of(checked.origin, checked.size), checked.root)
         finally:
             mark.close()
     document = {"database": str(target), "size": checked.size, "root": checked.root.hex(), "replaced_size": replaced}
@@ -106,8 +107,10 @@ def require_file(path: Path, key: str, remedy: str) -> None:
 
 
 def _trust(settings: GatewayConfig) -> bytes:
-    """Trust in the log key of the signed directory."""
-    return f"log {directory_of(settings).gateway.log_vkey}\nquorum none\n".encode()
+    """Trust in the log's keys of the signed directory."""
+    from gateway.consentlog.trust import directory_trust
+
+    return directory_trust(directory_of(settings).gateway)
 
 
 def directory_of(settings: GatewayConfig) -> Directory:
@@ -175,17 +178,17 @@ def _replaceable(target: Path, copy: Path) -> int | None:
     try:
         with closing(connect_writer(target)) as connection, closing(connect_reader(copy)) as copied:
             place, new = StoredLog(connection), StoredLog(copied)
-            if place.size > new.size:
+            if place.end > new.end:
                 raise RefusedError(
                     "RESTORE_REFUSED",
-                    f"the log in place has {place.size} entries, the backup {new.size}: going on from it is a fork",
+                    f"the log in place ends at index {place.end}, the backup at {new.end}: going on from it is a fork",
                     "keep the database in place, or restore a newer backup; if the database is lost for good, begin a "
                     "new log with an origin and key of its own",
                 )
             if place.size:
                 # our own file, and only compared with: whether it was signed does not matter
                 head = Checkpoint.parse(parse_note(place.checkpoint().encode()).text)
-                if new.root(place.size) != head.root:
+                if new.root(place.end) != head.root:
                     raise RefusedError(
                         "RESTORE_REFUSED",
                         "the backup is of another history than the log in place",

@@ -48,12 +48,12 @@ def erase(
 
 async def _erase(settings: GatewayConfig, consent: int | None, authority: str, order: str) -> dict[str, Any]:
     from gateway.clock import SystemClock
-    from gateway.consentlog.key_file import read_signer
     from gateway.storage.eraser import Eraser
+    from gateway.storage.sealing import current_signer
     from gateway.storage.sqlite_store import SqliteStore
 
     database, clock = settings.data_dir / DATABASE, SystemClock()
-    store = SqliteStore(database, settings.log_mark, read_signer(settings.log_key), clock)
+    store = SqliteStore(database, settings.log_mark, current_signer(database, settings.log_key), clock)
     try:
         await store.start(directory_of(settings).gateway.deployment)
         eraser = Eraser(store, database, clock, settings.retention.days)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from gateway.cli.backup import DATABASE
 from gateway.cli.certs_check import check_certificate
 from gateway.cli.client import read_file
 from gateway.cli.findings import Finding, of_error, ok, problem, warning
 from gateway.cli.installation import Installation
 from gateway.cli.messages import time_of_s
+from gateway.cli.stored_log import StoredLog
+from gateway.consentlog.entry import decode
 from gateway.consentlog.note import SignerKey
+from gateway.consentlog.shard import first_of
 from gateway.crypto.envelope import DIRECTORY_TYPE, MAX_ENVELOPE_BYTES, Root, verify
 from gateway.crypto.keys import load_private_key, public_jwk, thumbprint
 from gateway.crypto.root_files import read_root
@@ -24,8 +30,11 @@ from gateway.domain.ids import CityId, OperatorId, PeerIdentity
 from gateway.errors import TiergateError
 from gateway.policy.directory import read_directory
 from gateway.policy.installed import read_bundles
+from gateway.sqlite.connect import connect_reader
 
 SOON_DAYS = 7
+QUARTER_DAYS = 92
+"""A shard is sealed once a quarter: from then on its size and its key are final."""
 LEAST_FREE_BYTES = 256 * 1024 * 1024
 LOW_FREE_BYTES = 2 * 1024 * 1024 * 1024
 _HANDED_OVER = "take the files that the authorities handed over"
@@ -58,6 +67,8 @@ def examine_files(installation: Installation) -> ExaminedFiles:
         examined.findings += _keys(installation, examined.directory)
     if installation.data_dir is not None:
         examined.findings.append(_disk(installation.data_dir))
+        if installation.role == "gateway":
+            examined.findings += _shard(installation.data_dir / DATABASE)
     return examined
 
 
@@ -168,9 +179,33 @@ def _log_key(path: Path, directory: Directory) -> Finding:
         vkey = str(SignerKey.parse(path.read_text("ascii").strip()).verifier)
     except (OSError, UnicodeDecodeError, TiergateError):
         return problem("key", str(path), "is not a readable log key", remedy)
+    if vkey in {earlier.vkey for earlier in directory.gateway.earlier_logs}:
+        text = "is of a shard that the directory lists among the earlier ones: nothing can be signed with it"
+        return problem("key", str(path), text, "stop the gateway, seal the shard (tiergate audit seal), start it")
     if vkey != directory.gateway.log_vkey:
         return problem("key", str(path), "is not the log key that the directory names", remedy)
     return ok("key", str(path), "log key, named in the directory")
+
+
+def _shard(database: Path) -> Iterator[Finding]:
+    """How old the newest shard of the log is, if there is a log."""
+    if not database.exists():
+        return
+    try:
+        with closing(connect_reader(database)) as connection:
+            log = StoredLog(connection)
+            genesis = next(log.entries(first_of(log.shard), first_of(log.shard) + 1), None)
+    except (TiergateError, sqlite3.Error):
+        yield problem("log", str(database), "cannot be read", "see the gateway's own log")
+        return
+    if genesis is None:
+        return
+    days = int(time.time() - decode(genesis).time / 1000) // 86_400
+    text = f"shard {log.shard} of {log.size} entries, begun {days} days ago"
+    if days > QUARTER_DAYS:
+        yield warning("log", str(database), text, "prepare the next key and seal it: tiergate audit seal --help")
+    else:
+        yield ok("log", str(database), text)
 
 
 def _disk(folder: Path) -> Finding:

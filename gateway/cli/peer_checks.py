@@ -21,6 +21,7 @@ from gateway.cli.findings import Finding, ok, problem, warning
 from gateway.cli.installation import Installation
 from gateway.cli.messages import time_of_ms
 from gateway.consentlog.entry import decode
+from gateway.consentlog.shard import place_of
 from gateway.domain.bundle import Bundle
 from gateway.domain.directory import Directory, Endpoint
 from gateway.domain.ids import BundleDigest, CityId, PeerIdentity
@@ -108,9 +109,9 @@ async def _auditor(
 ) -> AsyncIterator[Finding]:
     stub = AuditServiceStub(channel)
     raw = (await stub.GetCheckpoint(audit_pb2.GetCheckpointRequest(), timeout=CALL_S)).checkpoint
-    size = log_trust(directory.gateway.log_vkey).verify(raw.encode()).checkpoint.size
-    yield ok("log", subject, f"checkpoint of {size} entries, signed with the directory's log key")
-    newest = audit_pb2.GetInclusionProofRequest(index=size - 1, size=size)
+    head = log_trust(directory.gateway).verify(raw.encode()).checkpoint
+    yield ok("log", subject, f"checkpoint of {head.size} entries of {head.origin}, signed with the directory's log key")
+    newest = audit_pb2.GetInclusionProofRequest(index=place_of(head.origin, head.size - 1), size=head.size)
     yield _clock((await stub.GetInclusionProof(newest, timeout=CALL_S)).entry, subject)
     if bundle is not None:
         try:

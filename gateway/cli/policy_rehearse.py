@@ -125,9 +125,8 @@ def _draft(source: Path, root: Path | None) -> tuple[Bundle, str]:
 
 
 def _verified(export: Path, trust: bytes, tally: Tally, *, scoped: bool) -> VerifiedExport:
-    if scoped:
-        return verify_scoped(export, trust, lambda _index, entry: tally.take(entry))
-    return verify_export(export, trust, tally.take)
+    verify = verify_scoped if scoped else verify_export
+    return verify(export, trust, lambda _index, entry: tally.take(entry))
 
 
 class Rehearsal:

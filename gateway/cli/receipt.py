@@ -102,7 +102,7 @@ def _trust(path: Path | None, directory: Directory) -> TrustPolicy:
     from gateway.cli.audit import log_trust, read_trust
     from gateway.consentlog.trust import TrustPolicy
 
-    return log_trust(directory.gateway.log_vkey) if path is None else TrustPolicy.parse(read_trust(path))
+    return log_trust(directory.gateway) if path is None else TrustPolicy.parse(read_trust(path))
 
 
 def _kept(path: Path) -> str:

@@ -9,10 +9,12 @@ from gateway.cli.client import read_file
 from gateway.cli.output import RefusedError
 from gateway.cli.stored_log import StoredLog
 from gateway.consentlog.note import MAX_NOTE_BYTES
+from gateway.consentlog.shard import place_of
 from gateway.consentlog.trust import TrustPolicy
 from gateway.errors import Reason, TiergateError
 from gateway.sqlite.connect import connect_reader
 from gateway.storage.mark import HighWaterMark
+from gateway.storage.shards import origin_of
 
 
 def marked(path: Path, copy: Path, trust: bytes, newest_known: Path | None) -> HighWaterMark:
@@ -21,19 +23,22 @@ def marked(path: Path, copy: Path, trust: bytes, newest_known: Path | None) -> H
     Without a mark (a new machine), ``newest_known`` is asked: a checkpoint signed by the log.
     """
     policy = TrustPolicy.parse(trust)
-    (origin,) = {key.name for key in policy.logs}
     with closing(connect_reader(copy)) as connection:
         log = StoredLog(connection)
         known = None
         if newest_known is not None:
             known = policy.verify(read_file(newest_known, MAX_NOTE_BYTES)).checkpoint
-            if known.size > log.size:
-                raise _refused(f"the checkpoint is of {known.size} entries, the backup has {log.size}")
-            if log.root(known.size) != known.root:
+            end = place_of(known.origin, known.size)
+            if end > log.end:
+                raise _refused(f"the log ended at index {end} in the checkpoint, at {log.end} in the backup")
+            if log.root(end) != known.root:
                 raise _refused("the checkpoint is of another history than the backup")
-        mark = HighWaterMark(path, origin)
         try:
-            mark.check(0 if known is not None and mark.mark is None else log.size, log.root)
+            mark = HighWaterMark(path, origin_of(log.checkpoint()), log.origins)
+        except TiergateError as error:  # of another log, or of a later shard
+            raise _refused(error.detail) from error
+        try:
+            mark.check(0 if known is not None and mark.mark is None else log.end, log.root)
         except TiergateError as error:
             mark.close()
             if error.reason is not Reason.LOG_BEHIND:

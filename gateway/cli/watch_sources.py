@@ -10,10 +10,11 @@ from gateway.api.audit.v1.audit_pb2_grpc import AuditServiceStub
 from gateway.cli.audit_export import RUN
 from gateway.cli.audit_leaves import leaves_of, scope_told
 from gateway.cli.client import CALL_S, STREAM_S, Session
-from gateway.consentlog.export import CHECKPOINT
+from gateway.consentlog.export import CHECKPOINT, SHARDS, shard_path
 from gateway.consentlog.merkle import consistency_proof, leaf_hash
 from gateway.consentlog.note import MAX_NOTE_BYTES
 from gateway.consentlog.scope import Leaf
+from gateway.consentlog.shard import first_of, located, number_of
 from gateway.consentlog.tiles import (
     MAX_ENTRY_BYTES,
     TILE_WIDTH,
@@ -38,13 +39,18 @@ class ApiSource:
         self._stub = AuditServiceStub(opened.channel)
         self._scope = opened.directory.auditor_scopes.get(opened.profile.name)
 
-    async def checkpoint(self) -> bytes:
+    def oldest(self) -> int:
         """See ``LogSource``."""
-        return (await self._stub.GetCheckpoint(pb.GetCheckpointRequest(), timeout=CALL_S)).checkpoint.encode()
+        return 0
 
-    async def consistency(self, first: int, second: int) -> Sequence[bytes]:
+    async def checkpoint(self, shard: int | None = None) -> bytes:
         """See ``LogSource``."""
-        request = pb.GetConsistencyProofRequest(first=first, second=second)
+        request = pb.GetCheckpointRequest() if shard is None else pb.GetCheckpointRequest(shard=shard)
+        return (await self._stub.GetCheckpoint(request, timeout=CALL_S)).checkpoint.encode()
+
+    async def consistency(self, first: int, second: int, shard: int) -> Sequence[bytes]:
+        """See ``LogSource``."""
+        request = pb.GetConsistencyProofRequest(first=first, second=second, shard=shard)
         return tuple((await self._stub.GetConsistencyProof(request, timeout=CALL_S)).hashes)
 
     async def leaves(self, start: int, end: int) -> AsyncIterator[Leaf]:
@@ -73,6 +79,14 @@ class ExportSource:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    def oldest(self) -> int:
+        """See ``LogSource``."""
+        return number_of(self._bytes_of(CHECKPOINT, MAX_NOTE_BYTES).partition(b"\n")[0].decode("utf-8", "replace"))
+
+    def _of(self, shard: int) -> str:
+        """Where a shard lies, as a prefix of its paths."""
+        return "" if shard == self.oldest() else f"{shard_path(shard)}/"
+
     def _bytes_of(self, path: str, limit: int) -> bytes:
         try:
             with (self._folder / path).open("rb") as file:
@@ -85,24 +99,30 @@ class ExportSource:
             raise TiergateError(Reason.LOG_CORRUPT, f"{path} is larger than it may be")
         return data
 
-    async def checkpoint(self) -> bytes:
+    async def checkpoint(self, shard: int | None = None) -> bytes:
         """See ``LogSource``."""
-        return self._bytes_of(CHECKPOINT, MAX_NOTE_BYTES)
+        if shard is not None:
+            return self._bytes_of(f"{self._of(shard)}{CHECKPOINT}", MAX_NOTE_BYTES)
+        later = max((path.name for path in (self._folder / SHARDS).glob("[0-9][0-9][0-9]")), default="")
+        return self._bytes_of(f"{SHARDS}/{later}/{CHECKPOINT}" if later else CHECKPOINT, MAX_NOTE_BYTES)
 
-    async def consistency(self, first: int, second: int) -> Sequence[bytes]:
+    async def consistency(self, first: int, second: int, shard: int) -> Sequence[bytes]:
         """See ``LogSource``: out of the tiles."""
+        folder = self._of(shard)
 
         def tile(wanted: Tile) -> bytes:
-            return self._bytes_of(tile_path(wanted), _MAX_FILE_BYTES)
+            return self._bytes_of(f"{folder}{tile_path(wanted)}", _MAX_FILE_BYTES)
 
         return tuple(consistency_proof(first, second, subtree_reader(second, tile)))
 
     async def leaves(self, start: int, end: int) -> AsyncIterator[Leaf]:
         """See ``LogSource``."""
-        for bundle in bundles_of(end):
+        shard, start = located(start)
+        folder = self._of(shard)
+        for bundle in bundles_of(end - first_of(shard)):
             first = bundle.number * TILE_WIDTH
             if first + bundle.width <= start:
                 continue
-            found = parse_bundle(self._bytes_of(bundle_path(bundle), _MAX_FILE_BYTES), bundle.width)
+            found = parse_bundle(self._bytes_of(f"{folder}{bundle_path(bundle)}", _MAX_FILE_BYTES), bundle.width)
             for entry in found[max(0, start - first) :]:
                 yield Leaf(leaf_hash(entry), entry)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from gateway.consentlog.shard import number_of
 from gateway.domain.consent import STEPS
 from gateway.errors import Reason, TiergateError
 
@@ -42,14 +43,17 @@ CODE = _enum(*Reason)
 HEX64 = _text(r"[0-9a-f]{64}", "64 hex digits")
 HEX32 = _text(r"[0-9a-f]{32}", "32 hex digits")
 ORIGIN = _text(r"[!#-*,-\[\]-~]{1,200}", "log origin without space, plus, quote or backslash")
+VKEY = _text(r"[!#-*,-\[\]-~]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}", "verifier key of an Ed25519 signer")
+NOTE = _text(r"(?:[A-Za-z0-9+/]{4}){1,800}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?", "signed note in base64")
 # Fifteen digits stay below 2**53, where every JSON reader still sees the exact number.
 NUMBER = Kind(r"(?:0|[1-9][0-9]{0,14})", "whole number below 10**15")
+ROLE = _enum("gateway", "city", "operator", "auditor", "witness")
 RUNG = Kind(r"[0-3]", "rung 0 to 3")
 
 _COMMON = {"v": Kind(str(VERSION), "schema version 1"), "time": NUMBER}
 
 SCHEMAS: Mapping[str, Mapping[str, Kind]] = {
-    "genesis": {"origin": ORIGIN, "deployment": SLUG, "previous?": HEX64},
+    "genesis": {"origin": ORIGIN, "deployment": SLUG, "directory?": NUMBER, "previous?": NOTE},
     "policy_published": {"bundle": HEX64, "version": NUMBER},
     "consent_registered": {
         "city": SLUG,
@@ -88,6 +92,16 @@ SCHEMAS: Mapping[str, Mapping[str, Kind]] = {
         "upto?": NUMBER,
     },
     "audit_read": {"auditor": SLUG, "start": NUMBER, "end": NUMBER, "scope": HEX64},
+    "shard_sealed": {"next": VKEY},
+    "peer_changed": {"directory": NUMBER, "role": ROLE, "name": SLUG, "peer?": HEX64},
+    "key_rotated": {
+        "directory": NUMBER,
+        "role": ROLE,
+        "name": SLUG,
+        "purpose": _enum("consent", "attestation", "event", "proof"),
+        "key": HEX64,
+        "state": _enum("added", "removed"),
+    },
 }
 """Fields of each type beside ``v``, ``type`` and ``time``. A question mark marks an optional field."""
 
@@ -190,8 +204,12 @@ def _sized(raw: bytes, reason: Reason) -> bytes:
 def _keeps_rules(members: Mapping[str, Value]) -> bool:
     """What one field says about another: a decision is entitled exactly when its rung is positive (I2).
 
-    An erasure by order says by whose, and of which consent at most one; one by age says neither.
+    An erasure by order says by whose, and of which consent at most one; one by age says neither. The genesis of every
+    shard but the first says how the one before it ended, and which version of the directory was in force.
     """
+    if members["type"] == "genesis":
+        named = {"directory", "previous"} & members.keys()
+        return len(named) == (2 if number_of(str(members["origin"])) else 0)
     if members["type"] == "erasure":
         named = {"order", "ordered_by"} & members.keys()
         ordered = members["by"] == "order" and members["consents"] == 1 and "upto" not in members
@@ -228,4 +246,4 @@ def _diagnose(text: str) -> str:
         value = members.get(field, 0)
         if field in members and not (isinstance(value, str | int) and re.fullmatch(kind.pattern, json.dumps(value))):
             problems.append(f"{field!r} is not {kind.name}")
-    return "; ".join(problems) or "not canonical, or outcome and rung disagree"
+    return "; ".join(problems) or "not canonical, or fields disagree"

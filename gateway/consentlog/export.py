@@ -5,6 +5,7 @@
     tile/entries/<N>[.p/<W>]   entry bundles
     bundles/<digest>.json      the exact bytes of every published policy bundle
     trust                      the trust file (C2SP tlog-policy) that the checkpoint satisfies
+    shards/<NNN>/              the same again for each later shard, by its number
 
 Files are written whole (temporary name, fsync, rename), the checkpoint last: a reader that sees a checkpoint finds all
 that it covers. Memory does not depend on the log's size.
@@ -27,6 +28,8 @@ from gateway.errors import Reason, TiergateError
 
 CHECKPOINT = "checkpoint"
 TRUST = "trust"
+SHARDS = "shards"
+"""Where the shards after the first one lie in its export, each an export of its own."""
 SCOPE_FOLDER = "scope"
 """Where a scoped export (``scoped``) has its entries."""
 _PARTIAL = re.compile(r".+\.p/[1-9][0-9]{0,2}(?:\.tmp)?\Z")
@@ -54,6 +57,11 @@ class Form(NamedTuple):
     encode: Callable[[Sequence[Leaf]], bytes]
     foreign: Callable[[Bundle], str]
     beside: Mapping[str, bytes]
+
+
+def shard_path(number: int) -> str:
+    """Folder of a later shard below that of the first one."""
+    return f"{SHARDS}/{number:03d}"
 
 
 def policy_path(digest: str) -> str:
@@ -164,7 +172,7 @@ def _remove_outgrown(directory: Path, current: set[str]) -> None:
     """Remove partial tiles of earlier sizes (which tlog-tiles allows), and their folders once empty."""
     for path in sorted(directory.rglob("*.p/*")):
         name = path.relative_to(directory).as_posix()
-        if _PARTIAL.match(name) and name not in current:
+        if not name.startswith(f"{SHARDS}/") and _PARTIAL.match(name) and name not in current:
             path.unlink()
             if not any(path.parent.iterdir()):
                 path.parent.rmdir()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gateway.consentlog.audit import EntryAuditor
 from gateway.consentlog.export import EntrySource
+from gateway.consentlog.link import require_link
 from gateway.consentlog.merkle import leaf_hash
+from gateway.consentlog.note import VerifierKey
+from gateway.consentlog.shard import first_of, number_of
 from gateway.consentlog.tiles import Tile, TileBuilder, tile_path
 from gateway.consentlog.trust import TrustPolicy
 from gateway.errors import Reason, TiergateError
@@ -18,22 +21,32 @@ ReadTile = Callable[[Tile], bytes]
 
 @dataclass(frozen=True, slots=True)
 class CheckedLog:
-    """A log whose parts agree: size and root (32 bytes) of its newest checkpoint, entries by type."""
+    """A shard whose parts agree: size and root (32 bytes) of its newest checkpoint, entries by type; see ``link``."""
 
+    origin: str
     size: int
     root: bytes
     entries: Mapping[str, int]
+    log: VerifierKey
+    deployment: str
+    next: str | None
+    previous: bytes | None
+    auditor: EntryAuditor = field(repr=False, compare=False)
 
 
-def check_log(source: EntrySource, trust: bytes, read_tile: ReadTile | None = None) -> CheckedLog:
-    """Recompute the whole log up to its newest checkpoint; with ``read_tile`` also compare every stored tile.
+def check_log(
+    source: EntrySource, trust: bytes, read_tile: ReadTile | None = None, before: CheckedLog | None = None
+) -> CheckedLog:
+    """Recompute a shard of the log up to its newest checkpoint; with ``read_tile`` also compare every stored tile.
 
-    Raises what ``verify_export`` raises, and LOG_CORRUPT for a stored tile that differs.
+    ``before``: the shard before it, from which it has to go on. Raises what ``verify_export`` raises, and LOG_CORRUPT
+    for a stored tile that differs.
     """
-    head = TrustPolicy.parse(trust).verify(source.checkpoint().encode()).checkpoint
-    auditor = EntryAuditor(head.origin)
-    builder = TileBuilder()
-    for raw in source.entries(0, head.size):
+    verified = TrustPolicy.parse(trust).verify(source.checkpoint().encode())
+    head = verified.checkpoint
+    auditor = EntryAuditor(head.origin, None if before is None else before.auditor)
+    builder, first = TileBuilder(), first_of(number_of(head.origin))
+    for raw in source.entries(first, first + head.size):
         auditor.add(raw)
         for tile, hashes in builder.add(leaf_hash(raw)):
             _compare(tile, hashes, read_tile)
@@ -43,7 +56,13 @@ def check_log(source: EntrySource, trust: bytes, read_tile: ReadTile | None = No
         raise TiergateError(Reason.LOG_CORRUPT, "the log holds fewer entries than its checkpoint covers")
     if builder.frontier.root() != head.root:
         raise TiergateError(Reason.PROOF_OF_LOG_INVALID, "the entries do not lead to the checkpoint's root")
-    return CheckedLog(head.size, head.root, auditor.counts)
+    checked = CheckedLog(
+        head.origin, head.size, head.root, auditor.counts, verified.log, auditor.deployment, auditor.next,
+        auditor.previous, auditor,
+    )  # fmt: skip
+    if before is not None:
+        require_link(before, checked)
+    return checked
 
 
 def _compare(tile: Tile, hashes: bytes, read_tile: ReadTile | None) -> None:

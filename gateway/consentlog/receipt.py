@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from gateway.consentlog.entry import Entry, decode
 from gateway.consentlog.proof import LogProof
+from gateway.consentlog.shard import place_of
 from gateway.consentlog.trust import TrustPolicy
 from gateway.crypto.event import URNS, event_claims, event_digest
 from gateway.domain.consent import EventKind
@@ -32,7 +33,10 @@ _ENTRY_OF_URN = {URNS[kind]: entry for kind, entry in ENTRY_OF.items()}
 
 
 class ProvedEntry(NamedTuple):
-    """An entry that is in a trusted log: where, what, and the size of the signed checkpoint that says so."""
+    """An entry that is in a trusted log: where, what, and the size of the signed checkpoint that says so.
+
+    ``log_index`` counts over all shards (``shard``), ``size`` in that of the entry alone.
+    """
 
     log_index: int
     entry: Entry
@@ -45,8 +49,10 @@ def prove(entry: bytes, proof: bytes, trust: TrustPolicy) -> ProvedEntry:
     Raises PROOF_OF_LOG_INVALID, NOTE_INVALID or LOG_CORRUPT.
     """
     parsed = LogProof.parse(proof)
-    head = parsed.verify(entry, trust).checkpoint
-    return ProvedEntry(parsed.index, decode(entry), head.size)
+    verified = parsed.verify(entry, trust)
+    head, found = verified.checkpoint, decode(entry)
+    trust.require_time(verified, found.time)
+    return ProvedEntry(place_of(head.origin, parsed.index), found, head.size)
 
 
 def prove_event(event: str, city: CityId, entry: bytes, proof: bytes, trust: TrustPolicy) -> ProvedEntry:

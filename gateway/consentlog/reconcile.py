@@ -70,8 +70,10 @@ class Reconciliation:
     Memory grows with the city's consents that are withdrawn or paused and with what disagrees, not with the log.
     """
 
-    def __init__(self, journal: Journal, grain: Grain) -> None:
+    def __init__(self, journal: Journal, grain: Grain, start: int = 0) -> None:
+        """``start``: log index of the first entry that is given; of what lies before, nothing is said."""
         self._header = journal.header
+        self._start = start
         self._records = journal.records()
         self._grain = grain
         self._ended: set[int] = set()
@@ -85,8 +87,11 @@ class Reconciliation:
         self.waiting = 0
         """Decisions not reported yet, attestations without a decision yet: within the deadline."""
         self.beyond = 0
-        """Uses beyond the end of the log that was given."""
+        """Uses before the beginning or beyond the end of the log that was given."""
         self._next = next(self._records, None)
+        while isinstance(use := self._next, Use) and use.index < start:
+            self.beyond += 1
+            self._next = next(self._records, None)
 
     def take(self, index: int, entry: Entry) -> None:
         """The next entry, at a log index. Raises SIGNATURE_INVALID for a journal that is none after all."""
@@ -185,8 +190,8 @@ class Reconciliation:
     def _may_be_lower(self, entry: Entry) -> bool:
         """Whether the log shows that the consent was silent when this was decided."""
         consent = entry.number("consent")
-        if consent in self._ended or consent in self._paused:
-            return True
+        if consent in self._ended or consent in self._paused or consent < self._start:
+            return True  # the last: of a consent of an earlier shard, which may show it
         if self._unnamed is None:
             return False
         # ended before its first decision: the change names no registration, but it comes before it, and what was

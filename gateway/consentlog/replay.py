@@ -142,9 +142,9 @@ class Replay:
         self.decisions = 0
         self.counts: Counter[Code] = Counter()
 
-    def take(self, entry: Entry) -> Replayed | None:
-        """The next entry, recomputed if it is a decision or differs; None for any other."""
-        self._index += 1
+    def take(self, index: int, entry: Entry) -> Replayed | None:
+        """The next entry, at a log index, recomputed if it is a decision or differs; None for any other."""
+        self._index = index
         if entry.type == "decision":
             self.decisions += 1
             found = self._decision(entry)

@@ -34,6 +34,10 @@ SEEN_BY: Mapping[str, Rule] = {
     "erasure": "all",
     # who reads the log is no secret among those who do
     "audit_read": "all",
+    "shard_sealed": "all",
+    # the directory is no secret among those who are in it
+    "peer_changed": "all",
+    "key_rotated": "all",
 }
 
 

@@ -108,9 +108,11 @@ def verify_scoped(
     digest = scope.digest()
     recorded = False
 
-    def leaves(bundle: Bundle, auditor: EntryAuditor) -> Iterator[bytes]:
+    def leaves(directory: Path, bundle: Bundle, auditor: EntryAuditor) -> Iterator[bytes]:
         nonlocal recorded
-        first = bundle.number * TILE_WIDTH
+        if scope_of(directory) != scope:
+            raise TiergateError(Reason.AUDIT_SCOPE, "the shards of the export are of different scopes")
+        first = auditor.index
         tile = tile_path(Tile(0, bundle.number, bundle.width))
         hashes = read_part(directory, tile, bundle.width * HASH_SIZE)
         if len(hashes) != bundle.width * HASH_SIZE:

@@ -1,17 +1,23 @@
 """C2SP tlog-policy: the trust file that says which logs are known and which witnesses must have cosigned.
 
 The file is octets; names are opaque. Everything malformed raises POLICY_INVALID with the line number.
+
+A comment ``# tiergate-valid FROM UNTIL`` right before a log line says from when until when that key is trusted (UTC, as
+2026-10-01T00:00:00Z; ``-``: without bound): no entry of another time is accepted from it. Other tools see a comment.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.encoding import decode_decimal
 from gateway.consentlog.note import COSIGNATURE_MLDSA44, COSIGNATURES, ED25519, VerifierKey, open_note
+from gateway.domain.directory import GatewayPeer
 from gateway.errors import Reason, TiergateError
 
 MAX_TRUST_BYTES = 1_000_000
@@ -19,6 +25,25 @@ NONE = b"none"
 _LOG_KINDS = frozenset({ED25519, COSIGNATURE_MLDSA44})
 _FORBIDDEN = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 _SPACE = re.compile(rb"[ \t]+")
+_VALID = b"# tiergate-valid"
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+DAY_MS = 86_400_000
+"""The coarsest grain that an entry's time is rounded down to."""
+
+
+class Window(NamedTuple):
+    """When a log's key is trusted (Unix milliseconds, the end excluded); None: without bound."""
+
+    from_ms: int | None = None
+    until_ms: int | None = None
+
+    def holds(self, time_ms: int) -> bool:
+        """Whether an entry of this time may be one of its entries; times may be rounded down, to a day at most."""
+        early = self.from_ms is not None and time_ms <= self.from_ms - DAY_MS
+        return not early and (self.until_ms is None or time_ms < self.until_ms)
+
+
+ALWAYS = Window()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +71,7 @@ class TrustPolicy:
     witnesses: Mapping[bytes, VerifierKey]
     groups: Mapping[bytes, Group]
     quorum: bytes
+    windows: Mapping[VerifierKey, Window] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, data: bytes) -> TrustPolicy:
@@ -61,7 +87,7 @@ class TrustPolicy:
                 raise TiergateError(Reason.POLICY_INVALID, f"trust file, line {number}: {cause}") from error
         if reader.quorum is None:
             raise TiergateError(Reason.POLICY_INVALID, "trust file has no quorum line")
-        return cls(tuple(reader.logs), reader.witnesses, reader.groups, reader.quorum)
+        return cls(tuple(reader.logs), reader.witnesses, reader.groups, reader.quorum, reader.windows)
 
     def verify(self, raw: bytes) -> VerifiedCheckpoint:
         """Accept a checkpoint signed by a known log, under its origin, and cosigned by a quorum.
@@ -77,6 +103,17 @@ class TrustPolicy:
         witnessed = {name: time for name, key in self.witnesses.items() if (time := times.get(key)) is not None}
         self.require_quorum(witnessed)
         return VerifiedCheckpoint(checkpoint, log, witnessed)
+
+    def window(self, log: VerifierKey) -> Window:
+        """When a log's key is trusted."""
+        return self.windows.get(log, ALWAYS)
+
+    def require_time(self, verified: VerifiedCheckpoint, time_ms: int) -> None:
+        """Return if the log's key is trusted for an entry of this time (Unix milliseconds). Raises NOTE_INVALID."""
+        if not self.window(verified.log).holds(time_ms):
+            raise TiergateError(
+                Reason.NOTE_INVALID, "the entry was made when the trust file does not trust the log's key"
+            )
 
     def require_quorum(self, witnessed: Collection[bytes]) -> None:
         """Check that these witnesses (by name) satisfy the quorum; NOTE_INVALID when they do not."""
@@ -96,6 +133,8 @@ class _Reader:
         self.witnesses: dict[bytes, VerifierKey] = {}
         self.groups: dict[bytes, Group] = {}
         self.quorum: bytes | None = None
+        self.windows: dict[VerifierKey, Window] = {}
+        self._window: Window | None = None
         self._members: set[bytes] = set()
         self._log_keys: set[bytes] = set()
         self._witness_keys: set[bytes] = set()
@@ -110,9 +149,14 @@ class _Reader:
         if _FORBIDDEN.search(line):
             raise ValueError("control character")
         line = line.strip(b" \t")
+        if line.startswith(_VALID):
+            self._window = _window(line)
+            return
         if not line or line.startswith(b"#"):
             return
         keyword, *items = _SPACE.split(line)
+        if self._window is not None and keyword != b"log":
+            raise ValueError("a time of validity that no log line follows")
         if keyword not in self._keywords:
             raise ValueError("unknown keyword")
         self._keywords[keyword](items)
@@ -121,6 +165,8 @@ class _Reader:
         if len(items) not in (1, 2):
             raise ValueError("log takes a key and perhaps a URL")
         self.logs.append(_new_key(items[0], _LOG_KINDS, self._log_keys))
+        if self._window is not None:
+            self.windows[self.logs[-1]], self._window = self._window, None
 
     def _witness(self, items: list[bytes]) -> None:
         if len(items) not in (2, 3):
@@ -154,6 +200,33 @@ class _Reader:
     def _check_known(self, name: bytes) -> None:
         if name not in self.witnesses and name not in self.groups:
             raise ValueError("name is not defined on a line before")
+
+
+def _window(line: bytes) -> Window:
+    words = line.decode("latin-1").split()[2:]
+    if len(words) != 2:
+        raise ValueError("tiergate-valid takes two times")
+    return Window(*map(_moment, words))
+
+
+def _moment(word: str) -> int | None:
+    if word == "-":
+        return None
+    if not _TIME.fullmatch(word):
+        raise ValueError("a time is written as 2026-10-01T00:00:00Z, or -")
+    return int(datetime.strptime(word, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()) * 1000
+
+
+def directory_trust(gateway: GatewayPeer) -> bytes:
+    """The trust file for a deployment's log as the directory names it: every shard's key and window, no witness."""
+    lines: list[str] = []
+    for earlier in gateway.earlier_logs:
+        lines += [f"{_VALID.decode()} {_written(earlier.valid_from)} {_written(earlier.until)}", f"log {earlier.vkey}"]
+    return "\n".join([*lines, f"log {gateway.log_vkey}", "quorum none", ""]).encode()
+
+
+def _written(time_s: int) -> str:
+    return datetime.fromtimestamp(time_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _threshold(text: bytes, members: int) -> int:

@@ -2,97 +2,28 @@
 
 Each round: take the checkpoint; prove it consistent with the last one seen, and keep it; read what is new and hash it
 up to that very checkpoint. A monitor that starts anew reads everything once more, which needs no memory but its own.
+A sealed shard is read to its end, and the next one from its genesis, which has to go on from there (``link``).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Collection, Iterable, Sequence
 from hashlib import sha256
-from typing import Protocol
 
 from gateway.consentlog.audit import EntryAuditor
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.entry import Entry
 from gateway.consentlog.gossip import Gossip
+from gateway.consentlog.link import ReadShard, require_link
 from gateway.consentlog.merkle import Frontier, verify_consistency
 from gateway.consentlog.scope import Leaf
-from gateway.consentlog.trust import TrustPolicy
+from gateway.consentlog.shard import first_of, number_of, place_of
+from gateway.consentlog.trust import TrustPolicy, VerifiedCheckpoint
 from gateway.consentlog.watch_state import Unknown, WatchState, WatchStore
+from gateway.consentlog.watch_terms import Alarm, Kind, LogSource, Wanted
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 
-
-class Kind(StrEnum):
-    """What a monitor tells of. Stable."""
-
-    FORK = "FORK"
-    SMALLER_HEAD = "SMALLER_HEAD"
-    OTHER_LOG = "OTHER_LOG"
-    NOT_VERIFIED = "NOT_VERIFIED"
-    RULE_BROKEN = "RULE_BROKEN"
-    ENTRIES_DIFFER = "ENTRIES_DIFFER"
-    SPLIT_VIEW = "SPLIT_VIEW"
-    WITHHELD = "WITHHELD"
-    UNEXPECTED_ENTRY = "UNEXPECTED_ENTRY"
-    SILENCE = "SILENCE"
-    MINE_SILENT = "MINE_SILENT"
-    AWAY = "AWAY"
-    REFUSED = "REFUSED"
-    GOSSIP_UNUSABLE = "GOSSIP_UNUSABLE"
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """One thing to tell. ``index``: of the entry that it is about; ``evidence``: files that were kept."""
-
-    kind: Kind
-    detail: str
-    index: int | None = None
-    evidence: tuple[str, ...] = ()
-
-
-class LogSource(Protocol):
-    """The log as somebody shows it. Calls raise a typed error while the log cannot be had.
-
-    ``live``: whether it is the log itself, whose newest checkpoint cannot be behind what others hold already.
-    """
-
-    live: bool
-
-    async def checkpoint(self) -> bytes:
-        """The newest signed checkpoint."""
-        ...
-
-    async def consistency(self, first: int, second: int) -> Sequence[bytes]:
-        """Hashes of the proof between two sizes."""
-        ...
-
-    def leaves(self, start: int, end: int) -> AsyncIterator[Leaf]:
-        """Places ``[start, end)``: entries, or the hashes of those that are out of scope."""
-        ...
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What else to look for. Seconds throughout; None: not.
-
-    Mine are decisions for ``operator`` or about residents of ``city``; ``known`` gives, as of now, the ids and indices
-    of those that I know of (text), and is None when none is expected to be known. ``grace_s``: how long an unknown one
-    may take to become known, and what others hold may take to be shown here.
-    """
-
-    operator: str | None = None
-    city: str | None = None
-    known: Callable[[], Collection[str]] | None = None
-    grace_s: float = 60.0
-    silent_s: float | None = None
-    mine_silent_s: float | None = None
-
-    def is_mine(self, entry: Entry) -> bool:
-        """Whether an entry is a decision of mine."""
-        fields = entry.fields
-        return entry.type == "decision" and (fields["operator"] == self.operator or fields["city"] == self.city)
+__all__ = ["Alarm", "Kind", "LogSource", "Wanted", "Watcher"]
 
 
 class Watcher:
@@ -140,23 +71,73 @@ class Watcher:
     def _restart(self) -> None:
         self._frontier = Frontier()
         self._auditor: EntryAuditor | None = None
+        self._shard: int | None = None
+        self._ended: list[ReadShard] = []
+        """Sealed shards that were read, oldest first."""
         self._fresh: dict[int, Unknown] = {}
         self._grown = self._mine = False
 
     async def _look(self, source: LogSource, heard: Sequence[Gossip]) -> list[Alarm]:
         raw = await source.checkpoint()
+        shown = self._verified(raw)
+        if isinstance(shown, Alarm):
+            return [shown]
+        newest = number_of(shown.checkpoint.origin)
+        seen = None if self._seen is None else number_of(self._seen.origin)
+        if seen is not None and newest < seen:
+            return [self._wrong(Kind.SMALLER_HEAD, f"a checkpoint of shard {newest} after one of shard {seen}", raw)]
+        for number in range(source.oldest() if self._shard is None else self._shard, newest):
+            alarms = await self._finish(source, number)
+            if alarms:
+                return alarms
+        alarms = await self._take(source, raw, shown)
+        return [*alarms, *await self._compare(source, raw, shown.checkpoint, heard)]
+
+    async def _finish(self, source: LogSource, number: int) -> list[Alarm]:
+        """Read a shard that others follow: up to its last checkpoint, which its seal comes right before."""
+        raw = await source.checkpoint(number)
+        shown = self._verified(raw)
+        if isinstance(shown, Alarm):
+            return [shown]
+        alarms = await self._take(source, raw, shown)
+        if alarms or self._auditor is None:
+            return alarms
+        if self._auditor.next is None:
+            return [self._wrong(Kind.RULE_BROKEN, f"{shown.checkpoint.origin} is followed and not sealed", raw)]
+        self._ended.append(self._as_read(shown, self._auditor))
+        self._shard, self._frontier = number + 1, Frontier()
+        return []
+
+    async def _take(self, source: LogSource, raw: bytes, shown: VerifiedCheckpoint) -> list[Alarm]:
+        """Take a shard's checkpoint, and read what is new up to there."""
+        head = shown.checkpoint
+        seen = number_of(head.origin if self._seen is None else self._seen.origin)
+        follows = number_of(head.origin) > seen
+        if number_of(head.origin) == seen:
+            wrong = await self._against_seen(source, head)
+            if wrong is not None:
+                return [self._wrong(*wrong, raw)]
+            self._see(raw, head)
+        alarms = await self._read(source, shown)
+        if follows and self._auditor is not None:  # it is the next shard: what was read of it says so
+            self._see(raw, head)
+        return alarms
+
+    def _verified(self, raw: bytes) -> VerifiedCheckpoint | Alarm:
         try:
-            head = self._trust.verify(raw).checkpoint
+            return self._trust.verify(raw)
         except TiergateError as error:
-            kept = self._store.keep({"shown": raw})
-            return [Alarm(Kind.NOT_VERIFIED, f"the checkpoint: {error.detail}", None, kept)]
-        wrong = await self._against_seen(source, head)
-        if wrong is not None:
-            kept = self._store.keep({"seen": self._state.checkpoint.encode(), "shown": raw})
-            return [Alarm(*wrong, None, kept)]
-        self._see(raw, head)
-        alarms = await self._read(source, head)
-        return [*alarms, *await self._compare(source, raw, head, heard)]
+            return Alarm(Kind.NOT_VERIFIED, f"the checkpoint: {error.detail}", None, self._store.keep({"shown": raw}))
+
+    def _wrong(self, kind: Kind, detail: str, raw: bytes) -> Alarm:
+        return Alarm(kind, detail, None, self._store.keep({"seen": self._state.checkpoint.encode(), "shown": raw}))
+
+    @staticmethod
+    def _as_read(shown: VerifiedCheckpoint, auditor: EntryAuditor) -> ReadShard:
+        head = shown.checkpoint
+        return ReadShard(
+            head.origin, head.size, head.root, shown.log, auditor.deployment, auditor.next, auditor.previous
+        )
 
     async def _against_seen(self, source: LogSource, head: Checkpoint) -> tuple[Kind, str] | None:
         seen = self._seen
@@ -172,7 +153,10 @@ class Watcher:
 
     @staticmethod
     async def _is_prefix(source: LogSource, old: Checkpoint, new: Checkpoint) -> bool:
-        proof = () if old.size == new.size else await source.consistency(old.size, new.size)
+        shard = number_of(new.origin)
+        if old.size > new.size:  # of a sealed shard, which has ended
+            return False
+        proof = () if old.size == new.size else await source.consistency(old.size, new.size, shard)
         try:
             verify_consistency(old.size, new.size, old.root, new.root, proof)
         except TiergateError:
@@ -180,23 +164,27 @@ class Watcher:
         return True
 
     def _see(self, raw: bytes, head: Checkpoint) -> None:
-        if head.size and (self._seen is None or head.size > self._seen.size):
+        if head.size and (self._seen is None or _end(head) > _end(self._seen)):
             self._state.checkpoint = raw.decode()
             self._store.save(self._state)
             self._seen = head
 
-    async def _read(self, source: LogSource, head: Checkpoint) -> list[Alarm]:
-        if self._auditor is None:
-            self._auditor = EntryAuditor(head.origin)
+    async def _read(self, source: LogSource, shown: VerifiedCheckpoint) -> list[Alarm]:
+        head = shown.checkpoint
+        number = number_of(head.origin)
+        auditor, first = self._auditor, first_of(number)
+        if auditor is None or (self._ended and auditor.index < first):
+            auditor = EntryAuditor(head.origin, auditor, self._trust.window(shown.log))
+        self._auditor, self._shard = auditor, number
         known = self._known()
         try:
-            async for leaf in source.leaves(self._frontier.size, head.size):
+            async for leaf in source.leaves(first + self._frontier.size, first + head.size):
                 try:
-                    entry = _checked(self._auditor, leaf)
+                    entry = _checked(auditor, leaf)
                 except TiergateError as error:
                     self._restart()
                     return [Alarm(Kind.RULE_BROKEN, error.detail)]
-                self._examine(self._frontier.size, entry, known)
+                self._examine(first + self._frontier.size, entry, known)
                 self._frontier.append(leaf.hash)
         except TiergateError as error:
             if error.reason is not Reason.LOG_CORRUPT:
@@ -206,7 +194,13 @@ class Watcher:
         if self._frontier.size != head.size or self._frontier.root() != head.root:
             self._restart()
             return [Alarm(Kind.ENTRIES_DIFFER, f"the entries do not lead to the root of the tree of {head.size}")]
-        return self._judge(head.size)
+        try:
+            if self._ended:
+                require_link(self._ended[-1], self._as_read(shown, auditor))
+        except TiergateError as error:
+            self._restart()
+            return [Alarm(Kind.RULE_BROKEN, error.detail)]
+        return self._judge(first + head.size)
 
     def _examine(self, index: int, entry: Entry | None, known: Collection[str]) -> None:
         if index < self._state.read or (entry is not None and entry.type == "audit_read"):
@@ -221,8 +215,8 @@ class Watcher:
     def _known(self) -> Collection[str]:
         return () if self._wanted.known is None else self._wanted.known()
 
-    def _judge(self, size: int) -> list[Alarm]:
-        """What was read is the log's; make something of it, and remember that."""
+    def _judge(self, end: int) -> list[Alarm]:
+        """What was read, up to a log index, is the log's; make something of it, and remember that."""
         state, now = self._state, int(self._now())
         before = state.to_json()
         if self._grown:
@@ -231,7 +225,7 @@ class Watcher:
             state.mine_at = now
         ended = {kind for kind, is_over in ((Kind.SILENCE, self._grown), (Kind.MINE_SILENT, self._mine)) if is_over}
         self._told = {alarm for alarm in self._told if alarm.kind not in ended}
-        state.read = size
+        state.read = max(state.read, end)
         state.unknown.update(self._fresh)
         self._fresh, self._grown, self._mine = {}, False, False
         known = self._known() if state.unknown else ()
@@ -252,22 +246,32 @@ class Watcher:
             mark = sha256(item.name.encode("utf-8", "surrogateescape") + b"\0" + item.note).digest()
             if mark in self._heard:
                 continue
-            if item.head is None or item.head.origin != head.origin:
+            mine = None if item.head is None else self._head_of(item.head.origin, head)
+            if item.head is None or mine is None:
                 detail = item.detail or "a checkpoint of another log"
                 alarms.append(Alarm(Kind.GOSSIP_UNUSABLE, f"{item.name}: {detail}"))
-            elif item.head.size > head.size:
+            elif item.head.size > mine.size and mine.origin == head.origin:
                 if source.live and self._now() - item.since >= self._wanted.grace_s:
                     detail = f"{item.name} is of {item.head.size} entries; this one is shown {head.size}"
                     alarms.append(Alarm(Kind.WITHHELD, detail, None, self._kept(item, raw)))
                 continue  # until the log shown here is as long
-            elif item.head.size and not await self._is_prefix(source, item.head, head):
+            elif item.head.size and not await self._is_prefix(source, item.head, mine):
                 detail = f"{item.name}, of {item.head.size} entries, is of another history than the one shown here"
                 alarms.append(Alarm(Kind.SPLIT_VIEW, detail, None, self._kept(item, raw)))
             self._heard.add(mark)
         return alarms
 
+    def _head_of(self, origin: str, newest: Checkpoint) -> Checkpoint | None:
+        """What this log has shown of an origin: the newest head, or the last one of a sealed shard."""
+        ended = {item.origin: Checkpoint(item.origin, item.size, item.root) for item in self._ended}
+        return {**ended, newest.origin: newest}.get(origin)
+
     def _kept(self, item: Gossip, raw: bytes) -> tuple[str, ...]:
         return self._store.keep({"gossip": item.note, "shown": raw})
+
+
+def _end(head: Checkpoint) -> int:
+    return place_of(head.origin, head.size)
 
 
 def _checked(auditor: EntryAuditor, leaf: Leaf) -> Entry | None:

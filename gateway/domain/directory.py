@@ -65,14 +65,27 @@ class OperatorPeer:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierLog:
+    """The key of a sealed shard (signed-note vkey), and when it is trusted: Unix seconds, the end excluded."""
+
+    vkey: str
+    valid_from: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class GatewayPeer:
-    """The gateway deployment: the audience of tokens, identity, endpoint, and the log's verifier key (signed-note)."""
+    """The gateway deployment: the audience of tokens, identity, endpoint, and the log's verifier key (signed-note).
+
+    ``earlier_logs``: of the shards before the newest one, oldest first.
+    """
 
     deployment: str
     identity: PeerIdentity
     endpoint: Endpoint
     log_origin: str
     log_vkey: str
+    earlier_logs: tuple[EarlierLog, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from gateway.domain.directory import (
     CityPeer,
     Directory,
     DirectoryKey,
+    EarlierLog,
     Endpoint,
     GatewayPeer,
     OperatorPeer,
@@ -51,6 +52,11 @@ def build_directory(directory: Directory) -> bytes:
             "endpoint": _endpoint(directory.gateway.endpoint),
             "log_origin": directory.gateway.log_origin,
             "log_vkey": directory.gateway.log_vkey,
+            **(
+                {"earlier_logs": [asdict(item) for item in directory.gateway.earlier_logs]}
+                if directory.gateway.earlier_logs
+                else {}
+            ),
         },
         "cities": [
             {
@@ -127,6 +133,12 @@ def _faults(document: DirectoryDoc) -> Iterator[tuple[str, str]]:
         yield "expires", "is not after issued"
     if not document.gateway.log_vkey.startswith(f"{document.gateway.log_origin}+"):
         yield "gateway.log_vkey", "does not name the log's origin"
+    for place, log in enumerate(document.gateway.earlier_logs or ()):
+        if log.until <= log.valid_from:
+            yield f"gateway.earlier_logs.{place}.until", "is not after valid_from"
+    vkeys = [*(log.vkey for log in document.gateway.earlier_logs or ()), document.gateway.log_vkey]
+    if len({part for vkey in vkeys for part in (vkey.partition("+")[0], vkey.split("+", 2)[2])}) < 2 * len(vkeys):
+        yield "gateway.earlier_logs", "has an origin or a key twice; every shard has its own"
     expected = [("gateway.identity", document.gateway.identity, PeerIdentity(domain, "gateway", ""))]
     expected += [
         (f"cities.{n}.identity", c.identity, PeerIdentity(domain, "city", c.id)) for n, c in enumerate(document.cities)
@@ -249,6 +261,7 @@ def _to_directory(document: DirectoryDoc) -> Directory:
             Endpoint(gateway.endpoint.address, gateway.endpoint.server_name),
             gateway.log_origin,
             gateway.log_vkey,
+            tuple(EarlierLog(item.vkey, item.valid_from, item.until) for item in gateway.earlier_logs or ()),
         ),
         cities=MappingProxyType(cities),
         operators=MappingProxyType(operators),

@@ -115,6 +115,14 @@ class OperatorDoc(Strict):
     keys: Annotated[list[KeyDoc], Field(max_length=32)]
 
 
+class EarlierLogDoc(Strict):
+    """The key of a sealed shard of the log, and when it is trusted."""
+
+    vkey: Annotated[str, AfterValidator(_vkey), matching(_VKEY)]
+    valid_from: Seconds
+    until: Seconds
+
+
 class GatewayDoc(Strict):
     """The gateway deployment."""
 
@@ -123,6 +131,7 @@ class GatewayDoc(Strict):
     endpoint: EndpointDoc
     log_origin: Line
     log_vkey: Annotated[str, AfterValidator(_vkey), matching(_VKEY)]
+    earlier_logs: Annotated[list[EarlierLogDoc], Field(min_length=1, max_length=999)] | None = None
 
 
 ScopeDoc = Literal["all"] | Annotated[list[Slug], Field(min_length=1, max_length=1000)]

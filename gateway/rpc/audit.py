@@ -27,10 +27,11 @@ class AuditServicer:
         self._reads = reads
 
     async def GetCheckpoint(  # noqa: N802 - the RPC's name
-        self, _request: pb.GetCheckpointRequest, _caller: Caller
+        self, request: pb.GetCheckpointRequest, _caller: Caller
     ) -> pb.GetCheckpointResponse:
-        """The newest checkpoint."""
-        return pb.GetCheckpointResponse(checkpoint=self._log.checkpoint())
+        """A shard's newest checkpoint."""
+        shard = request.shard if request.HasField("shard") else None
+        return pb.GetCheckpointResponse(checkpoint=self._log.checkpoint(shard))
 
     async def ListEntries(  # noqa: N802 - the RPC's name
         self, request: pb.ListEntriesRequest, caller: Caller
@@ -64,7 +65,8 @@ class AuditServicer:
         self, request: pb.GetConsistencyProofRequest, _caller: Caller
     ) -> pb.GetConsistencyProofResponse:
         """Consistency of two sizes."""
-        size, hashes = await asyncio.to_thread(self._log.consistency, request.first, request.second)
+        shard = request.shard if request.HasField("shard") else None
+        size, hashes = await asyncio.to_thread(self._log.consistency, request.first, request.second, shard)
         return pb.GetConsistencyProofResponse(size=size, hashes=hashes)
 
     async def GetBundle(  # noqa: N802 - the RPC's name

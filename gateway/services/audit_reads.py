@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 
 from gateway.consentlog.entry import decode
 from gateway.consentlog.scope import Leaf, scoped
+from gateway.consentlog.shard import first_of, located
 from gateway.domain.audit_scope import AuditScope
 from gateway.errors import Reason, TiergateError
 from gateway.ports import Clock, LogReader
@@ -69,12 +70,13 @@ class AuditReads:
     async def admit(self, auditor: str, start: int, end: int) -> tuple[AuditScope, int]:
         """The scope to read ``[start, end)`` under, and the range's end; once this returns, the read is on record.
 
-        ``end`` 0: up to the newest checkpoint as it is before the record. Raises AUDIT_SCOPE, RANGE_INVALID,
+        ``end`` 0: up to the shard's newest checkpoint as it is before the record. Raises AUDIT_SCOPE, RANGE_INVALID,
         RATE_LIMITED with a retry time, LOG_UNAVAILABLE or BUSY: what is not on record is not shown.
         """
-        scope, size = self.scope(auditor), self._log.size()
-        end = end or size
-        if not 0 <= start <= end <= size:
+        scope, (shard, _) = self.scope(auditor), located(start)
+        newest = first_of(shard) + self._log.size(shard)
+        end = end or newest
+        if not start <= end <= newest:
             raise TiergateError(Reason.RANGE_INVALID)
         if await asyncio.to_thread(self._shows_more_than_reads, start, end):
             with self._rates.counting(auditor.encode(), self._clock.monotonic()):

@@ -284,7 +284,7 @@ class CheckEligibility:
         )  # fmt: skip
 
     def _before_asking(self, city: CityId) -> Asked:
-        return Asked(self._clock.monotonic(), self._cache.epoch(city), self._store.size())
+        return Asked(self._clock.monotonic(), self._cache.epoch(city), self._store.end())
 
     def _accept(self, check: Check, answer: str, asked: Asked) -> None:
         """Step 8."""

@@ -22,7 +22,7 @@ from gateway.consentlog.note import SignerKey, VerifierKey, open_note, parse_not
 from gateway.consentlog.trust import TrustPolicy
 from gateway.consentlog.witness import AddCheckpoint, Answer
 from gateway.errors import Reason, TiergateError
-from gateway.ports import Clock, Cosigned, LogReader
+from gateway.ports import Clock, Cosigned
 
 log = structlog.get_logger("gateway")
 TRIES = 4
@@ -34,6 +34,22 @@ class WitnessPort(Protocol):
 
     async def add_checkpoint(self, request: bytes) -> Answer:
         """Send a request; its answer, not yet verified. Raises PEER_UNREACHABLE."""
+        ...
+
+
+class Heads(Protocol):
+    """What is shown to witnesses of one tree: its newest checkpoint, and proofs up to there (see ``LogReader``)."""
+
+    def size(self) -> int:
+        """Size of the tree."""
+        ...
+
+    def checkpoint(self) -> str:
+        """The newest signed checkpoint; empty before the first."""
+        ...
+
+    def consistency(self, first: int, second: int) -> list[bytes]:
+        """Consistency proof between two sizes."""
         ...
 
 
@@ -86,7 +102,7 @@ class CollectCosignatures:
         self,
         *,
         clock: Clock,
-        log: LogReader,
+        log: Heads,
         signer: SignerKey,
         trust: TrustPolicy,
         witnesses: Mapping[str, WitnessPort],

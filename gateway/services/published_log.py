@@ -8,35 +8,55 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from gateway.consentlog.shard import first_of, located
 from gateway.domain.ids import BundleDigest
 from gateway.errors import Reason, TiergateError
 from gateway.ports import Cosigned, LogReader, ReceiptParts
 
 
 class PublishedLog:
-    """A ``LogReader``; where it needs a published checkpoint and there is none, it raises LOG_UNWITNESSED."""
+    """A ``LogReader``; where it needs a published checkpoint and there is none, it raises LOG_UNWITNESSED.
 
-    def __init__(self, log: LogReader, newest: Callable[[], Cosigned | None]) -> None:
+    ``newest``: of the newest shard; ``sealed``: the last one of a sealed shard, by its number.
+    """
+
+    def __init__(
+        self,
+        log: LogReader,
+        newest: Callable[[], Cosigned | None],
+        sealed: Callable[[int], Cosigned | None] = lambda _number: None,
+    ) -> None:
         self._log = log
         self._newest = newest
+        self._sealed = sealed
 
-    def _head(self) -> Cosigned:
-        head = self._newest()
+    def _published(self, shard: int | None) -> Cosigned | None:
+        """A shard's published checkpoint, if there is one yet. Raises RANGE_INVALID for no shard."""
+        self._log.size(shard)
+        return self._newest() if shard in {None, located(self._log.end())[0]} else self._sealed(shard or 0)
+
+    def _head(self, shard: int | None = None) -> Cosigned:
+        head = self._published(shard)
         if head is None:
             raise TiergateError(Reason.LOG_UNWITNESSED, retry_after_s=5)
         return head
 
-    def size(self) -> int:
+    def size(self, shard: int | None = None) -> int:
         """See ``LogReader``."""
-        return self._head().size
+        return self._head(shard).size
 
-    def checkpoint(self) -> str:
+    def end(self) -> int:
         """See ``LogReader``."""
-        return self._head().checkpoint
+        return first_of(located(self._log.end())[0]) + self._head().size
+
+    def checkpoint(self, shard: int | None = None) -> str:
+        """See ``LogReader``."""
+        return self._head(shard).checkpoint
 
     def entries(self, start: int, end: int) -> Iterator[bytes]:
         """See ``LogReader``."""
-        if end > self._head().size:
+        shard, _ = located(start)
+        if end > first_of(shard) + self._head(shard).size:
             raise TiergateError(Reason.RANGE_INVALID)
         return self._log.entries(start, end)
 
@@ -46,8 +66,7 @@ class PublishedLog:
 
     def receipts(self, indices: Sequence[int]) -> list[ReceiptParts]:
         """See ``LogReader``."""
-        head = self._head()
-        return [self._receipt(index, head) for index in indices]
+        return [self._receipt(index, self._head(located(index)[0])) for index in indices]
 
     def _receipt(self, index: int, head: Cosigned) -> ReceiptParts:
         hashes = tuple(self._log.inclusion(index, head.size))
@@ -58,17 +77,13 @@ class PublishedLog:
         """See ``LogReader``."""
         return self._log.inclusion(index, size)
 
-    def consistency(self, first: int, second: int) -> list[bytes]:
+    def consistency(self, first: int, second: int, shard: int | None = None) -> list[bytes]:
         """See ``LogReader``."""
-        return self._log.consistency(first, second)
+        return self._log.consistency(first, second, shard)
 
     def bundle(self, digest: BundleDigest) -> bytes:
         """See ``LogReader``."""
         return self._log.bundle(digest)
-
-    def bundle_digests(self) -> list[BundleDigest]:
-        """See ``LogReader``."""
-        return self._log.bundle_digests()
 
 
 class WitnessedReceipts(PublishedLog):
@@ -76,5 +91,26 @@ class WitnessedReceipts(PublishedLog):
 
     def receipt(self, index: int) -> ReceiptParts:
         """See ``LogReader``."""
-        head = self._newest()
-        return self._log.receipt(index) if head is None or index >= head.size else self._receipt(index, head)
+        shard, within = located(index)
+        head = self._published(shard)
+        return self._log.receipt(index) if head is None or within >= head.size else self._receipt(index, head)
+
+
+class SealedShard:
+    """The ``Heads`` of a sealed shard, for its last checkpoint to be cosigned."""
+
+    def __init__(self, log: LogReader, shard: int) -> None:
+        self._log = log
+        self._shard = shard
+
+    def size(self) -> int:
+        """See ``Heads``."""
+        return self._log.size(self._shard)
+
+    def checkpoint(self) -> str:
+        """See ``Heads``."""
+        return self._log.checkpoint(self._shard)
+
+    def consistency(self, first: int, second: int) -> list[bytes]:
+        """See ``Heads``."""
+        return self._log.consistency(first, second, self._shard)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.consentlog.entry import decode
 from gateway.consentlog.proof import LogProof
+from gateway.consentlog.shard import located
 from gateway.domain.ids import BundleDigest, OperatorId
 from gateway.errors import Reason, TiergateError
 from gateway.ports import LogReader, ReceiptParts
@@ -15,22 +16,22 @@ class ReadLog:
     def __init__(self, log: LogReader) -> None:
         self._log = log
 
-    def checkpoint(self) -> str:
-        """The newest signed checkpoint."""
-        return self._log.checkpoint()
+    def checkpoint(self, shard: int | None = None) -> str:
+        """A shard's newest signed checkpoint; None: the newest shard's. Raises RANGE_INVALID."""
+        return self._log.checkpoint(shard)
 
     def inclusion(self, index: int, size: int) -> tuple[int, list[bytes], bytes, str]:
-        """Size, proof, entry and newest checkpoint. ``size`` 0: the newest. Raises RANGE_INVALID."""
+        """Size, proof, entry and the shard's newest checkpoint. ``size`` 0: the newest. Raises RANGE_INVALID."""
         if not size:
             parts = self._log.receipt(index)
             return size_of(parts.checkpoint), list(parts.hashes), parts.entry, parts.checkpoint
         (entry,) = self._log.entries(index, index + 1)
-        return size, self._log.inclusion(index, size), entry, self._log.checkpoint()
+        return size, self._log.inclusion(index, size), entry, self._log.checkpoint(located(index)[0])
 
-    def consistency(self, first: int, second: int) -> tuple[int, list[bytes]]:
+    def consistency(self, first: int, second: int, shard: int | None = None) -> tuple[int, list[bytes]]:
         """Newer size and proof. ``second`` 0: the newest. Raises RANGE_INVALID."""
-        size = second or self._log.size()
-        return size, self._log.consistency(first, size)
+        size = second or self._log.size(shard)
+        return size, self._log.consistency(first, size, shard)
 
     def bundle(self, digest: BundleDigest) -> bytes:
         """Canonical bytes of a published bundle. Raises NOT_FOUND."""
@@ -60,4 +61,4 @@ def size_of(checkpoint: str) -> int:
 
 def receipt_text(parts: ReceiptParts) -> str:
     """C2SP tlog-proof text of a receipt."""
-    return LogProof(parts.index, parts.hashes, parts.checkpoint.encode()).to_bytes().decode()
+    return LogProof(located(parts.index)[1], parts.hashes, parts.checkpoint.encode()).to_bytes().decode()

@@ -127,7 +127,7 @@ class ReportUses:
 
         Entries carry coarse times only, so the log's size is noted as it grows.
         """
-        now, size = self._clock.monotonic(), self._log.size()
+        now, size = self._clock.monotonic(), self._log.end()
         if not self._sizes or now - self._sizes[-1][1] >= NOTE_SIZE_S:
             self._sizes.append((size, now))
         if first is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.errors import TiergateError
 from gateway.ports import Cosigned
@@ -42,6 +43,62 @@ class CosignedCheckpoints:
         await self._apply(lambda connection: connection.execute(_KEEP, tuple(cosigned)).rowcount)
         if self._newest is None or cosigned.size >= self._newest.size:
             self._newest = cosigned
+
+
+class SealedCheckpoints:
+    """The last checkpoints of sealed shards, with their cosignatures, as far as the quorum has given them."""
+
+    def __init__(self, database: Path, apply: Apply, require: Callable[[bytes], object]) -> None:
+        """See ``CosignedCheckpoints``."""
+        self._apply = apply
+        self._kept: dict[int, Cosigned] = {}
+        self.missing: list[int] = []
+        connection = connect_reader(database)
+        try:
+            rows = connection.execute("SELECT number, size, cosigned, at FROM sealed ORDER BY number").fetchall()
+        except sqlite3.Error as error:
+            raise map_sqlite_error(error) from error
+        finally:
+            connection.close()
+        for number, size, cosigned, at in rows:
+            try:
+                require((cosigned or "").encode())
+                self._kept[number] = Cosigned(size, cosigned, at)
+            except TiergateError:
+                self.missing.append(number)
+
+    def get(self, number: int) -> Cosigned | None:
+        """A shard's; None before it is cosigned."""
+        return self._kept.get(number)
+
+    def of(self, number: int) -> CosignedShard:
+        """One shard's, to keep."""
+        return CosignedShard(self, number)
+
+    async def keep(self, number: int, cosigned: Cosigned) -> None:
+        """Keep one, durably."""
+        row = (cosigned.checkpoint, cosigned.at_ms, number)
+        await self._apply(
+            lambda connection: (
+                connection.execute("UPDATE sealed SET cosigned = ?, at = ? WHERE number = ?", row).rowcount
+            )
+        )
+        self._kept[number] = cosigned
+
+
+class CosignedShard(NamedTuple):
+    """Implements ``CosignedStore`` for the last checkpoint of one sealed shard."""
+
+    shards: SealedCheckpoints
+    number: int
+
+    def newest(self) -> Cosigned | None:
+        """See ``CosignedStore``."""
+        return self.shards.get(self.number)
+
+    async def keep(self, cosigned: Cosigned) -> None:
+        """See ``CosignedStore``."""
+        await self.shards.keep(self.number, cosigned)
 
 
 def read_cosigned(database: Path) -> Cosigned | None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from gateway.consentlog.shard import first_of, located
 from gateway.errors import Reason, TiergateError
 from gateway.ports import Clock
 from gateway.sqlite.connect import connect_reader, map_sqlite_error
@@ -74,16 +75,21 @@ class Eraser:
         if row is None:
             raise TiergateError(Reason.NOT_FOUND, "no consent is registered at this index, or it has been erased")
         key, registered = row
-        decisions, place, end = 0, registered or 0, self._store.size() if registered is not None else 0
-        while place < end:
-            last = min(place + _LOOK, end)
+        decisions, end = 0, self._store.end()
+        for place, last in () if registered is None else self._spans(registered, end):
             found = await self._read(partial(_found, registered, place, last))
             decisions += sum(kind == "decision" for _, kind in found)
             indices = [item for item, _ in found]
             for start in range(0, len(indices), STEP):
                 await self._store.perform(Shred(tuple(indices[start : start + STEP])))
-            place = last
         return await self._store.perform(EndConsent(key, end, decisions, ordered_by, order, self._clock.now_ms()))
+
+    def _spans(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Where there are entries in ``[start, end)``, in steps, shard by shard."""
+        for shard in range(located(start)[0], located(end)[0] + 1):
+            stop = min(end, first_of(shard) + self._store.size(shard))
+            for place in range(max(start, first_of(shard)), stop, _LOOK):
+                yield place, min(place + _LOOK, stop)
 
     async def empty(self, *, rewrite: bool) -> bool:
         """Have nothing of what was erased left in the files; whether anything had been erased since the last time.

@@ -1,11 +1,12 @@
-"""Entries that change no state: what was refused to an operator, and what was shown to an auditor."""
+"""Entries that change no state of consents: refusals, auditors' reads, changes of the directory."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from gateway.domain.directory import Directory
 from gateway.domain.ids import OperatorId
-from gateway.storage.operations import Operation, RecordFact
+from gateway.storage.operations import Operation, RecordDirectory, RecordFact
 
 
 class Facts(ABC):
@@ -26,3 +27,7 @@ class Facts(ABC):
         return await self.perform(
             RecordFact("audit_read", at_ms, {"auditor": auditor, "start": start, "end": end, "scope": scope})
         )
+
+    async def record_directory(self, directory: Directory, at_ms: int) -> int:
+        """Log what has changed in the directory, before anything is decided under it; how many entries."""
+        return await self.perform(RecordDirectory(directory, at_ms))

@@ -22,6 +22,7 @@ from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
 from gateway.ports import ConsentEvent, DecisionDraft
 from gateway.storage.decisions import write_decision
+from gateway.storage.directory_log import listed_of, log_directory
 from gateway.storage.erasing import erase, erased
 from gateway.storage.operations import (
     BY_TOMBSTONE,
@@ -35,6 +36,7 @@ from gateway.storage.operations import (
     Operation,
     PublishBundle,
     RecordDecisions,
+    RecordDirectory,
     RecordEvent,
     RecordFact,
     Recording,
@@ -50,6 +52,7 @@ from gateway.storage.statements import (
     REQUESTS,
     SELECT_CONSENTS,
     SELECT_REQUESTS,
+    keep_bundle,
     require_decision,
 )
 from gateway.storage.tree import Head, TreeWriter
@@ -138,10 +141,12 @@ class GroupTransaction:
                 return self._append(at_ms, kind, **fields)
             case PublishBundle():
                 return self._publish(connection, operation)
+            case RecordDirectory(directory, at_ms):
+                return log_directory(connection, listed_of(directory), directory.version, self._append, at_ms)
             case Genesis(origin, deployment, at_ms):
                 if self._tree.size == 0:
                     self._append(at_ms, "genesis", origin=origin, deployment=deployment)
-                return 0
+                return self._tree.first
             case Acknowledge(city, index):
                 connection.execute(
                     "INSERT INTO report_cursor (city, idx) VALUES (?, ?)"
@@ -244,12 +249,10 @@ class GroupTransaction:
 
     def _publish(self, connection: sqlite3.Connection, operation: PublishBundle) -> int:
         row = connection.execute("SELECT idx FROM bundle WHERE digest = ?", (operation.digest,)).fetchone()
-        if row is not None:
+        if row is not None and row[0] >= self._tree.first:  # a new shard restates what is in force
             return int(row[0])
         index = self._append(operation.at_ms, "policy_published", bundle=operation.digest, version=operation.version)
-        connection.execute(
-            "INSERT INTO bundle (digest, idx, data) VALUES (?, ?, ?)", (operation.digest, index, operation.data)
-        )
+        keep_bundle(connection, operation.digest, index, operation.data)
         return index
 
     def _append(self, at_ms: int, kind: str, /, **fields: Value) -> int:

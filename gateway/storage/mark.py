@@ -10,16 +10,18 @@ start the log must hold everything that the mark has seen.
 - A log behind its mark, or of another history, MUST NOT be signed (the same file).
 
 The file holds two lines of fixed length, written in turn and each with its own digest: a torn write spoils the older.
+Sizes are places (``gateway.consentlog.shard``), so that a head of the next shard is above all those of the sealed one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from gateway.consentlog.shard import located
 from gateway.errors import Reason, TiergateError
 
 LINE = 256
@@ -27,7 +29,7 @@ _HEADER = "tiergate high-water mark 1"
 
 
 class Mark(NamedTuple):
-    """A head that has been signed: its size and root (32 bytes)."""
+    """A head that has been signed: the place after its last entry, and its root (32 bytes)."""
 
     size: int
     root: bytes
@@ -36,10 +38,13 @@ class Mark(NamedTuple):
 class HighWaterMark:
     """The mark of one log. ``path`` is made at the log's first head, and MUST lie outside of what is backed up."""
 
-    def __init__(self, path: Path, origin: str) -> None:
-        """Open the file if there is one. Raises LOG_BEHIND if nothing in it can be read, or it is another log's."""
+    def __init__(self, path: Path, origin: str, sealed: Sequence[str] = ()) -> None:
+        """Open the file if there is one. ``sealed``: origins of the shards before ``origin``, oldest first.
+
+        Raises LOG_BEHIND if nothing in it can be read, or anything in it is of another log or of a later shard.
+        """
         self._path = path
-        self._origin = hashlib.sha256(origin.encode()).hexdigest()
+        self._origins = [hashlib.sha256(item.encode()).hexdigest() for item in (*sealed, origin)]
         self._file: int | None = None
         self._turn = 0
         self.mark: Mark | None = None
@@ -62,7 +67,7 @@ class HighWaterMark:
             self._file = None
 
     def check(self, size: int, root_at: Callable[[int], bytes]) -> None:
-        """Return if a log of ``size`` entries holds everything that was signed. ``root_at`` gives its root at a size.
+        """Return if a log that ends at ``size`` holds everything that was signed. ``root_at`` gives the root there.
 
         Beside a log of its first entry alone the file may be there and empty: the process ended, or could not write,
         between that commit and the mark, and no head has left. Raises LOG_BEHIND.
@@ -86,7 +91,7 @@ class HighWaterMark:
 
     def advance(self, size: int, root: bytes) -> None:
         """Make a newer head durable. Raises STORE_FAILED; the older mark then stands."""
-        text = f"{_HEADER} {self._origin} {size} {root.hex()} "
+        text = f"{_HEADER} {self._origins[-1]} {size} {root.hex()} "
         line = (text + hashlib.sha256(text.encode()).hexdigest()).ljust(LINE - 1).encode() + b"\n"
         try:
             if self._file is None:
@@ -123,7 +128,7 @@ class HighWaterMark:
         found = [(self._parse(data[turn * LINE : (turn + 1) * LINE]), turn) for turn in (0, 1)]
         marks = [(mark, turn) for mark, turn in found if mark is not None]
         if not marks:
-            raise _behind(self._path, "cannot be read, or is another log's")
+            raise _behind(self._path, "cannot be read")
         self.mark, turn = max(marks)
         self._turn = 1 - turn
 
@@ -132,7 +137,10 @@ class HighWaterMark:
         if hashlib.sha256(f"{text} ".encode()).hexdigest() != digest or not text.startswith(_HEADER):
             return None
         origin, size, root = text.removeprefix(_HEADER).split()
-        return Mark(int(size), bytes.fromhex(root)) if origin == self._origin else None
+        shard, _ = located(int(size))
+        if self._origins[shard : shard + 1] != [origin]:
+            raise _behind(self._path, "is of another log, or of a later shard than the log has")
+        return Mark(int(size), bytes.fromhex(root))
 
 
 def _behind(path: Path, detail: str) -> TiergateError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from gateway.domain.consent import EventKind
 from gateway.domain.decision import Decision
+from gateway.domain.directory import Directory
 from gateway.domain.ids import BundleDigest, CityId
 from gateway.errors import TiergateError
 from gateway.ports import ConsentEvent, DecisionDraft
@@ -43,6 +44,14 @@ class PublishBundle:
     digest: BundleDigest
     version: int
     data: bytes
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDirectory:
+    """Log what has changed in the directory since it was logged last. Result: how many entries that took."""
+
+    directory: Directory
     at_ms: int
 
 
@@ -124,7 +133,17 @@ class Rewritten:
 
 
 Erasing = Shred | EndConsent | Sweep | DropConsents | Rewritten
-Recording = RecordDecisions | RecordEvent | RecordFact | PublishBundle | Genesis | Acknowledge | ForgetRequests | Aside
+Recording = (
+    RecordDecisions
+    | RecordEvent
+    | RecordFact
+    | PublishBundle
+    | RecordDirectory
+    | Genesis
+    | Acknowledge
+    | ForgetRequests
+    | Aside
+)
 Operation = Recording | Erasing
 ConsentColumns = tuple[
     str, int | None, str, int | None, int, int | None, int | None, int | None, str | None

@@ -8,10 +8,13 @@
 | 4 | marks of proofs that are good once, kept until no proof of their age is fresh (Unix milliseconds) |
 | 5 | the newest checkpoint that satisfies the witnesses' quorum, with its cosignatures (Unix milliseconds) |
 | 6 | the private payload of decisions, consents that are locked for erasure, tombstones of erased ones |
+| 7 | sealed shards: their last checkpoints, and with its cosignatures once the witnesses' quorum has given them |
+| 8 | the peers and keys that the log last told of |
 
 ``entry.salt``, ``attestation``, ``decided_at``, ``valid_until`` and ``request`` are the erasable part of an entry, and
 ``consent.secret`` and ``token`` that of a consent's; the leaf itself is never changed. ``sweep.idx``: before it nothing
 is left to erase by age; ``sweep.rewrite``: something was erased since the file was last written anew.
+Every ``idx`` is a place (``gateway.consentlog.shard``); ``head`` and ``cosigned`` are of the newest shard.
 Keys are 32 hex digits (the first 128 bits of a SHA-256), which SQLite's JSON functions carry as they are.
 """
 
@@ -147,6 +150,32 @@ MIGRATIONS: tuple[Migration, ...] = (
             rewrite INTEGER NOT NULL
         );
         INSERT INTO sweep (one, idx, rewrite) VALUES (1, 0, 0);
+        """,
+    ),
+    Migration(
+        7,
+        "shards",
+        """
+        CREATE TABLE sealed (
+            number INTEGER PRIMARY KEY,
+            size INTEGER NOT NULL,
+            checkpoint TEXT NOT NULL,
+            cosigned TEXT,
+            at INTEGER NOT NULL
+        );
+        """,
+    ),
+    Migration(
+        8,
+        "the directory as logged",
+        """
+        CREATE TABLE listed (
+            role TEXT NOT NULL,
+            name TEXT NOT NULL,
+            digest TEXT NOT NULL,
+            keys TEXT NOT NULL,
+            PRIMARY KEY (role, name)
+        ) WITHOUT ROWID;
         """,
     ),
 )

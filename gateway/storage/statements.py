@@ -48,6 +48,14 @@ def require_decision(connection: sqlite3.Connection, index: int, city: CityId) -
         raise TiergateError(Reason.EVENT_INVALID, "contest of no decision about a resident of this city")
 
 
+def keep_bundle(connection: sqlite3.Connection, digest: str, index: int, data: bytes) -> None:
+    """Keep a bundle's bytes, and the index of its newest publication."""
+    connection.execute(
+        "INSERT INTO bundle (digest, idx, data) VALUES (?, ?, ?) ON CONFLICT (digest) DO UPDATE SET idx = excluded.idx",
+        (digest, index, data),
+    )
+
+
 def remember(numbers: Mapping[str, int], connection: sqlite3.Connection) -> int:
     """Remember numbers by name, none of which ever falls; how many there were."""
     connection.executemany(

@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass
 
 from gateway.consentlog.merkle import CompletedNode, Frontier, leaf_hash, node_hash
+from gateway.consentlog.shard import PLACES, first_of
 from gateway.consentlog.tiles import TILE_HEIGHT, TILE_WIDTH
 from gateway.errors import Reason, TiergateError
 
@@ -20,15 +21,15 @@ _HASH = 32
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The newest committed tree: its size and signed checkpoint."""
+    """The newest committed tree of a shard: its size and signed checkpoint."""
 
     size: int
     checkpoint: str
 
 
-def tile_id(level: int, index: int) -> int:
-    """Row id of a tile: tile levels 0 to 7 in the upper bits, the index below."""
-    return level << 56 | index
+def tile_id(level: int, index: int, shard: int = 0) -> int:
+    """Row id of a tile: tile levels 0 to 7 in the upper bits, then ten bits of the shard's number, the index below."""
+    return level << 56 | shard << 40 | index
 
 
 class NodeCache:
@@ -55,17 +56,17 @@ class NodeCache:
 class TreeWriter:
     """The writer's side: appends leaves, writes tiles; used on the writer thread alone."""
 
-    def __init__(self, connection: sqlite3.Connection, cache: NodeCache) -> None:
-        """Load the right edge of the committed tree. Raises LOG_CORRUPT when entries and tiles disagree."""
+    def __init__(self, connection: sqlite3.Connection, cache: NodeCache, shard: int, size: int) -> None:
+        """Load the right edge of a shard's committed tree. Raises LOG_CORRUPT when entries and tiles disagree."""
         self._cache = cache
-        row = connection.execute("SELECT size FROM head").fetchone()
-        size = row[0] if row else 0
+        self._shard, self.first = shard, first_of(shard)
         (stored,) = connection.execute(
-            "SELECT count(*) FROM entry WHERE idx >= ?", (size - size % TILE_WIDTH,)
+            "SELECT count(*) FROM entry WHERE idx >= ? AND idx < ?",
+            (self.first + size - size % TILE_WIDTH, self.first + PLACES),
         ).fetchone()
         if stored != size % TILE_WIDTH:
             raise TiergateError(Reason.LOG_CORRUPT, f"{stored} entries in the last tile of a tree of {size}")
-        self._reader = TreeReader(connection, cache)
+        self._reader = TreeReader(connection, cache, shard)
         self._committed = self._edge(size, size)
         self._frontier = self._committed.copy()
         self._root: bytes | None = None
@@ -74,21 +75,22 @@ class TreeWriter:
     def _edge(self, at: int, size: int) -> Frontier:
         return Frontier.from_subtrees(at, lambda level, index: self._reader.subtree(level, index, size))
 
-    def root_at(self, size: int) -> bytes:
-        """Root that the committed tree had at an earlier size."""
-        return self._edge(size, self._committed.size).root()
-
     @property
     def size(self) -> int:
         """Number of leaves, those of the open transaction included."""
         return self._frontier.size
 
+    @property
+    def end(self) -> int:
+        """The place after the last leaf."""
+        return self.first + self._frontier.size
+
     def append(self, leaf: bytes) -> int:
-        """Add an entry; returns its index."""
-        index = self._frontier.size
+        """Add an entry; returns its place."""
+        place = self.end
         self._root = None
         self._frontier.append(leaf_hash(leaf), self._completed)
-        return index
+        return place
 
     def root(self) -> bytes:
         """Root with everything appended so far; a group asks twice, to sign it and for the mark."""
@@ -109,10 +111,10 @@ class TreeWriter:
                 for index in range(start, start + TILE_WIDTH):
                     known = leaves.get(index)
                     hashes += known if known is not None else self._stored_leaf(connection, index)
-                by_tile[tile_id(0, number)] = hashes
+                by_tile[tile_id(0, number, self._shard)] = hashes
         for level, index, value in self._completed:
             if level and level % TILE_HEIGHT == 0:
-                row = tile_id(level // TILE_HEIGHT, index // TILE_WIDTH)
+                row = tile_id(level // TILE_HEIGHT, index // TILE_WIDTH, self._shard)
                 if row not in by_tile:
                     found = connection.execute("SELECT hashes FROM tile WHERE id = ?", (row,)).fetchone()
                     by_tile[row] = bytearray(found[0] if found else b"")
@@ -127,7 +129,7 @@ class TreeWriter:
         known = self._cache.get(0, index)
         if known is not None:
             return known
-        return leaf_hash(_leaf(connection, index))
+        return leaf_hash(_leaf(connection, self.first + index))
 
     def committed(self) -> None:
         """The transaction is durable: its nodes may be read."""
@@ -150,11 +152,12 @@ def _leaf(connection: sqlite3.Connection, index: int) -> bytes:
 
 
 class TreeReader:
-    """The readers' side: hashes of complete subtrees of committed trees."""
+    """The readers' side: hashes of complete subtrees of a shard's committed trees. ``cache`` is of that shard alone."""
 
-    def __init__(self, connection: sqlite3.Connection, cache: NodeCache) -> None:
+    def __init__(self, connection: sqlite3.Connection, cache: NodeCache, shard: int) -> None:
         self._connection = connection
         self._cache = cache
+        self._shard, self._first = shard, first_of(shard)
 
     def subtree(self, level: int, index: int, size: int) -> bytes:
         """Hash of the complete subtree ``(level, index)`` in a tree of ``size`` leaves.
@@ -177,12 +180,13 @@ class TreeReader:
         number = first // TILE_WIDTH
         if tile_level == 0 and (number + 1) * TILE_WIDTH > size:
             rows = self._connection.execute(
-                "SELECT leaf FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx", (first, first + count)
+                "SELECT leaf FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx",
+                (self._first + first, self._first + first + count),
             ).fetchall()
             hashes = [leaf_hash(row[0].encode("ascii")) for row in rows]
         else:
             row = self._connection.execute(
-                "SELECT hashes FROM tile WHERE id = ?", (tile_id(tile_level, number),)
+                "SELECT hashes FROM tile WHERE id = ?", (tile_id(tile_level, number, self._shard),)
             ).fetchone()
             data = row[0] if row else b""
             start = first % TILE_WIDTH * _HASH

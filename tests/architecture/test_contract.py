@@ -20,6 +20,7 @@ NUMBERS = {
     "end": "position in the log",
     "first": "size of the log",
     "index": "position in the log",
+    "shard": "number of a tree of the log",
     "log_index": "position in the log",
     "acknowledged_index": "position in the log",
     "second": "size of the log",

@@ -37,7 +37,7 @@ async def _receipt(network: TestNetwork, consent_id: str) -> ConsentReceipt:
     request = GetConsentReceiptRequest(resident_ref=TOP, consent_id=consent_id)
     answer = await network.clients._consents("fuzhou").GetConsentReceipt(request, timeout=10)
     directory = network.clients.directory
-    return verify_receipt(answer.receipt, directory, log_trust(directory.gateway.log_vkey))
+    return verify_receipt(answer.receipt, directory, log_trust(directory.gateway))
 
 
 async def _withdrawals_in_the_log(network: TestNetwork) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from functools import cache
 
@@ -12,6 +13,21 @@ from tests.fuzz import world
 TIME = world.NOW * 1000
 BUNDLE_BYTES = b"{}"
 BUNDLE = hashlib.sha256(BUNDLE_BYTES).hexdigest()
+
+NEXT_KEY = f"log.example/shard1+0123abcd+{'A' * 44}"
+
+
+@cache
+def later_genesis() -> bytes:
+    """The first entry of the shard after that log."""
+    ended = base64.b64encode(signed_checkpoint()).decode()
+    members: dict[str, entry.Value] = {
+        "origin": "log.example/shard1",
+        "deployment": world.DEPLOYMENT,
+        "previous": ended,
+        "directory": 2,
+    }
+    return entry.encode({"v": 1, "time": TIME, "type": "genesis", **members})
 
 
 @cache
@@ -41,6 +57,12 @@ def entries() -> tuple[bytes, ...]:
         },
         {"type": "correction", "city": world.CITY, "event": "05" * 32},
         {"type": "audit_read", "auditor": "office", "start": 0, "end": 10, "scope": "09" * 32},
+        {"type": "peer_changed", "directory": 1, "role": "city", "name": world.CITY, "peer": "0b" * 32},
+        {
+            "type": "key_rotated", "directory": 1, "role": "city", "name": world.CITY, "purpose": "event",
+            "key": "0c" * 32, "state": "added",
+        },
+        {"type": "shard_sealed", "next": NEXT_KEY},
     )  # fmt: skip
     return tuple(entry.encode({"v": 1, "time": TIME, **item}) for item in members)
 

@@ -30,6 +30,7 @@ from tests.fuzz.log_world import (
     BUNDLE,
     BUNDLE_BYTES,
     entries,
+    later_genesis,
     leaves,
     log_proof,
     signed_checkpoint,
@@ -91,6 +92,9 @@ def _log_proof(data: bytes) -> bool:
     assert found.to_bytes() == data
     found.verify(entries()[3], world.TRUST)
     return True
+
+
+WINDOW = b"# tiergate-valid 2020-01-01T00:00:00Z -\n"
 
 
 def _trust(data: bytes) -> bool:
@@ -249,8 +253,8 @@ HARNESSES = (
         _log_proof,
         lambda: (log_proof(),),
     ),
-    Harness("trust", (trust.TrustPolicy.parse,), _trust, lambda: (trust_file(),)),
-    Harness("log-entry", (entry.decode,), _entry, entries),
+    Harness("trust", (trust.TrustPolicy.parse,), _trust, lambda: (trust_file(), WINDOW + trust_file())),
+    Harness("log-entry", (entry.decode,), _entry, lambda: (*entries(), later_genesis())),
     Harness("log", (audit.EntryAuditor.add,), _entries, lambda: (b"\n".join(entries()),), 16_384),
     Harness(
         "entry-bundle",

@@ -9,6 +9,8 @@ const SPKI_ED25519 = Buffer.from('302a300506032b6570032100', 'hex');
 const hashPair = (left, right) => sha256(Buffer.concat([Buffer.from([1]), left, right]));
 const hashLeaf = (entry) => sha256(Buffer.concat([Buffer.from([0]), entry]));
 
+const PLACES = 1e12; // log indices of one shard
+
 /** `{size, root}` of a checkpoint of that origin, signed by that verifier key. */
 function checkpoint(note, origin, vkey) {
   const [, name, encoded] = /^([^+]+)\+[0-9a-f]{8}\+(.+)$/.exec(vkey); // base64 may hold a plus sign, too
@@ -68,8 +70,8 @@ class Reports {
 
   /** Take a run of reports, all or none; the last index that is held. */
   take({ reports, checkpoint: note }) {
-    const tree = checkpoint(note, this.gateway.log_origin, this.gateway.log_vkey);
-    const seen = this.roots.get(tree.size);
+    const tree = this.tree(note);
+    const seen = this.roots.get(tree.first + tree.size);
     require_(!seen || seen.equals(tree.root), 'REPORT_INVALID');
     let before = -1;
     for (const report of reports) {
@@ -81,14 +83,25 @@ class Reports {
       require_(entry.type === 'decision' && entry.city === this.city && outcome === report.outcome, 'REPORT_INVALID');
       if (report.registration) this.registered(report, entry, tree);
     }
-    this.roots.set(tree.size, tree.root);
+    this.roots.set(tree.first + tree.size, tree.root);
     for (const report of reports) this.held.set(Number(report.log_index), report);
     this.last = Math.max(this.last, before);
     return { acknowledged_index: this.last };
   }
 
+  /** The tree of a checkpoint: of the newest shard of the log, or of one that is sealed. */
+  tree(note) {
+    const earlier = (this.gateway.earlier_logs ?? []).map(({ vkey }) => vkey);
+    const known = [...earlier, this.gateway.log_vkey].map((vkey) => [vkey.split('+', 1)[0], vkey]);
+    const found = known.find(([origin]) => note.startsWith(`${origin}\n`));
+    require_(found, 'REPORT_INVALID');
+    const [, number] = /\/shard([1-9]\d{0,2})$/.exec(found[0]) ?? [null, 0];
+    return { ...checkpoint(note, ...found), first: Number(number) * PLACES };
+  }
+
   proved({ entry, inclusion }, index, tree) {
-    require_(included(entry, index, inclusion, tree), 'REPORT_INVALID');
+    const within = index - tree.first;
+    require_(within >= 0 && within < PLACES && included(entry, within, inclusion, tree), 'REPORT_INVALID');
     try {
       return strictObject(entry);
     } catch {

@@ -7,7 +7,6 @@ the city's journal, ``watch`` also what it saw before, what it knows of its own 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -78,9 +77,7 @@ class Scene:
         try:
             verify_export(export, self.audited.trust)
             verify_export(export, self.audited.trust, replay.take)
-            index = count()
-            verify_export(export, self.audited.trust, lambda entry: reconciliation.take(next(index), entry))
-            reconciliation.finish(next(index))
+            reconciliation.finish(verify_export(export, self.audited.trust, reconciliation.take).end)
         except TiergateError:
             found |= {VERIFY, REPLAY, RECONCILE}
         if replay.counts:

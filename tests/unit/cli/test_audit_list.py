@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.cli.audit_list import CSV_FIELDS, ConsentTrail, csv_header, csv_row, print_csv
+from gateway.cli.audit_list import CSV_FIELDS, csv_header, csv_row, print_csv
+from gateway.cli.consent_trail import ConsentTrail
 from gateway.consentlog.entry import ORIGIN, SCHEMAS, Entry, decode, encode
 from gateway.errors import Reason, TiergateError
 from tests.unit.consentlog.samples import TIME, decision, entry, genesis, published, registered, withdrawn

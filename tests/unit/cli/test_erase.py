@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,6 @@ ORDER = ("--authority", "fuzhou-court", "--order", "0d" * 32)
 async def decided(gateway: Gateway) -> int:
     """A log with one decision; the index of its consent's registration."""
     from dataclasses import replace
-    from hashlib import sha256
 
     async with gateway.running() as store:
         digest = BundleDigest(sha256(BUNDLE).hexdigest())
@@ -77,8 +77,7 @@ async def test_one_field_is_shown_and_verified(run: Run, gateway: Gateway, tmp_p
     trust = tmp_path / "trust"
     trust.write_text(f"log {gateway.signer.verifier}\nquorum none\n")
     async with gateway.running() as store:
-        bundles = {str(digest): store.bundle(digest) for digest in store.bundle_digests()}
-        write_export(store, tmp_path / "export", bundles, trust.read_bytes())
+        write_export(store, tmp_path / "export", {sha256(BUNDLE).hexdigest(): BUNDLE}, trust.read_bytes())
     where = ("--trust", trust, "--export", tmp_path / "export", "--index")
     shown = run("audit", "verify-opening", out, *where, index, "--json")
     assert shown.code == 0, shown.err

@@ -24,7 +24,7 @@ from tests.unit.consentlog.samples import (
 
 SAMPLES = [
     genesis(),
-    genesis() | {"previous": "0" * 64},
+    genesis() | {"origin": "log.example/minnan/2027q1/shard1", "previous": "bm90ZQ==", "directory": 3},
     published(),
     registered(),
     withdrawn(),
@@ -39,6 +39,10 @@ SAMPLES = [
     entry("consent_resumed", city="xiamen", event="3" * 64),
     entry("audit_read", auditor="province", start=0, end=7, scope="5" * 64),
     entry("contest", city="xiamen", decision=3, step="opened", event="4" * 64),
+    entry("peer_changed", directory=3, role="operator", name="xiamen-library"),
+    entry("peer_changed", directory=3, role="city", name="xiamen", peer="6" * 64),
+    entry("key_rotated", directory=3, role="city", name="xiamen", purpose="event", key="7" * 64, state="added"),
+    entry("shard_sealed", next=f"log.example/minnan/2027q1/shard1+0123abcd+{'A' * 44}"),
 ]
 
 
@@ -53,6 +57,10 @@ def entries(draw: st.DrawFn) -> dict[str, Value]:
     for field, kind in SCHEMAS[name].items():
         if not field.endswith("?") or draw(st.booleans()):
             made[field.rstrip("?")] = draw(value_of(kind.pattern))
+    if name == "genesis":
+        later = "previous" in made or "directory" in made
+        made["origin"] = "log.example/2027q1/shard1" if later else "log.example/2026q4"
+        made |= {"previous": made.get("previous", "AAAA"), "directory": made.get("directory", 1)} if later else {}
     if name == "decision":
         made["outcome"] = "entitled" if made["rung"] else "ordinary"
     if made.get("by") == "order":

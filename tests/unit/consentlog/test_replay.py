@@ -38,7 +38,7 @@ def _read(digest: str) -> Bundle:
 
 def replayed(items: Sequence[Mapping[str, Value]]) -> tuple[Replay, list[Replayed]]:
     replay = Replay(_read)
-    found = [replay.take(decode(encode(item))) for item in items]
+    found = [replay.take(index, decode(encode(item))) for index, item in enumerate(items)]
     return replay, [item for item in found if item is not None]
 
 
@@ -103,7 +103,7 @@ def test_every_rung_of_every_scenario_is_held_against_the_city() -> None:
     concordance = bundle.concordances[city]
     poorer = replace(bundle, concordances={city: replace(concordance, cuts=())})
     replay = Replay(lambda _digest: poorer)
-    found = [replay.take(decode(encode(item))) for item in sound()[:5]]
+    found = [replay.take(index, decode(encode(item))) for index, item in enumerate(sound()[:5])]
     assert [(code.index, code.code) for item in found if item for code in item.differences] == [
         (3, Code.RUNG_OUT_OF_REACH)
     ]
@@ -114,7 +114,7 @@ def test_a_rung_whose_terms_are_the_base_offer_entitles_to_nothing() -> None:
     library = bundle.scenarios[ScenarioId(LIBRARY)]
     empty = replace(library, rungs=tuple(replace(rung, terms=library.base) for rung in library.rungs))
     replay = Replay(lambda _digest: replace(bundle, scenarios={library.id: empty}))
-    found = [replay.take(decode(encode(item))) for item in sound()[:5]]
+    found = [replay.take(index, decode(encode(item))) for index, item in enumerate(sound()[:5])]
     assert [(code.index, code.code) for item in found if item for code in item.differences] == [
         (3, Code.ENTITLED_TO_BASE)
     ]
@@ -131,7 +131,12 @@ def test_a_concordance_may_end_while_its_attestation_lives() -> None:
     def at(time: int) -> set[Code]:
         replay = Replay(lambda _digest: ended)
         items = [*sound()[:3], decided(time=time, valid_until=time + MINUTE)]
-        return {d.code for item in items if (r := replay.take(decode(encode(item)))) for d in r.differences}
+        return {
+            d.code
+            for index, item in enumerate(items)
+            if (r := replay.take(index, decode(encode(item))))
+            for d in r.differences
+        }
 
     assert Code.CONCORDANCE_NOT_IN_FORCE not in at(midnight + LIFETIME_MS - MINUTE)
     assert Code.CONCORDANCE_NOT_IN_FORCE in at(midnight + LIFETIME_MS)
@@ -155,7 +160,10 @@ def test_a_bundle_that_was_published_early_is_in_force_from_its_own_time_on() ->
     def found(*items: dict[str, Value]) -> list[tuple[int, Code]]:
         data = {policies().digest: policies(), later.digest: later}
         replay = Replay(lambda digest: data[BundleDigest(digest)])
-        taken = [replay.take(decode(encode(item))) for item in (genesis(), published(1), registration(), early, *items)]
+        taken = [
+            replay.take(index, decode(encode(item)))
+            for index, item in enumerate((genesis(), published(1), registration(), early, *items))
+        ]
         return [(item.index, item.code) for one in taken if one is not None for item in one.differences]
 
     assert found(under(policies(), effective - MINUTE), under(policies(), effective + 5 * MINUTE)) == []
@@ -176,7 +184,7 @@ def test_what_fails_while_a_bundle_is_read_is_not_taken_for_a_difference() -> No
         raise TiergateError(Reason.CONFIG_INVALID, "cannot be read")
 
     with pytest.raises(TiergateError):
-        Replay(fails).take(decode(encode(published())))
+        Replay(fails).take(1, decode(encode(published())))
 
 
 @given(

@@ -36,10 +36,13 @@ class Shown:
     def subtree(self, level: int, index: int) -> bytes:
         return root_of(map(leaf_hash, self.items[index << level : (index + 1) << level]))
 
-    async def checkpoint(self) -> bytes:
+    def oldest(self) -> int:
+        return 0
+
+    async def checkpoint(self, _shard: int | None = None) -> bytes:
         return MemoryLog(self.items if self.signed is None else self.signed, self.signer).checkpoint().encode()
 
-    async def consistency(self, first: int, second: int) -> Sequence[bytes]:
+    async def consistency(self, first: int, second: int, _shard: int) -> Sequence[bytes]:
         return consistency_proof(first, second, self.subtree)
 
     async def leaves(self, start: int, end: int) -> AsyncIterator[Leaf]:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n gateway/api/audit/v1/audit.proto\x12\x14gateway.api.audit.v1\"\x16\n\x14GetCheckpointRequest\"7\n\x15GetCheckpointResponse\x12\x1e\n\ncheckpoint\x18\x01 \x01(\tR\ncheckpoint\"<\n\x12ListEntriesRequest\x12\x14\n\x05start\x18\x01 \x01(\x04R\x05start\x12\x10\n\x03\x65nd\x18\x02 \x01(\x04R\x03\x65nd\"\x89\x01\n\x13ListEntriesResponse\x12\x14\n\x05start\x18\x01 \x01(\x04R\x05start\x12\x18\n\x07\x65ntries\x18\x02 \x03(\x0cR\x07\x65ntries\x12\x1f\n\x0bleaf_hashes\x18\x03 \x03(\x0cR\nleafHashes\x12!\n\x0cscope_cities\x18\x04 \x03(\tR\x0bscopeCities\"D\n\x18GetInclusionProofRequest\x12\x14\n\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n\x04size\x18\x02 \x01(\x04R\x04size\"\x9a\x01\n\x19GetInclusionProofResponse\x12\x12\n\x04size\x18\x01 \x01(\x04R\x04size\x12\x16\n\x06hashes\x18\x02 \x03(\x0cR\x06hashes\x12\x14\n\x05\x65ntry\x18\x03 \x01(\x0cR\x05\x65ntry\x12\x1e\n\ncheckpoint\x18\x04 \x01(\tR\ncheckpoint\x12\x1b\n\tleaf_hash\x18\x05 \x01(\x0cR\x08leafHash\"S\n\x1aGetConsistencyProofRequest\x12\x1d\n\x05\x66irst\x18\x01 \x01(\x04\x42\x07\xbaH\x04\x32\x02(\x01R\x05\x66irst\x12\x16\n\x06second\x18\x02 \x01(\x04R\x06second\"I\n\x1bGetConsistencyProofResponse\x12\x12\n\x04size\x18\x01 \x01(\x04R\x04size\x12\x16\n\x06hashes\x18\x02 \x03(\x0cR\x06hashes\"A\n\x10GetBundleRequest\x12-\n\x06\x64igest\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x06\x64igest\"\'\n\x11GetBundleResponse\x12\x12\n\x04part\x18\x01 \x01(\x0cR\x04part2\xb0\x04\n\x0c\x41uditService\x12h\n\rGetCheckpoint\x12*.gateway.api.audit.v1.GetCheckpointRequest\x1a+.gateway.api.audit.v1.GetCheckpointResponse\x12\x64\n\x0bListEntries\x12(.gateway.api.audit.v1.ListEntriesRequest\x1a).gateway.api.audit.v1.ListEntriesResponse0\x01\x12t\n\x11GetInclusionProof\x12..gateway.api.audit.v1.GetInclusionProofRequest\x1a/.gateway.api.audit.v1.GetInclusionProofResponse\x12z\n\x13GetConsistencyProof\x12\x30.gateway.api.audit.v1.GetConsistencyProofRequest\x1a\x31.gateway.api.audit.v1.GetConsistencyProofResponse\x12^\n\tGetBundle\x12&.gateway.api.audit.v1.GetBundleRequest\x1a\'.gateway.api.audit.v1.GetBundleResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n gateway/api/audit/v1/audit.proto\x12\x14gateway.api.audit.v1\";\n\x14GetCheckpointRequest\x12\x19\n\x05shard\x18\x01 \x01(\rH\x00R\x05shard\x88\x01\x01\x42\x08\n\x06_shard\"7\n\x15GetCheckpointResponse\x12\x1e\n\ncheckpoint\x18\x01 \x01(\tR\ncheckpoint\"<\n\x12ListEntriesRequest\x12\x14\n\x05start\x18\x01 \x01(\x04R\x05start\x12\x10\n\x03\x65nd\x18\x02 \x01(\x04R\x03\x65nd\"\x89\x01\n\x13ListEntriesResponse\x12\x14\n\x05start\x18\x01 \x01(\x04R\x05start\x12\x18\n\x07\x65ntries\x18\x02 \x03(\x0cR\x07\x65ntries\x12\x1f\n\x0bleaf_hashes\x18\x03 \x03(\x0cR\nleafHashes\x12!\n\x0cscope_cities\x18\x04 \x03(\tR\x0bscopeCities\"D\n\x18GetInclusionProofRequest\x12\x14\n\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n\x04size\x18\x02 \x01(\x04R\x04size\"\x9a\x01\n\x19GetInclusionProofResponse\x12\x12\n\x04size\x18\x01 \x01(\x04R\x04size\x12\x16\n\x06hashes\x18\x02 \x03(\x0cR\x06hashes\x12\x14\n\x05\x65ntry\x18\x03 \x01(\x0cR\x05\x65ntry\x12\x1e\n\ncheckpoint\x18\x04 \x01(\tR\ncheckpoint\x12\x1b\n\tleaf_hash\x18\x05 \x01(\x0cR\x08leafHash\"x\n\x1aGetConsistencyProofRequest\x12\x1d\n\x05\x66irst\x18\x01 \x01(\x04\x42\x07\xbaH\x04\x32\x02(\x01R\x05\x66irst\x12\x16\n\x06second\x18\x02 \x01(\x04R\x06second\x12\x19\n\x05shard\x18\x03 \x01(\rH\x00R\x05shard\x88\x01\x01\x42\x08\n\x06_shard\"I\n\x1bGetConsistencyProofResponse\x12\x12\n\x04size\x18\x01 \x01(\x04R\x04size\x12\x16\n\x06hashes\x18\x02 \x03(\x0cR\x06hashes\"A\n\x10GetBundleRequest\x12-\n\x06\x64igest\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x06\x64igest\"\'\n\x11GetBundleResponse\x12\x12\n\x04part\x18\x01 \x01(\x0cR\x04part2\xb0\x04\n\x0c\x41uditService\x12h\n\rGetCheckpoint\x12*.gateway.api.audit.v1.GetCheckpointRequest\x1a+.gateway.api.audit.v1.GetCheckpointResponse\x12\x64\n\x0bListEntries\x12(.gateway.api.audit.v1.ListEntriesRequest\x1a).gateway.api.audit.v1.ListEntriesResponse0\x01\x12t\n\x11GetInclusionProof\x12..gateway.api.audit.v1.GetInclusionProofRequest\x1a/.gateway.api.audit.v1.GetInclusionProofResponse\x12z\n\x13GetConsistencyProof\x12\x30.gateway.api.audit.v1.GetConsistencyProofRequest\x1a\x31.gateway.api.audit.v1.GetConsistencyProofResponse\x12^\n\tGetBundle\x12&.gateway.api.audit.v1.GetBundleRequest\x1a\'.gateway.api.audit.v1.GetBundleResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,25 +36,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETBUNDLEREQUEST'].fields_by_name['digest']._loaded_options = None
   _globals['_GETBUNDLEREQUEST'].fields_by_name['digest']._serialized_options = b'\272H\022r\0202\016^[0-9a-f]{64}$'
   _globals['_GETCHECKPOINTREQUEST']._serialized_start=58
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=80
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=82
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=137
-  _globals['_LISTENTRIESREQUEST']._serialized_start=139
-  _globals['_LISTENTRIESREQUEST']._serialized_end=199
-  _globals['_LISTENTRIESRESPONSE']._serialized_start=202
-  _globals['_LISTENTRIESRESPONSE']._serialized_end=339
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=341
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=409
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=412
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=566
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=568
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=651
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=653
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=726
-  _globals['_GETBUNDLEREQUEST']._serialized_start=728
-  _globals['_GETBUNDLEREQUEST']._serialized_end=793
-  _globals['_GETBUNDLERESPONSE']._serialized_start=795
-  _globals['_GETBUNDLERESPONSE']._serialized_end=834
-  _globals['_AUDITSERVICE']._serialized_start=837
-  _globals['_AUDITSERVICE']._serialized_end=1397
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=117
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=119
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=174
+  _globals['_LISTENTRIESREQUEST']._serialized_start=176
+  _globals['_LISTENTRIESREQUEST']._serialized_end=236
+  _globals['_LISTENTRIESRESPONSE']._serialized_start=239
+  _globals['_LISTENTRIESRESPONSE']._serialized_end=376
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=378
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=446
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=449
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=603
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=605
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=725
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=727
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=800
+  _globals['_GETBUNDLEREQUEST']._serialized_start=802
+  _globals['_GETBUNDLEREQUEST']._serialized_end=867
+  _globals['_GETBUNDLERESPONSE']._serialized_start=869
+  _globals['_GETBUNDLERESPONSE']._serialized_end=908
+  _globals['_AUDITSERVICE']._serialized_start=911
+  _globals['_AUDITSERVICE']._serialized_end=1471
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,9 @@ An auditor sees what the signed directory's scope for it covers: everything, or 
 those about no city. In place of any other entry it gets the leaf hash (RFC 9162, section 2.1.1), so that it can verify
 the whole tree. Without a scope there are no entries (AUDIT_SCOPE). A read of entries is itself an entry (`audit_read`),
 committed before the first of them is sent; one that touches nothing but such entries is not.
+
+The log is a row of shards: trees of their own, each with an origin and a key; the newest one grows. An index is a place
+in all of it (the shard's number times 10^12, and the index in the shard's tree); a size is that of a shard's tree.
 """
 
 from collections import abc as _abc
@@ -29,18 +32,25 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class GetCheckpointRequest(_message.Message):
-    """No choice."""
+    """Which shard."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    SHARD_FIELD_NUMBER: _builtins.int
+    shard: _builtins.int
+    """Its number; absent = the newest."""
     def __init__(
         self,
+        *,
+        shard: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_shard", b"_shard", "shard", b"shard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_shard", b"_shard", "shard", b"shard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__shard: _TypeAlias = _typing.Literal["shard"]  # noqa: Y015
+    _WhichOneofArgType__shard: _TypeAlias = _typing.Literal["_shard", b"_shard"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__shard) -> _WhichOneofReturnType__shard | None: ...
 
 Global___GetCheckpointRequest: _TypeAlias = GetCheckpointRequest  # noqa: Y015
 
@@ -68,7 +78,7 @@ Global___GetCheckpointResponse: _TypeAlias = GetCheckpointResponse  # noqa: Y015
 
 @_typing.final
 class ListEntriesRequest(_message.Message):
-    """A range of the log."""
+    """A range of a shard."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -77,7 +87,7 @@ class ListEntriesRequest(_message.Message):
     start: _builtins.int
     """First index."""
     end: _builtins.int
-    """Index after the last; 0 = up to the newest checkpoint."""
+    """Index after the last; 0 = up to the newest checkpoint of the shard that `start` is in."""
     def __init__(
         self,
         *,
@@ -143,7 +153,7 @@ class GetInclusionProofRequest(_message.Message):
     index: _builtins.int
     """The entry's index."""
     size: _builtins.int
-    """Size of the tree; 0 = that of the newest checkpoint."""
+    """Size of its shard's tree; 0 = that of the newest checkpoint."""
     def __init__(
         self,
         *,
@@ -174,7 +184,7 @@ class GetInclusionProofResponse(_message.Message):
     entry: _builtins.bytes
     """The entry, exact bytes; empty when it is outside the caller's scope."""
     checkpoint: _builtins.str
-    """The newest checkpoint; its size is `size` when none was asked for."""
+    """The shard's newest checkpoint; its size is `size` when none was asked for."""
     leaf_hash: _builtins.bytes
     """SHA-256 leaf hash, which the proof leads from."""
     @_builtins.property
@@ -206,21 +216,27 @@ class GetConsistencyProofRequest(_message.Message):
 
     FIRST_FIELD_NUMBER: _builtins.int
     SECOND_FIELD_NUMBER: _builtins.int
+    SHARD_FIELD_NUMBER: _builtins.int
     first: _builtins.int
     """Size of the older tree, at least 1."""
     second: _builtins.int
     """Size of the newer tree; 0 = that of the newest checkpoint."""
+    shard: _builtins.int
+    """The shard's number; absent = the newest."""
     def __init__(
         self,
         *,
         first: _builtins.int = ...,
         second: _builtins.int = ...,
+        shard: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_shard", b"_shard", "shard", b"shard"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "second", b"second"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_shard", b"_shard", "first", b"first", "second", b"second", "shard", b"shard"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__shard: _TypeAlias = _typing.Literal["shard"]  # noqa: Y015
+    _WhichOneofArgType__shard: _TypeAlias = _typing.Literal["_shard", b"_shard"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__shard) -> _WhichOneofReturnType__shard | None: ...
 
 Global___GetConsistencyProofRequest: _TypeAlias = GetConsistencyProofRequest  # noqa: Y015
 

@@ -10,6 +10,9 @@ An auditor sees what the signed directory's scope for it covers: everything, or 
 those about no city. In place of any other entry it gets the leaf hash (RFC 9162, section 2.1.1), so that it can verify
 the whole tree. Without a scope there are no entries (AUDIT_SCOPE). A read of entries is itself an entry (`audit_read`),
 committed before the first of them is sent; one that touches nothing but such entries is not.
+
+The log is a row of shards: trees of their own, each with an origin and a key; the newest one grows. An index is a place
+in all of it (the shard's number times 10^12, and the index in the shard's tree); a size is that of a shard's tree.
 """
 
 from collections import abc as _abc
@@ -26,9 +29,9 @@ class AuditServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetCheckpoint: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetCheckpointRequest, _audit_pb2.GetCheckpointResponse]
-    """The newest signed checkpoint."""
+    """The newest signed checkpoint of a shard."""
     ListEntries: _aio.UnaryStreamMultiCallable[_audit_pb2.ListEntriesRequest, _audit_pb2.ListEntriesResponse]
-    """Entries in log order, streamed in runs."""
+    """Entries of a shard in log order, streamed in runs."""
     GetInclusionProof: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetInclusionProofRequest, _audit_pb2.GetInclusionProofResponse]
     """Proof that an entry is in the tree of a size."""
     GetConsistencyProof: _aio.UnaryUnaryMultiCallable[_audit_pb2.GetConsistencyProofRequest, _audit_pb2.GetConsistencyProofResponse]
@@ -45,7 +48,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_pb2.GetCheckpointRequest,
         context: _aio.ServicerContext[_audit_pb2.GetCheckpointRequest, _abc.Awaitable[_audit_pb2.GetCheckpointResponse]],
     ) -> _abc.Awaitable[_audit_pb2.GetCheckpointResponse]:
-        """The newest signed checkpoint."""
+        """The newest signed checkpoint of a shard."""
 
     @_abc_1.abstractmethod
     def ListEntries(
@@ -53,7 +56,7 @@ class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _audit_pb2.ListEntriesRequest,
         context: _aio.ServicerContext[_audit_pb2.ListEntriesRequest, _abc.AsyncIterator[_audit_pb2.ListEntriesResponse]],
     ) -> _abc.AsyncIterator[_audit_pb2.ListEntriesResponse]:
-        """Entries in log order, streamed in runs."""
+        """Entries of a shard in log order, streamed in runs."""
 
     @_abc_1.abstractmethod
     def GetInclusionProof(

@@ -6,6 +6,10 @@ The peer API between the gateway and the cities.
 AttestationService and UseReportService are served by each city's adapter and called by role `gateway`;
 ConsentEventService is served by the gateway and called by role `city`. A city may implement its side in any
 language. No field can carry a score: a tier leaves the city only inside a signed attestation, as one of four rungs.
+
+A log index counts over all shards of the log: 10^12 times the number of the shard, plus the index in its tree, which is
+what a proof has. The number is the end of the shard's origin, the checkpoint's first line (`/shard3`; without one: 0).
+A run of reports is of one shard. The directory names the keys of sealed shards in `earlier_logs`.
 """
 
 from collections import abc as _abc

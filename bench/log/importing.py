@@ -39,7 +39,8 @@ def bulk_import(log: Log, size: int) -> None:
     connection = sqlite3.connect(log.folder / DATA, isolation_level=None)
     for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-262144"):
         connection.execute(f"PRAGMA {pragma}")
-    tree = TreeWriter(connection, NodeCache(), 0, 0)
+    (stored,) = connection.execute("SELECT COALESCE((SELECT size FROM head), 0)").fetchone()
+    tree = TreeWriter(connection, NodeCache(), 0, stored)
     number = 0
     while tree.size < size:
         connection.execute("BEGIN")

@@ -55,7 +55,7 @@ EXEMPT: Mapping[str, str] = {
     "gateway.cli.audit.read_trust": _PARTS,
     "gateway.cli.audit.verify": _PARTS,
     "gateway.cli.audit.verify_receipt": _PARTS,
-    "gateway.cli.audit_list.ConsentTrail.read": _PARTS,
+    "gateway.cli.consent_trail.ConsentTrail.read": _PARTS,
     "gateway.cli.audit_open.open_entry": _PARTS,
     "gateway.cli.audit_open.verify_opening": _PARTS,
     "gateway.cli.certs.parse_identity": _PARTS,

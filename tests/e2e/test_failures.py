@@ -54,7 +54,7 @@ async def test_a_city_that_is_away_is_unavailable_and_answers_again_when_it_is_b
     error = await refusal(network, consent, request_id)
     assert error.reason is Reason.HOME_CITY_UNAVAILABLE
     assert error.retry_after_s
-    assert (await network.clients.check(other)).outcome == pb.OUTCOME_ENTITLED
+    assert (await until_answered(network, other, secrets.token_urlsafe(16))).outcome == pb.OUTCOME_ENTITLED
     await network.restart_async("fuzhou")
     decision = await until_answered(network, consent, request_id)
     assert decision.outcome == pb.OUTCOME_ENTITLED
@@ -125,7 +125,7 @@ async def _withdrawals(network: TestNetwork) -> int:
 
 async def test_a_withdrawal_while_the_gateway_is_down_reaches_it_when_it_is_back(network: TestNetwork) -> None:
     consent = await network.clients.grant("fuzhou", TOP, LIBRARY, LIBRARY)
-    assert (await network.clients.check(consent)).outcome == pb.OUTCOME_ENTITLED
+    assert (await until_answered(network, consent, secrets.token_urlsafe(16))).outcome == pb.OUTCOME_ENTITLED
     before = await _withdrawals(network)
     await network.stop_async("gateway")
     answer = await network.clients.withdraw(consent)
@@ -195,4 +195,4 @@ async def test_a_second_gateway_on_the_same_data_is_refused_in_plain_words(netwo
     assert first == "tiergate: STORE_BUSY: Another process holds the database."
     assert cause.strip() == "cause: gateway.db is held by another process"
     consent = await library_consent(network)
-    assert (await network.clients.check(consent)).outcome == pb.OUTCOME_ENTITLED
+    assert (await until_answered(network, consent, secrets.token_urlsafe(16))).outcome == pb.OUTCOME_ENTITLED

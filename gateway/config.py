@@ -33,7 +33,7 @@ class Limits(Settings):
     attestations: int = Field(default=100_000, ge=0)  # live attestations kept; about 2.5 KiB each
     remember_tokens: int = Field(default=10_000, ge=0)  # verified tokens kept as read; 3 KiB each, 10 at most
     trust_remembered: bool = False  # True: the signature of a remembered token is not verified again
-    remember_proofs: int = Field(default=10_000, ge=0)  # verified operator-bound proofs kept; about 1 KiB each
+    remember_proofs: int = Field(default=10_000, ge=0)  # operators' proofs (1 KiB each) and devices' keys (3 KiB) kept
     stop_grace_s: float = Field(default=10.0, ge=0)  # seconds that calls in flight have to finish at a stop
 
     def consent_rates(self) -> KeyRates:

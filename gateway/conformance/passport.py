@@ -16,7 +16,7 @@ from typing import Final
 
 from gateway.conformance.check import KIT_VERSION, Check, Result, digest_of_checks, digest_of_results
 from gateway.crypto import jws
-from gateway.crypto.keys import PrivateKey, PublicKey, public_jwk, thumbprint
+from gateway.crypto.keys import PrivateKey, PublicKey, algorithm_of, public_jwk, thumbprint, verifier
 from gateway.domain.ids import SLUG
 from gateway.errors import Reason, TiergateError
 
@@ -79,7 +79,8 @@ def read_passport(text: str, key: PublicKey, *, now_s: float) -> Passport:
         parsed = jws.parse(text, TYP, malformed=Reason.SIGNATURE_INVALID)
         if parsed.kid != thumbprint(public_jwk(key)):
             raise TiergateError(Reason.SIGNATURE_INVALID, "by another key")
-        claims = jws.Claims(jws.verify_keyed(parsed, key, invalid=Reason.SIGNATURE_INVALID), Reason.SIGNATURE_INVALID)
+        invalid = Reason.SIGNATURE_INVALID
+        claims = jws.Claims(jws.verify_with(parsed, algorithm_of(key), verifier(key), invalid=invalid), invalid)
         found = Passport(
             runner=claims.text("iss"),
             city=claims.text("sub"),

@@ -19,13 +19,13 @@ from gateway.crypto.keys import (
     Algorithm,
     KeyRing,
     PrivateKey,
-    PublicKey,
     Verify,
     algorithm_of,
     b64url,
     parse_jwk,
     public_jwk,
     sign,
+    thumbprint,
     verifier,
 )
 from gateway.errors import Reason, TiergateError
@@ -39,6 +39,16 @@ _FROM_URLSAFE = bytes.maketrans(b"-_+/=", b"+/!!!")
 _LAST = {2: b"AQgw", 3: b"AEIMQUYcgkosw048"}
 _HEADER_MEMBERS = {"alg", "kid", "typ"}
 _KEYED_HEADER_MEMBERS = {"alg", "jwk", "typ"}
+
+
+class HolderKey(NamedTuple):
+    """A public key that came in a header: only who compares its thumbprint (RFC 7638) knows whose it is."""
+
+    header: bytes
+    alg: str
+    key_alg: Algorithm
+    thumbprint: str
+    verify: Verify
 
 
 class Unverified(NamedTuple):
@@ -120,8 +130,8 @@ def _parse_header(segment: bytes, typ: str, reason: Reason) -> tuple[str, str]:
     return result
 
 
-def _parse_keyed_header(segment: bytes, typ: str) -> tuple[str, PublicKey]:
-    """Algorithm and key out of a header with a ``jwk``; ValueError for any other header. Nothing is remembered."""
+def _parse_keyed_header(segment: bytes, typ: str) -> HolderKey:
+    """The key out of a header with a ``jwk``; ValueError for any other header. Nothing is remembered."""
     header = strict_object(decode_segment(segment))
     alg, jwk = header.get("alg"), header.get("jwk")
     if set(header) != _KEYED_HEADER_MEMBERS or header["typ"] != typ or not isinstance(alg, str):
@@ -129,9 +139,10 @@ def _parse_keyed_header(segment: bytes, typ: str) -> tuple[str, PublicKey]:
     if not isinstance(jwk, dict) or not all(isinstance(value, str) for value in jwk.values()):
         raise ValueError("jwk")  # a private key has more members, which parse_jwk refuses
     try:
-        return alg, parse_jwk(jwk)
+        key = parse_jwk(jwk)
     except TiergateError as error:
         raise ValueError(error.detail) from error
+    return HolderKey(segment, alg, algorithm_of(key), thumbprint(jwk), verifier(key))
 
 
 def parse(
@@ -143,17 +154,19 @@ def parse(
     return Unverified(alg, kid, *_contents(payload, signature, signing_input, malformed))
 
 
-def parse_keyed(token: str, typ: str, *, malformed: Reason) -> tuple[Unverified, PublicKey]:
+def parse_keyed(
+    token: str, typ: str, *, malformed: Reason, known: Mapping[bytes, HolderKey]
+) -> tuple[Unverified, HolderKey]:
     """Parse a JWS that carries its own key, without verifying; ``kid`` is empty. Raises ``malformed``.
 
-    Such a signature says only that somebody holds the key: the caller compares the key's thumbprint.
+    Such a signature says only that somebody holds the key: the caller compares thumbprints. ``known``: by header bytes.
     """
     header, payload, signature, signing_input = _segments(token, malformed, MAX_TOKEN_CHARS)
     try:
-        alg, key = _parse_keyed_header(header, typ)
+        key = known.get(header) or _parse_keyed_header(header, typ)
     except ValueError as error:
         raise _malformed("header", malformed) from error
-    return Unverified(alg, "", *_contents(payload, signature, signing_input, malformed)), key
+    return Unverified(key.alg, "", *_contents(payload, signature, signing_input, malformed)), key
 
 
 def _segments(token: str, malformed: Reason, limit: int) -> tuple[bytes, bytes, bytes, bytes]:
@@ -188,15 +201,11 @@ def verify(parsed: Unverified, ring: KeyRing, *, invalid: Reason = Reason.TOKEN_
     Raises TOKEN_KEY_UNKNOWN, TOKEN_ALGORITHM_WRONG or ``invalid``.
     """
     alg, check = ring.get(parsed.kid)
-    return _verify(parsed, alg, check, invalid)
+    return verify_with(parsed, alg, check, invalid=invalid)
 
 
-def verify_keyed(parsed: Unverified, key: PublicKey, *, invalid: Reason) -> dict[str, Any]:
-    """The same under one key, as for :func:`parse_keyed`."""
-    return _verify(parsed, algorithm_of(key), verifier(key), invalid)
-
-
-def _verify(parsed: Unverified, alg: Algorithm, check: Verify, invalid: Reason) -> dict[str, Any]:
+def verify_with(parsed: Unverified, alg: Algorithm, check: Verify, *, invalid: Reason) -> dict[str, Any]:
+    """The same under one key, that of :func:`parse_keyed` or one known from elsewhere."""
     if parsed.alg != alg:
         raise TiergateError(Reason.TOKEN_ALGORITHM_WRONG, "header and key differ")
     try:

@@ -13,11 +13,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from gateway.crypto import jws
 from gateway.crypto.consent import MAX_CLOCK_AHEAD_S, ConsentToken
-from gateway.crypto.keys import KeyRing, PrivateKey, b64url, public_jwk, thumbprint
+from gateway.crypto.keys import KeyRing, PrivateKey, b64url
 from gateway.domain.ids import OperatorId, ScenarioId
 from gateway.errors import Reason, TiergateError
 
@@ -26,6 +26,8 @@ OPERATOR_PROOF_WINDOW_S = 300
 DEVICE_PROOF_WINDOW_S = 60
 PROOF_KEPT_S = 80
 """Longer than a device's proof can be fresh: its window, what a clock may be ahead, and something to spare."""
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 _ID = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 
 
@@ -78,13 +80,16 @@ class ProofVerifier:
     """Verifies proofs under one version of the directory.
 
     ``remember`` > 0 keeps that many operators' proofs whose signature has verified (about 1 KiB each); everything but
-    the signature is checked on every call. A device's proof is good once, so there is nothing to remember of it.
+    the signature is checked on every call. A device's proof is good once, so there is nothing to remember of it but
+    its key, read: that many keys (about 3 KiB each), of those alone that a city's token names, so that nobody fills
+    the memory with keys of her own making.
     """
 
     def __init__(self, rings: Mapping[OperatorId, KeyRing], *, remember: int = 0) -> None:
         self._rings = rings
         self._remember = remember
         self._seen: dict[str, _Proof] = {}
+        self._devices: dict[bytes, jws.HolderKey] = {}
 
     def _by_operator(self, text: str, operator: OperatorId) -> _Proof:
         known = self._seen.get(text)
@@ -97,20 +102,30 @@ class ProofVerifier:
         proof = _read(parsed.kid, jws.verify(parsed, ring, invalid=Reason.PROOF_INVALID))
         if proof.operator != operator:  # what is remembered was verified with the keys of the operator that it names
             raise TiergateError(Reason.PROOF_INVALID, "other operator")
-        if self._remember:
-            if len(self._seen) >= self._remember:
-                del self._seen[next(iter(self._seen))]
-            self._seen[text] = proof
+        self._keep(self._seen, text, proof)
         return proof
 
-    @staticmethod
-    def _by_device(text: str) -> _Proof:
-        parsed, key = jws.parse_keyed(text, TYP, malformed=Reason.PROOF_MALFORMED)
-        return _read(thumbprint(public_jwk(key)), jws.verify_keyed(parsed, key, invalid=Reason.PROOF_INVALID))
+    def _by_device(self, text: str, named: str | None) -> _Proof:
+        parsed, key = jws.parse_keyed(text, TYP, malformed=Reason.PROOF_MALFORMED, known=self._devices)
+        claims = jws.verify_with(parsed, key.key_alg, key.verify, invalid=Reason.PROOF_INVALID)
+        proof = _read(key.thumbprint, claims)
+        if key.thumbprint == named and key.header not in self._devices:
+            self._keep(self._devices, key.header, key)
+        return proof
+
+    def _keep(self, kept: dict[_K, _V], key: _K, value: _V) -> None:
+        if self._remember:
+            if len(kept) >= self._remember:
+                del kept[next(iter(kept))]
+            kept[key] = value
 
     def _verified(self, text: str, token: ConsentToken) -> _Proof:
         try:
-            return self._by_device(text) if token.of_device else self._by_operator(text, token.operator)
+            return (
+                self._by_device(text, token.key_thumbprint)
+                if token.of_device
+                else self._by_operator(text, token.operator)
+            )
         except TiergateError as error:
             # token reasons here would point the operator at the wrong one of the two things it sent
             match error.reason:

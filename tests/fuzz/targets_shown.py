@@ -145,7 +145,7 @@ def _codes() -> Iterator[bytes]:
 HARNESSES = (
     Harness(
         "device-proof",
-        (jws.parse_keyed, jws.verify_keyed),
+        (jws.parse_keyed, jws.verify_with),
         lambda data: _judge_proof(text_of(data)),
         lambda: (_device_proof().encode(),),
     ),

@@ -91,6 +91,44 @@ def test_an_operators_proof_leaves_no_mark_and_no_devices_proof_is_remembered() 
     assert not VERIFIER._seen
 
 
+def test_a_devices_key_is_read_once_and_every_proof_of_it_is_verified() -> None:
+    verifier = ProofVerifier({}, remember=2)
+    once = verifier.verify(_proof(), TOKEN, scenario=BORROWING, now_s=NOW)
+    assert [key.thumbprint for key in verifier._devices.values()] == [TOKEN.key_thumbprint]
+    assert verifier.verify(_proof(), TOKEN, scenario=BORROWING, now_s=NOW) not in {None, once}
+    head, claims, _ = _proof().split(".")
+    forged = ".".join((head, claims, _proof().rpartition(".")[2]))
+    with refuses(Reason.PROOF_INVALID):
+        verifier.verify(forged, TOKEN, scenario=BORROWING, now_s=NOW)
+    other = _token(key_thumbprint=thumbprint(public_jwk(KEYS["EdDSA"])))
+    with refuses(Reason.PROOF_INVALID):  # a key that is known is not thereby this token's
+        verifier.verify(_proof(token_hash=other.hash), other, scenario=BORROWING, now_s=NOW)
+
+
+def test_keys_that_no_token_names_are_not_kept_and_the_others_within_a_bound() -> None:
+    verifier = ProofVerifier({}, remember=2)
+    for _ in range(4):
+        stranger = issue_device_proof(
+            generate_signing_key("ES256"),
+            token_hash=TOKEN.hash,
+            operator=LIBRARY,
+            scenario=BORROWING,
+            issued_at=NOW,
+            proof_id=new_id(),
+        )
+        with refuses(Reason.PROOF_INVALID):
+            verifier.verify(stranger, TOKEN, scenario=BORROWING, now_s=NOW)
+    assert not verifier._devices
+    for _ in range(4):
+        key = generate_signing_key("ES256")
+        token = _token(key_thumbprint=thumbprint(public_jwk(key)))
+        proof = issue_device_proof(
+            key, token_hash=token.hash, operator=LIBRARY, scenario=BORROWING, issued_at=NOW, proof_id=new_id()
+        )
+        verifier.verify(proof, token, scenario=BORROWING, now_s=NOW)
+    assert len(verifier._devices) == 2
+
+
 def test_the_window_is_exact_at_both_ends() -> None:
     text = _proof()
     for within in (NOW + DEVICE_PROOF_WINDOW_S, NOW - MAX_CLOCK_AHEAD_S):

@@ -68,8 +68,8 @@ def offer(terms: ConsentTerms, reference: Reference, now_s: float) -> Offer:
         raise TiergateError(Reason.CONSENT_LIMITS, "lifetime")
     if terms.bound and terms.device_key is not None:
         raise TiergateError(Reason.CONSENT_LIMITS, "a token is bound to the operator or to a device, not to both")
-    if terms.uses == 0 and not terms.bound and terms.device_key is None:
-        raise TiergateError(Reason.CONSENT_LIMITS, "a token without a count is bound to somebody's key")
+    if terms.uses != 1 and not terms.bound and terms.device_key is None:  # DESIGN, I4
+        raise TiergateError(Reason.CONSENT_LIMITS, "a token that is good more than once is bound to somebody's key")
     if not 0 <= terms.uses <= limits.max_uses or (terms.uses == 0 and not limits.unlimited):
         raise TiergateError(Reason.CONSENT_LIMITS, "number of uses")
     concordance = bundle.concordances.get(reference.city.id)

@@ -22,16 +22,15 @@ _DEADLINE_S = 30.0
 def grant(world: World, app: Tls, address: str, devices: Sequence[api.DeviceKey | None], *, uses: int = 0) -> list[str]:
     """One token for each of ``devices``, in their order, spread over the residents. Raises grpc.aio.AioRpcError.
 
-    It is bound to the device's key; for None to the operator, or with ``uses`` to nobody and counted.
+    It is bound to the device's key; for None to the operator's.
     """
-    unbound = api.BINDING_NONE if uses else api.BINDING_OPERATOR
     each = [
         api.ConsentTerms(
             operator=world.operator,
             scenario=world.scenario,
             lifetime_s=_LIFETIME_S,
             uses=uses,
-            binding=api.BINDING_DEVICE if device else unbound,
+            binding=api.BINDING_DEVICE if device else api.BINDING_OPERATOR,
             device_key=device,
         )
         for device in devices

@@ -56,7 +56,7 @@ class Issuer:
         self._proof: PrivateKey = load_private_key(world.keys["proof"])
 
     def consent(self, now_s: int, *, uses: int | None = None) -> Consent:
-        """A counted token, or without ``uses`` an unlimited one with a fresh proof; no city knows of it."""
+        """A token with ``uses``, or an unlimited one, with a fresh proof; no city knows of it."""
         world, minute = self._world, now_s // 60 * 60
         token, digest = issue_consent(
             self._consent,
@@ -74,10 +74,10 @@ class Issuer:
                 id=new_id(),
                 uses=uses,
                 notice=world.notice,
-                key_thumbprint=world.kids["proof"] if uses is None else None,
+                key_thumbprint=world.kids["proof"],
             ),
         )
-        return Consent(token, "") if uses is not None else self._proved(token, digest, now_s)
+        return self._proved(token, digest, now_s)
 
     def proved(self, token: str, now_s: int) -> Consent:
         """A token that the city issued, with a fresh proof of the operator's key."""

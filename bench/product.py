@@ -38,25 +38,22 @@ Make = Callable[[int], list[Consent]]
 
 def unlimited(product: Product) -> Make:
     """Makes fresh unlimited consents of the product's city, with proofs."""
+    return _bound(product, None)
+
+
+def counted(product: Product) -> Make:
+    """Makes fresh counted consents of the product's city, with proofs."""
+    return _bound(product, COUNTED_USES)
+
+
+def _bound(product: Product, uses: int | None) -> Make:
     issuer = Issuer(product.world)
 
     def make(count: int) -> list[Consent]:
         now = int(time.time())
         if product.variant.stub:
-            return [issuer.consent(now) for _ in range(count)]
-        return [issuer.proved(token, now) for token in _granted(product, [None] * count)]
-
-    return make
-
-
-def counted(product: Product) -> Make:
-    """Makes fresh counted consents."""
-    issuer = Issuer(product.world)
-
-    def make(count: int) -> list[Consent]:
-        if product.variant.stub:
-            return [issuer.consent(int(time.time()), uses=COUNTED_USES) for _ in range(count)]
-        return [Consent(token, "") for token in _granted(product, [None] * count, uses=COUNTED_USES)]
+            return [issuer.consent(now, uses=uses) for _ in range(count)]
+        return [issuer.proved(token, now) for token in _granted(product, [None] * count, uses=uses or 0)]
 
     return make
 

@@ -122,7 +122,8 @@ class _Interview:
         await self._ask("a batch of both", self._batch(), BATCH)
         await self._ask("no use is left", self._stage.request(self._counted))
         await self._ask("no proof", self._stage.request(Consent(self._unlimited.token, "")))
-        await self._ask("a proof too many", self._stage.request(Consent(self._counted.token, self._unlimited.proof)))
+        mixed = Consent(self._counted.token, self._unlimited.proof)
+        await self._ask("the proof of another token", self._stage.request(mixed))
 
     def _batch(self) -> bytes:
         items = [check_request(self._stage.world, consent) for consent in (self._unlimited, self._counted)]

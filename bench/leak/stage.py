@@ -78,12 +78,11 @@ class Stage:
     # -- the city's app ------------------------------------------------------------------------------------------
 
     async def grant(self, resident: str, uses: int) -> Granted:
-        """A consent of hers: counted, or with ``uses`` 0 unlimited and presented with a fresh proof."""
+        """A consent of hers: counted, or with ``uses`` 0 unlimited; presented with a fresh proof."""
         terms, notice = await self._shown(uses)
         request = consent_pb2.GrantConsentRequest(resident_ref=resident, terms=terms, notice_digest=notice)
         given = await self._consents.GrantConsent(request, timeout=_CALL_S)
-        consent = Consent(given.token, "") if uses else self._issuer.proved(given.token, int(time.time()))
-        return Granted(resident, given.consent_id, consent)
+        return Granted(resident, given.consent_id, self._issuer.proved(given.token, int(time.time())))
 
     async def _shown(self, uses: int) -> tuple[consent_pb2.ConsentTerms, str]:
         """Terms, and the digest of their notice."""
@@ -92,7 +91,7 @@ class Stage:
             scenario=self.world.scenario,
             lifetime_s=_LIFETIME_S,
             uses=uses,
-            binding=consent_pb2.BINDING_NONE if uses else consent_pb2.BINDING_OPERATOR,
+            binding=consent_pb2.BINDING_OPERATOR,
         )
         if uses not in self._notices:
             request = consent_pb2.PreviewConsentRequest(terms=terms)

@@ -49,13 +49,16 @@ Resident = Annotated[
 Days = Annotated[int | None, Parameter(name="--days", help="Lifetime in days. Default: 1.")]
 Minutes = Annotated[int | None, Parameter(name="--minutes", help="Lifetime in minutes, in place of --days.")]
 Uses = Annotated[
-    int | None, Parameter(name="--uses", help="How many checks it is good for. Without: any number, bound to a key.")
+    int | None,
+    Parameter(
+        name="--uses", help="How many checks it is good for; without, any number. More than one: bound to a key."
+    ),
 ]
 Binding = Annotated[
     Literal["none", "operator", "device"] | None,
     Parameter(
         name="--binding",
-        help="none: whoever holds the token can use up its count. operator: only with the operator's key. device: only "
+        help="none: whoever holds the token can use it, once. operator: only with the operator's key. device: only "
         "with the resident's device. Default: device with --device-key, none with --uses 1, else operator.",
     ),
 ]
@@ -84,10 +87,9 @@ def read_terms(
         raise UsageError("the lifetime must be positive and at most 400 days")
     if uses is not None and not 1 <= uses <= 1000:
         raise UsageError("--uses must be 1 to 1000", "leave it out for a consent without a count")
-    # what is good more than once is bound to somebody's key, unless it is asked for otherwise (I4)
     bound = binding or ("device" if device_key else "none" if uses == 1 else "operator")
-    if uses is None and bound == "none":
-        raise UsageError("a consent without a count must be bound", "give --uses N, --binding operator or --device-key")
+    if uses != 1 and bound == "none":  # DESIGN, I4
+        raise UsageError("what is good more than once must be bound", "give --uses 1, or bind it to a key")
     if (bound == "device") != (device_key is not None):
         raise UsageError("a device's key and binding to a device go together", "give --device-key for such a consent")
     of_device = {} if device_key is None else {"device_key": read_device_key(device_key)}

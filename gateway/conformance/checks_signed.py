@@ -137,14 +137,15 @@ async def issued(kit: Kit) -> None:
         require(False, "a consent token that the gateway takes", error.reason.value)
         raise
     agreed = (found.uses, dict(found.scenarios), found.notice, found.key_thumbprint)
-    expected = (7, {LADDER: f"{LADDER}-purpose"}, shown.notice_digest, None)
+    proof_key = kit.deployment.keys[f"{LIBRARY}-proof"][0]
+    expected = (7, {LADDER: f"{LADDER}-purpose"}, shown.notice_digest, proof_key)
     require(agreed == expected, "the terms that were agreed, and the notice that was shown", "others")
     lasts = found.expires_at - found.issued_at
     require(86_400 <= lasts <= 86_400 + 60, "the lifetime that was agreed, to the minute", "another")
 
 
 async def issued_bound(kit: Kit) -> None:
-    """``cnf`` of a token for accounts, and of one for a device."""
+    """``cnf`` of a token for accounts, of one for a device, and of one for a single use by whoever holds it."""
     granted = await kit.grant(residents.resident("top").ref, uses=0, binding=consent.BINDING_OPERATOR)
     operator_key = kit.deployment.keys[f"{LIBRARY}-proof"][0]
     cnf = claims_of(granted.token).get("cnf")
@@ -157,6 +158,8 @@ async def issued_bound(kit: Kit) -> None:
     granted = await kit.grant(residents.resident("top").ref, binding=consent.BINDING_DEVICE, device_key=public)
     cnf = claims_of(granted.token).get("cnf")
     require(cnf == {"jkt": thumbprint(jwk), "holder": "device"}, "cnf: the device's key, marked as such", "another")
+    granted = await kit.grant(residents.resident("top").ref, uses=1, binding=consent.BINDING_NONE)
+    require("cnf" not in claims_of(granted.token), "no cnf in a token that is bound to nobody", "one")
 
 
 async def stale_notice(kit: Kit) -> None:
@@ -168,9 +171,13 @@ async def stale_notice(kit: Kit) -> None:
 
 
 async def limits(kit: Kit) -> None:
-    """More than the scenario allows."""
+    """More than the scenario allows, and a token that is good more than once for whoever holds it."""
     preview = "/gateway.api.consent.v1.ConsentService/PreviewConsent"
-    for changes in ({"uses": 51}, {"uses": 0}, {"lifetime_s": 31 * 86_400}):
+    unbound = {"binding": consent.BINDING_NONE}
+    beyond: tuple[dict[str, Any], ...] = (
+        {"uses": 51}, {"lifetime_s": 31 * 86_400}, {"uses": 2, **unbound}, {"uses": 0, **unbound}
+    )  # fmt: skip
+    for changes in beyond:
         request = consent.PreviewConsentRequest(terms=terms_of(**changes))
         (await kit.call(preview, request, client="app")).refused("CONSENT_LIMITS")
 
@@ -226,7 +233,8 @@ CHECKS = (
     Check("consent.issued-bound", "A bound token names the right key.", "DESIGN I4; RFC 7800", issued_bound),
     Check("consent.stale-notice", "A grant under a notice that was not shown is refused.", "consent.proto GrantConsent",
           stale_notice),
-    Check("consent.limits", "Terms beyond the scenario's limits are refused.", "consent.proto ConsentTerms", limits),
+    Check("consent.limits", "Terms beyond the scenario's limits, and several uses without a key, are refused.",
+          "DESIGN I4; consent.proto ConsentTerms", limits),
     Check("pairwise.stable", "One person has one sub with one operator.", "DESIGN I6", pairwise_stable),
     Check("pairwise.per-operator", "With each operator a person has another sub.", "I6", pairwise_per_operator),
     Check("pairwise.per-person", "Two people have two subs.", "DESIGN I6", pairwise_per_person),

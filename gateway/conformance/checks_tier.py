@@ -12,7 +12,7 @@ from gateway.conformance import residents, tokens
 from gateway.conformance.check import Check, NotApplicableError, require
 from gateway.conformance.policies import CAPPED
 from gateway.conformance.residents import CUTS, LADDER, Resident
-from gateway.conformance.session import Kit, Reply, claims_of, rung_of
+from gateway.conformance.session import ATTEST, Kit, Reply, claims_of, rung_of
 
 
 async def _rung_of(kit: Kit, who: Resident) -> int:
@@ -104,9 +104,9 @@ async def withdrawn_repeat(kit: Kit) -> None:
     who = residents.resident("top").ref
     granted = await kit.grant(who)
     request = kit.question(granted.token)
-    await kit.attest(granted.token, request_id=request.request_id)
+    await kit.call(ATTEST, request)
     await kit.change("Withdraw", who, granted)
-    after = rung_of((await kit.attest(granted.token, request_id=request.request_id)).attested())
+    after = rung_of((await kit.call(ATTEST, request)).attested())
     require(after == 0, "a rung-0 attestation for a request known from before", f"rung {after}")
 
 

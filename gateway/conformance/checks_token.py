@@ -57,7 +57,7 @@ async def proof_accepted(kit: Kit) -> None:
 
 async def proof_not_expected(kit: Kit) -> None:
     """A proof for a token without a key."""
-    token = tokens.sound(kit.deployment)
+    token = tokens.sound(kit.deployment, uses=1)
     (await kit.attest(token, proof=tokens.proved(kit.deployment, token))).refused("PROOF_NOT_EXPECTED")
 
 

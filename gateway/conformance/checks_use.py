@@ -123,7 +123,7 @@ async def deadline(kit: Kit) -> None:
 
 
 async def _issued(kit: Kit) -> str:
-    terms = terms_of(uses=1, lifetime_s=900)
+    terms = terms_of(uses=1, lifetime_s=900, binding=consent.BINDING_NONE)
     request = consent.IssueHandleRequest(
         resident_ref=residents.resident("top").ref,
         terms=terms,

@@ -21,6 +21,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 
 from gateway.api.consent.v1 import consent_pb2 as consent
 from gateway.api.peer.v1 import peer_pb2 as peer
+from gateway.conformance import tokens
 from gateway.conformance.check import FailedError, NotApplicableError
 from gateway.conformance.deployment import Deployment
 from gateway.conformance.policies import LADDER, LIBRARY
@@ -169,7 +170,10 @@ class Kit:
         return reply
 
     def question(self, token: str, **changes: Any) -> peer.AttestTierRequest:
-        """A question of the library about the scenario with a rung for each tier, but for the changes."""
+        """A question of the library about the scenario with a rung for each tier, but for the changes.
+
+        About a token that is bound to its operator's key it has a fresh proof, unless the changes name one.
+        """
         members: dict[str, Any] = {
             "request_id": new_id(),
             "operator": LIBRARY,
@@ -177,7 +181,13 @@ class Kit:
             "bundle_digest": self.deployment.bundle.digest,
             **({"token": token} if token else {}),
         }
-        return peer.AttestTierRequest(**{**members, **changes})
+        asked = {**members, **changes}
+        if "proof" not in asked and tokens.is_bound_to_operator(token):
+            operator, scenario = asked["operator"], asked["scenario"]
+            known = f"{operator}-proof" in self.deployment.keys
+            key = f"{operator if known else LIBRARY}-proof"
+            asked["proof"] = tokens.proved(self.deployment, token, key=key, operator=operator, scenario=scenario)
+        return peer.AttestTierRequest(**asked)
 
     async def attest(self, token: str, **changes: Any) -> Reply:
         """Ask about a token."""
@@ -212,7 +222,7 @@ class Kit:
         return shown
 
     async def grant(self, resident: str, **changes: Any) -> consent.GrantConsentResponse:
-        """A consent of the resident of that reference: five uses for a day, unbound, but for changes of the terms."""
+        """A resident's consent: five uses within a day, bound to the operator's key, but for changes of the terms."""
         terms = terms_of(**changes)
         shown = await self.preview(terms)
         request = consent.GrantConsentRequest(resident_ref=resident, terms=terms, notice_digest=shown.notice_digest)
@@ -234,6 +244,6 @@ def terms_of(**changes: Any) -> consent.ConsentTerms:
         "scenario": LADDER,
         "lifetime_s": 86_400,
         "uses": 5,
-        "binding": consent.BINDING_NONE,
+        "binding": consent.BINDING_OPERATOR,
     }
     return consent.ConsentTerms(**{**usual, **changes})

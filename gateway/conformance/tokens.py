@@ -30,7 +30,10 @@ def minute(shift_s: int = 0) -> int:
 
 
 def claims(kit: Deployment, scenarios: tuple[str, ...] = (LADDER,), **changes: Any) -> dict[str, Any]:
-    """Claims of a counted token of the city under test; ``None`` as a change leaves a claim out."""
+    """Claims of a token of the city under test, good three times; ``None`` as a change leaves a claim out.
+
+    It is bound to its operator's key, unless the changes make it good for one use (DESIGN, invariant I4).
+    """
     start = minute()
     usual: dict[str, Any] = {
         "iss": kit.city,
@@ -47,6 +50,9 @@ def claims(kit: Deployment, scenarios: tuple[str, ...] = (LADDER,), **changes: A
         "uses": 3,
         "notice": "ab" * 32,
     }
+    operator = changes.get("azp", LIBRARY)
+    if changes.get("uses") != 1 and f"{operator}-proof" in kit.keys:
+        usual["cnf"] = {"jkt": kit.keys[f"{operator}-proof"][0]}
     return {name: value for name, value in {**usual, **changes}.items() if value is not None}
 
 
@@ -86,9 +92,18 @@ def sound(kit: Deployment, scenarios: tuple[str, ...] = (LADDER,), **changes: An
     return minted(kit, claims(kit, scenarios, **changes))
 
 
-def bound(kit: Deployment, operator: str = LIBRARY, **changes: Any) -> str:
+def bound(kit: Deployment, **changes: Any) -> str:
     """A token without a count, bound to the operator's key."""
-    return sound(kit, uses=None, cnf={"jkt": kit.keys[f"{operator}-proof"][0]}, **changes)
+    return sound(kit, uses=None, **changes)
+
+
+def is_bound_to_operator(token: str) -> bool:
+    """Whether a token says so. It is not verified, and may be no token at all."""
+    try:
+        cnf = json.loads(b64url_bytes(token.split(".")[1])).get("cnf")
+    except (ValueError, IndexError, AttributeError):
+        return False
+    return isinstance(cnf, dict) and "holder" not in cnf
 
 
 def _altered(token: str) -> str:
@@ -176,7 +191,12 @@ BAD: Final[Mapping[str, tuple[str, tuple[str, ...], Callable[[Deployment], str]]
     "neither-counted-nor-bound": (
         "A token that is neither counted nor bound is refused.",
         ("TOKEN_MALFORMED",),
-        lambda kit: sound(kit, uses=None),
+        lambda kit: sound(kit, uses=None, cnf=None),
+    ),
+    "counted-and-unbound": (
+        "A token that is good more than once and bound to nobody is refused.",
+        ("TOKEN_MALFORMED",),
+        lambda kit: sound(kit, cnf=None),
     ),
     "times-too-fine": (
         "A token whose times are not on whole minutes is refused.",

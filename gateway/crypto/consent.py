@@ -155,8 +155,8 @@ def _shape(members: Mapping[str, Any], digest: bytes) -> ConsentToken:
         raise TiergateError(Reason.TOKEN_MALFORMED, "times are not on whole minutes")  # a finer time would be a mark
     if not token.issued_at <= token.not_before < token.expires_at:
         raise TiergateError(Reason.TOKEN_MALFORMED, "times are not in order")
-    if token.uses is None and jkt is None:
-        raise TiergateError(Reason.TOKEN_MALFORMED, "neither counted nor bound")
+    if token.uses != 1 and jkt is None:  # DESIGN, I4: who holds it could use it again
+        raise TiergateError(Reason.TOKEN_MALFORMED, "good more than once and bound to nobody")
     return token
 
 

@@ -147,7 +147,7 @@ def proof_of(consent: Consent, kid: str, key: PrivateKey) -> str:
 
 
 def forged(consent: Consent, kid: str, key: PrivateKey) -> Consent:
-    """A consent that nobody gave, signed with a stolen key of the city, for three uses."""
+    """A consent that nobody gave, signed with a stolen key of the city, for one use."""
     claims = jws.parse(consent.token, TYP).claims
     text, _ = issue_consent(
         key,
@@ -163,7 +163,7 @@ def forged(consent: Consent, kid: str, key: PrivateKey) -> Consent:
             not_before=claims["nbf"],
             expires_at=claims["exp"],
             id=new_id(),
-            uses=3,
+            uses=1,
             notice=claims["notice"],
             key_thumbprint=None,
         ),

@@ -52,7 +52,7 @@ async def test_asking_for_more_than_was_given_leaves_a_trace_a_minute(network: T
         ("no-such-scenario", Reason.SCENARIO_UNKNOWN),  # a mistake, and no over-asking
     ):
         asked = Consent(
-            consent.home_city, consent.resident, consent.operator, scenario, consent.id, consent.token, bound=False
+            consent.home_city, consent.resident, consent.operator, scenario, consent.id, consent.token, consent.bound
         )
         for _ in range(3):
             with pytest.raises(TiergateError) as caught:

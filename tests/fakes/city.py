@@ -42,8 +42,13 @@ _TERMS: dict[str, Any] = {
     "scenario": LIBRARY_LOAN,
     "lifetime_s": 86_400,
     "uses": 3,
-    "bound": False,
 }
+
+
+def terms_of(**changes: Any) -> ConsentTerms:
+    """Three uses at the library but for the changes; with the operator's key where nobody else's is needed."""
+    wanted = {**_TERMS, **changes}
+    return ConsentTerms(**{"bound": wanted["uses"] != 1 and wanted.get("device_key") is None, **wanted})
 
 
 class FakeCity:
@@ -155,27 +160,31 @@ class FakeCity:
 
     async def grant(self, resident: ResidentRef = RESIDENT, **changes: Any) -> Granted:
         """A consent given in the city's app: three uses at the library unless ``changes`` of the terms differ."""
-        wanted = ConsentTerms(**{**_TERMS, **changes})
+        wanted = terms_of(**changes)
         return await self.authority.grant(resident, wanted, self.authority.preview(wanted).notice.digest)
 
     async def issue(
         self, resident: ResidentRef = RESIDENT, *, form: HandleForm = "typed", **changes: Any
     ) -> IssuedHandle:
         """A code from the city's counter: for one loan, unless ``changes`` of the terms differ."""
-        wanted = ConsentTerms(**{**_TERMS, "uses": 1, "lifetime_s": 900, **changes})
+        wanted = terms_of(**{"uses": 1, "lifetime_s": 900, **changes})
         return await self.counter.issue(resident, wanted, self.authority.preview(wanted).notice.digest, form)
 
     def question(self, token: str, **changes: Any) -> Question:
-        """The library's question about a token, under a request id of its own."""
+        """The library's question about a token, under a request id of its own, with the proof that it takes."""
         members: dict[str, Any] = {
             "request_id": RequestId(new_id()),
             "operator": XIAMEN_LIBRARY,
             "scenario": LIBRARY_LOAN,
             "bundle": self.reference.bundle.digest,
             "token": token,
-            "proof": "",
         }
-        return Question(**{**members, **changes})
+        asked = {**members, **changes}
+        if "proof" not in asked:
+            asked["proof"] = self.network.proof_if_bound(
+                token, now_s=self.now_s, operator=asked["operator"], scenario=asked["scenario"]
+            )
+        return Question(**asked)
 
     async def answer(self, token: str, **changes: Any) -> Attestation:
         """The attestation for a question, verified as the gateway does."""

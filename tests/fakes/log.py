@@ -49,7 +49,7 @@ class FakeLog:
             "city": "fuzhou",
             "operator": "xiamen-library",
             "token": hmac.digest(opening, token_hash, "sha256").hex(),
-            "bound": "none",
+            "bound": "operator",
             "expires": 1_793_577_600,
         }
         return self._append(type="consent_registered", **{**fields, **changes})

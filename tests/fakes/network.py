@@ -17,7 +17,8 @@ from adapters.pairwise import PairwiseSecret
 from adapters.reference import Reference
 from gateway.cli.localnet.plan import CITY_NAMES
 from gateway.consentlog.note import SignerKey
-from gateway.crypto.consent import ConsentToken, issue_consent, new_id, token_hash
+from gateway.crypto import jws
+from gateway.crypto.consent import TYP, ConsentToken, issue_consent, new_id, token_hash
 from gateway.crypto.keys import algorithm_of, generate_signing_key, public_jwk, thumbprint
 from gateway.crypto.proof import issue_proof
 from gateway.crypto.trusted import TrustedKeys
@@ -32,6 +33,7 @@ from gateway.domain.directory import (
     OperatorPeer,
 )
 from gateway.domain.ids import CityId, OperatorId, PeerIdentity, ResidentRef, ScenarioId
+from gateway.errors import TiergateError
 from gateway.policy.bundle import build_bundle, read_bundle
 from gateway.policy.load import load_policies
 
@@ -146,7 +148,7 @@ class Network:
         uses: int | None = 3,
         lifetime_s: int = 86_400,
     ) -> ConsentToken:
-        """Claims of a consent that the city would sign now: counted and unbound, or with ``uses`` None bound."""
+        """Claims of a consent that the city would sign now: bound to the operator unless for one use."""
         start = now_s - now_s % 60
         return ConsentToken(
             hash=b"",
@@ -161,7 +163,7 @@ class Network:
             id=new_id(),
             uses=uses,
             notice="ab" * 32,
-            key_thumbprint=None if uses is not None else self.operator_keys[operator].kid,
+            key_thumbprint=None if uses == 1 else self.operator_keys[operator].kid,
         )
 
     def sign(self, claims: ConsentToken, *, key: SigningKey | None = None, **changes: Any) -> Token:
@@ -195,6 +197,17 @@ class Network:
             "proof_id": new_id(),
         }
         return issue_proof(signing.key, signing.kid, **{**members, **changes})
+
+    def proof_if_bound(self, token: str, *, now_s: int, operator: str, scenario: str) -> str:
+        """What the operator presents with a token: a proof where it is bound to the operator's key, else nothing."""
+        held = self.operator_keys.get(OperatorId(operator))
+        try:
+            cnf = jws.parse(token, TYP).claims.get("cnf")
+        except TiergateError:
+            return ""  # no token at all
+        if held is None or cnf != {"jkt": held.kid}:
+            return ""
+        return self.proof(token, now_s=now_s, operator=OperatorId(operator), scenario=scenario)
 
 
 def going_by(reference: Reference, bundle: Bundle) -> Reference:

@@ -114,7 +114,7 @@ class World:
         purpose: str | None = None,
         device: Device | None = None,
     ) -> str:
-        """A consent token: bound to the device's key if there is one, else counted, else bound to the operator's."""
+        """A consent token: bound to the device's key if there is one, else to the operator's unless for one use."""
         issued = self.now_s - self.now_s % 60
         kid, key = self.keys[city, "consent"]
         token = ConsentToken(
@@ -138,7 +138,7 @@ class World:
     def _bound_to(self, operator: OperatorId, uses: int | None, device: Device | None) -> str | None:
         if device is not None:
             return device.thumbprint
-        return None if uses is not None else self.keys[operator, "proof"][0]
+        return None if uses == 1 else self.keys[operator, "proof"][0]
 
     def read(self, text: str, operator: OperatorId = LIBRARY) -> ConsentToken:
         """The verified claims of a token."""

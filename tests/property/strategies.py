@@ -44,11 +44,11 @@ def identities(draw: st.DrawFn) -> PeerIdentity:
 
 @st.composite
 def consents(draw: st.DrawFn) -> ConsentToken:
-    """A consent that may be issued; counted, bound or both."""
+    """A consent that may be issued: bound, or good for one use, or both."""
     start, end = sorted(draw(st.lists(st.integers(0, LAST_MINUTE), min_size=2, max_size=2, unique=True)))
     uses = draw(st.none() | st.integers(1, MAX_USES))
     mark = hashes.map(b64url)
-    bound_to = draw(mark if uses is None else st.none() | mark)
+    bound_to = draw(st.none() | mark if uses == 1 else mark)
     return ConsentToken(
         hash=b"",
         issuer=CityId(draw(slugs)),

@@ -93,7 +93,7 @@ class LifeMachine(RuleBasedStateMachine):
         self.folder.cleanup()
 
     def _terms(self, uses: int, lifetime_s: int = 7200) -> ConsentTerms:
-        return ConsentTerms(XIAMEN_LIBRARY, LIBRARY_LOAN, lifetime_s, uses, bound=False)
+        return ConsentTerms(XIAMEN_LIBRARY, LIBRARY_LOAN, lifetime_s, uses, bound=uses != 1)
 
     def _view(self, consent: str) -> tuple[ListedConsent, State]:
         (found,) = [item for item in self.city.authority.list(RESIDENT, 200) if item.listed.row.id == consent]

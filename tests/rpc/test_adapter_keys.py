@@ -35,7 +35,7 @@ from tests.unit.adapters.conftest import refuses
 PEOPLE = residents_of("fuzhou")
 TIMEOUT_S = 30
 COUNTED = consent.ConsentTerms(
-    operator=XIAMEN_LIBRARY, scenario=LIBRARY_LOAN, lifetime_s=86_400, uses=3, binding=consent.BINDING_NONE
+    operator=XIAMEN_LIBRARY, scenario=LIBRARY_LOAN, lifetime_s=86_400, uses=3, binding=consent.BINDING_OPERATOR
 )
 BOUND = consent.ConsentTerms(
     operator=XIAMEN_LIBRARY, scenario=LIBRARY_LOAN, lifetime_s=86_400, binding=consent.BINDING_OPERATOR
@@ -96,7 +96,7 @@ class City:
             )
         return withdrawn
 
-    async def attest(self, token: str, request_id: str = "", proof: str = "") -> str:
+    async def attest(self, token: str, request_id: str = "", proof: str | None = None) -> str:
         async with self.files.gateway(self.adapter) as channel:
             request = peer.AttestTierRequest(
                 request_id=request_id or new_id(),
@@ -104,7 +104,11 @@ class City:
                 scenario=LIBRARY_LOAN,
                 bundle_digest=self.files.network.bundle.digest,
                 token=token,
-                proof=proof,
+                proof=self.files.network.proof_if_bound(
+                    token, now_s=int(time.time()), operator=XIAMEN_LIBRARY, scenario=LIBRARY_LOAN
+                )
+                if proof is None
+                else proof,
             )
             with typed_errors():
                 answer = await AttestationServiceStub(channel).AttestTier(request, timeout=TIMEOUT_S)

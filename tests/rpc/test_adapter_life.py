@@ -37,7 +37,7 @@ PEOPLE = residents_of("fuzhou")
 TOP = PEOPLE[0].ref
 TIMEOUT_S = 30
 TERMS = consent.ConsentTerms(
-    operator=XIAMEN_LIBRARY, scenario=LIBRARY_LOAN, lifetime_s=86_400, uses=2, binding=consent.BINDING_NONE
+    operator=XIAMEN_LIBRARY, scenario=LIBRARY_LOAN, lifetime_s=86_400, uses=2, binding=consent.BINDING_OPERATOR
 )
 
 

@@ -130,7 +130,7 @@ async def test_an_operator_that_guesses_is_told_to_wait(city: Running) -> None:
     [
         ({"form": consent.HANDLE_FORM_UNSPECIFIED}, Reason.MALFORMED_REQUEST),
         ({"notice_digest": "00" * 32}, Reason.CONSENT_STATE),
-        ({"terms": {"uses": 2}}, Reason.CONSENT_LIMITS),
+        ({"terms": {"uses": 2, "binding": consent.BINDING_OPERATOR}}, Reason.CONSENT_LIMITS),
         ({"terms": {"uses": 0, "binding": consent.BINDING_OPERATOR}}, Reason.CONSENT_LIMITS),
     ],
     ids=str,

@@ -33,7 +33,7 @@ PEOPLE = residents_of("fuzhou")
 TOP, LOW, CORRUPT = PEOPLE[0].ref, PEOPLE[8].ref, PEOPLE[11].ref
 TIMEOUT_S = 30
 TERMS = consent.ConsentTerms(
-    operator=XIAMEN_LIBRARY, scenario=LIBRARY_LOAN, lifetime_s=86_400, uses=2, binding=consent.BINDING_NONE
+    operator=XIAMEN_LIBRARY, scenario=LIBRARY_LOAN, lifetime_s=86_400, uses=2, binding=consent.BINDING_OPERATOR
 )
 
 
@@ -64,6 +64,9 @@ class Running:
             "scenario": LIBRARY_LOAN,
             "bundle_digest": self.files.network.bundle.digest,
             "token": token,
+            "proof": self.files.network.proof_if_bound(
+                token, now_s=int(time.time()), operator=XIAMEN_LIBRARY, scenario=LIBRARY_LOAN
+            ),
         }
         return peer.AttestTierRequest(**{**members, **changes})
 
@@ -146,7 +149,7 @@ async def test_a_list_shows_her_consents_and_their_uses(city: Running) -> None:
     (record,) = listed.consents
     assert (record.consent_id, record.state) == (granted.consent_id, consent.CONSENT_STATE_ACTIVE)
     assert (record.uses, record.uses_spent, record.reported_uses) == (2, 1, 0)
-    assert (record.purpose, record.binding) == ("library-loan", consent.BINDING_NONE)
+    assert (record.purpose, record.binding) == ("library-loan", consent.BINDING_OPERATOR)
     assert record.expires_at == granted.expires_at
 
 
@@ -203,7 +206,7 @@ async def test_an_unknown_handle_cannot_be_redeemed(city: Running) -> None:
         ({"token": "x" * 100}, Reason.TOKEN_MALFORMED),
         ({"bundle_digest": "00" * 32}, Reason.BUNDLE_MISMATCH),
         ({"scenario": "nowhere"}, Reason.SCENARIO_UNKNOWN),
-        ({"proof": "x" * 100}, Reason.PROOF_NOT_EXPECTED),
+        ({"proof": "x" * 100}, Reason.PROOF_MALFORMED),
     ],
 )
 async def test_bad_input_gets_a_typed_error(city: Running, changes: dict[str, Any], reason: Reason) -> None:
@@ -217,7 +220,8 @@ async def test_bad_input_gets_a_typed_error(city: Running, changes: dict[str, An
         ({"lifetime_s": 59}, Reason.MALFORMED_REQUEST),
         ({"binding": consent.BINDING_UNSPECIFIED}, Reason.MALFORMED_REQUEST),
         ({"uses": 51}, Reason.CONSENT_LIMITS),
-        ({"uses": 0}, Reason.CONSENT_LIMITS),
+        ({"uses": 0, "binding": consent.BINDING_NONE}, Reason.CONSENT_LIMITS),
+        ({"uses": 2, "binding": consent.BINDING_NONE}, Reason.CONSENT_LIMITS),
         ({"operator": "fuzhou-metro"}, Reason.SCENARIO_NOT_OPEN),
     ],
 )

@@ -123,17 +123,16 @@ class _Soak:
         return self.report
 
     async def _good_check(self) -> list[str]:
-        """A check that must be answered with better terms; token and proof of a consent."""
+        """A check that must be answered with better terms; tokens and proofs of such consents."""
         clients = self._network.clients
         best = residents_of(CITY)[0].ref
-        once = await clients.grant(CITY, best, OPERATOR, SCENARIO, uses=2)
-        bound = await clients.grant(CITY, best, OPERATOR, SCENARIO)
-        for consent in (once, bound):
+        consents = [await clients.grant(CITY, best, OPERATOR, SCENARIO, uses=uses) for uses in (1, 2, 0)]
+        for consent in consents:
             decision = await clients.check(consent, receipt=True)
             assert decision.outcome == operator_pb2.OUTCOME_ENTITLED
             assert decision.receipt.proof
-        shown = clients.request(bound).presentation.token
-        return [once.token, shown.token, shown.proof]
+        shown = [clients.request(consent).presentation.token for consent in consents]
+        return [text for item in shown for text in (item.token, item.proof) if text]
 
     def _memory(self) -> dict[str, int]:
         return {name: resident_bytes(self._network.children[name].process.pid) for name in ("gateway", CITY)}

@@ -88,14 +88,14 @@ class Clients:
     async def grant(
         self, city: str, resident: str, operator: str, scenario: str, *, uses: int = 0, lifetime_s: int = 86_400
     ) -> Consent:
-        """Preview and grant; without ``uses`` the consent is unlimited and bound to the operator's key."""
+        """Preview and grant; ``uses`` 0: not counted. Unless for a single use it is bound to the operator's key."""
         stub = self._consents(city)
         terms = consent_pb2.ConsentTerms(
             operator=operator,
             scenario=scenario,
             lifetime_s=lifetime_s,
             uses=uses,
-            binding=consent_pb2.BINDING_NONE if uses else consent_pb2.BINDING_OPERATOR,
+            binding=consent_pb2.BINDING_NONE if uses == 1 else consent_pb2.BINDING_OPERATOR,
         )
         with typed_errors():
             preview = await stub.PreviewConsent(consent_pb2.PreviewConsentRequest(terms=terms), timeout=CALL_S)
@@ -105,7 +105,7 @@ class Clients:
                 ),
                 timeout=CALL_S,
             )
-        return Consent(city, resident, operator, scenario, granted.consent_id, granted.token, bound=not uses)
+        return Consent(city, resident, operator, scenario, granted.consent_id, granted.token, bound=uses != 1)
 
     async def withdraw(self, consent: Consent) -> consent_pb2.WithdrawConsentResponse:
         """Withdraw a consent at its home city."""

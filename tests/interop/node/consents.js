@@ -90,8 +90,9 @@ class Consents {
   within(terms) {
     const found = this.open(terms.operator, terms.scenario);
     const { max_lifetime_days: days, max_uses: uses, unlimited } = found.scenario.consent;
-    const counted = terms.uses > 0 ? terms.uses <= uses : unlimited && terms.binding !== 'BINDING_NONE';
-    require_(terms.lifetime_s <= days * DAY_S && counted, 'CONSENT_LIMITS');
+    const counted = terms.uses > 0 ? terms.uses <= uses : unlimited;
+    const held = terms.uses === 1 || terms.binding !== 'BINDING_NONE';
+    require_(terms.lifetime_s <= days * DAY_S && counted && held, 'CONSENT_LIMITS');
     require_(Boolean(terms.device_key) === (terms.binding === 'BINDING_DEVICE'), 'DEVICE_KEY_INVALID');
     return found;
   }

@@ -53,7 +53,7 @@ function wellFormed(claims) {
     claims.iat <= claims.nbf && claims.nbf < claims.exp &&
     (uses === undefined || whole(uses, 1, 1000)) &&
     (cnf === undefined || bound()) &&
-    (uses !== undefined || cnf !== undefined)
+    (uses === 1 || cnf !== undefined)
   );
 }
 

@@ -47,10 +47,10 @@ async def test_a_counted_tokens_attestation_is_bound_to_its_request(city: FakeCi
         city.verified(text, replace(question, request_id=RequestId(new_id())))
 
 
-async def test_a_counted_token_may_be_bound_to_the_operator_whose_proof_each_use_then_needs(city: FakeCity) -> None:
+async def test_each_of_several_uses_needs_a_proof_by_whom_the_token_is_bound_to(city: FakeCity) -> None:
     granted = await city.grant(uses=2, bound=True)
     with refuses(Reason.PROOF_REQUIRED):  # a gateway that has seen it cannot ask on its own (I4)
-        await city.answer(granted.token)
+        await city.answer(granted.token, proof="")
     for _ in range(2):
         proof = city.network.proof(granted.token, now_s=city.now_s)
         assert (await city.answer(granted.token, proof=proof)).rung == 1

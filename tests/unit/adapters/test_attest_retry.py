@@ -60,7 +60,7 @@ async def test_a_request_id_used_for_another_token_is_a_conflict(city: FakeCity)
     question = city.question(one.token)
     await city.attester.answer(question)
     with refuses(Reason.REQUEST_CONFLICT):
-        await city.attester.answer(replace(question, token=two.token))
+        await city.attester.answer(city.question(two.token, request_id=question.request_id))
 
 
 async def test_a_request_id_lost_to_another_token_in_the_same_moment_is_a_conflict(city: FakeCity) -> None:
@@ -68,7 +68,7 @@ async def test_a_request_id_lost_to_another_token_in_the_same_moment_is_a_confli
     question = city.question(one.token)
     results = await asyncio.gather(
         city.attester.answer(question),
-        city.attester.answer(replace(question, token=two.token)),
+        city.attester.answer(city.question(two.token, request_id=question.request_id)),
         return_exceptions=True,
     )
     (error,) = [item for item in results if isinstance(item, TiergateError)]

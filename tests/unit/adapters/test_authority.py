@@ -28,7 +28,7 @@ from tests.fakes.network import (
 )
 from tests.unit.adapters.conftest import refuses
 
-TERMS = ConsentTerms(XIAMEN_LIBRARY, LIBRARY_LOAN, lifetime_s=86_400, uses=3, bound=False)
+TERMS = ConsentTerms(XIAMEN_LIBRARY, LIBRARY_LOAN, lifetime_s=86_400, uses=3, bound=True)
 OTHER = ResidentRef("synthetic-2")
 
 
@@ -68,7 +68,8 @@ async def test_figures_that_nobody_has_published_are_shown_as_such(network: Netw
         ({"lifetime_s": 59}, Reason.CONSENT_LIMITS),
         ({"lifetime_s": 180 * 86_400 + 1}, Reason.CONSENT_LIMITS),
         ({"uses": 51}, Reason.CONSENT_LIMITS),
-        ({"uses": 0}, Reason.CONSENT_LIMITS),
+        ({"uses": 0, "bound": False}, Reason.CONSENT_LIMITS),
+        ({"uses": 2, "bound": False}, Reason.CONSENT_LIMITS),
         ({"bound": True, "device_key": {"kty": "OKP"}}, Reason.CONSENT_LIMITS),
         ({"uses": -1}, Reason.CONSENT_LIMITS),
     ],
@@ -99,14 +100,17 @@ async def test_an_unlimited_consent_needs_an_operator_with_a_key(city: FakeCity)
         city.authority.preview(replace(TERMS, uses=0, bound=True))
 
 
-async def test_a_counted_token_names_what_was_agreed_and_no_key(city: FakeCity) -> None:
-    offer = city.authority.preview(TERMS)
-    granted = await city.authority.grant(RESIDENT, TERMS, offer.notice.digest)
+@pytest.mark.parametrize(("uses", "bound"), [(3, True), (1, True), (1, False)])
+async def test_a_counted_token_names_what_was_agreed(city: FakeCity, uses: int, bound: bool) -> None:
+    terms = replace(TERMS, uses=uses, bound=bound)
+    offer = city.authority.preview(terms)
+    granted = await city.authority.grant(RESIDENT, terms, offer.notice.digest)
     token = _verified(city, granted)
     assert token.id == granted.id
     assert token.audience == DEPLOYMENT
     assert dict(token.scenarios) == {LIBRARY_LOAN: "library-loan"}
-    assert (token.uses, token.key_thumbprint, token.notice) == (3, None, offer.notice.digest)
+    key = city.network.operator_keys[XIAMEN_LIBRARY].kid if bound else None
+    assert (token.uses, token.key_thumbprint, token.notice) == (uses, key, offer.notice.digest)
     assert token.expires_at == granted.expires_at
 
 

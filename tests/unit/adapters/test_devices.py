@@ -12,12 +12,11 @@ import pytest
 
 from adapters.authority import Granted
 from adapters.store.attestations import Tidy
-from adapters.terms import ConsentTerms
 from gateway.crypto.keys import Algorithm
 from gateway.crypto.proof import PROOF_KEPT_S
 from gateway.domain.ids import ResidentRef
 from gateway.errors import Reason, TiergateError
-from tests.fakes.city import _TERMS, RESIDENT, FakeCity
+from tests.fakes.city import RESIDENT, FakeCity, terms_of
 from tests.fakes.device import Device
 from tests.fakes.network import PARKING, XIAMEN_LIBRARY, XIAMEN_PARKING, Network
 from tests.unit.adapters.conftest import refuses
@@ -212,7 +211,7 @@ async def test_a_proof_is_remembered_across_a_restart_and_forgotten_in_time(netw
 
 
 async def _narrow(city: FakeCity, consent_id: str, **changes: Any) -> Granted:
-    terms = ConsentTerms(**{**_TERMS, **changes})
+    terms = terms_of(**changes)
     digest = city.authority.preview(terms).notice.digest
     granted, _ = await city.authority.replace(RESIDENT, consent_id, "narrow", terms, digest)
     return granted
@@ -221,9 +220,9 @@ async def _narrow(city: FakeCity, consent_id: str, **changes: Any) -> Granted:
 async def test_a_narrower_consent_stays_with_a_device(city: FakeCity) -> None:
     device = Device()
     granted = await city.grant(device_key=device.jwk)
-    for other in ({}, {"uses": 0, "bound": True}):
+    for other in ({"uses": 1}, {"uses": 2}, {"uses": 0}):
         with refuses(Reason.CONSENT_LIMITS):
-            await _narrow(city, granted.id, **{"uses": 2, **other})
+            await _narrow(city, granted.id, **other)
     foreign = Device()
     await city.grant(OTHER, device_key=foreign.jwk)
     with refuses(Reason.DEVICE_KEY_REUSED):
@@ -235,8 +234,8 @@ async def test_a_narrower_consent_stays_with_a_device(city: FakeCity) -> None:
 
 
 async def test_binding_a_consent_to_a_device_narrows_it(city: FakeCity) -> None:
-    granted = await city.grant()
+    granted = await city.grant(uses=1)
     device = Device()
-    bound = await _narrow(city, granted.id, uses=3, device_key=device.jwk)
+    bound = await _narrow(city, granted.id, uses=1, device_key=device.jwk)
     with refuses(Reason.PROOF_REQUIRED):
         await city.answer(bound.token)

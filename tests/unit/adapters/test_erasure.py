@@ -228,7 +228,7 @@ async def test_an_open_case_is_decided_first(city: FakeCity, log: FakeLog) -> No
 async def test_a_consent_given_while_the_events_are_signed_is_locked_with_the_others(
     city: FakeCity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    terms = ConsentTerms(XIAMEN_LIBRARY, LIBRARY_LOAN, DAY_S, 3, bound=False)
+    terms = ConsentTerms(XIAMEN_LIBRARY, LIBRARY_LOAN, DAY_S, 3, bound=True)
     notice = city.authority.preview(terms).notice.digest
     first = await city.grant()
     listed = city.store.consents_to_lock

@@ -117,11 +117,11 @@ async def test_a_gateway_cannot_ask_in_another_operators_name(city: FakeCity) ->
 async def test_a_gateway_cannot_ask_without_the_operators_proof(city: FakeCity) -> None:
     granted = await city.grant(uses=0, bound=True)
     with refuses(Reason.PROOF_REQUIRED):
-        await city.answer(granted.token)
+        await city.answer(granted.token, proof="")
 
 
 async def test_a_proof_for_an_unbound_token_is_refused(city: FakeCity) -> None:
-    granted = await city.grant()
+    granted = await city.grant(uses=1)
     with refuses(Reason.PROOF_NOT_EXPECTED):
         await city.answer(granted.token, proof=city.network.proof(granted.token, now_s=city.now_s))
 

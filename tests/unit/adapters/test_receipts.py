@@ -90,7 +90,7 @@ async def test_a_receipt_says_what_was_agreed_and_names_no_person(life: Life) ->
     assert purpose["purpose"] == "library-loan"
     assert purpose["recipient_third_parties"] == ["operator/xiamen-library"]
     assert [item["pii_type"] for item in purpose["pii_information"]] == ["incentive tier", "pairwise identifier"]
-    assert record["events"][0]["terms"] == {"bound": "none", "uses": 3}
+    assert record["events"][0]["terms"] == {"bound": "operator", "uses": 3}
     assert receipt.token_hash == token.hash
     shown = json.dumps(life.claims(life.text()))
     for secret in (RESIDENT, life.token, life.token.split(".")[1]):
@@ -180,7 +180,7 @@ async def test_pauses_and_resumptions_are_proved_in_their_order(life: Life) -> N
 
 
 async def test_a_consent_that_was_replaced_says_so_and_the_new_one_has_a_receipt_of_its_own(life: Life) -> None:
-    terms = ConsentTerms(XIAMEN_LIBRARY, LIBRARY_LOAN, lifetime_s=3600, uses=1, bound=False)
+    terms = ConsentTerms(XIAMEN_LIBRARY, LIBRARY_LOAN, lifetime_s=3600, uses=1, bound=True)
     notice = life.city.authority.preview(terms).notice.digest
     granted, _ = await life.city.authority.replace(RESIDENT, life.id, "narrow", terms, notice)
     await life.city.pusher.push_once()

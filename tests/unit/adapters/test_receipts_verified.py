@@ -83,7 +83,7 @@ LIES = {
         "record", "pii_processing", "purposes", 0, "recipient_third_parties", to=["operator/xiamen-parking"]
     ),
     "another end": _set("record", "events", 0, "valid_until", to="2030-01-01T00:00:00Z"),
-    "another binding": _set("record", "events", 0, "terms", "bound", to="operator"),
+    "another binding": _set("record", "events", 0, "terms", "bound", to="device"),
     "never withdrawn": _set("changes", to=None),
     "not withdrawn in the record": _set("record", "events", 1, to=None),
     "replaced and no pause": _set("record", "events", 1, "event_state", to="tiergate:ConsentPaused"),

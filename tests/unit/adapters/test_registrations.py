@@ -139,7 +139,7 @@ async def test_a_registration_that_is_not_in_the_log_refuses_the_run(used: Used,
     report = used.report()
     assert report.registration is not None
     values: dict[str, Any] = {
-        "entry": report.registration.entry.replace(b"none", b"device"),
+        "entry": report.registration.entry.replace(b'operator"', b'device"', 1),
         "inclusion": report.registration.inclusion[:-32],
         "log_index": 0,
     }

@@ -52,7 +52,7 @@ async def _paused(city: FakeCity, token: str) -> None:
 
 async def _replaced(city: FakeCity, token: str) -> None:
     (view,) = city.authority.list(RESIDENT, 0)
-    terms = ConsentTerms(view.listed.row.operator, view.listed.row.scenario, 86_400, 3, bound=False)
+    terms = ConsentTerms(view.listed.row.operator, view.listed.row.scenario, 86_400, 3, bound=True)
     notice = city.authority.preview(terms).notice.digest
     await city.authority.replace(RESIDENT, view.listed.row.id, "renew", terms, notice)
 

@@ -12,8 +12,9 @@ from bench.world import World, world_file
 from gateway.api.operator.v1 import operator_pb2 as api
 from gateway.crypto.consent import ConsentVerifier
 from gateway.crypto.keys import KeyRing
+from gateway.crypto.proof import ProofVerifier
 from gateway.domain.directory import DirectoryKey
-from gateway.domain.ids import CityId, OperatorId
+from gateway.domain.ids import CityId, OperatorId, ScenarioId
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,9 @@ def test_tokens_are_real(world: World, uses: int | None) -> None:
     consent = Issuer(world).consent(now, uses=uses)
     token = verifier.verify(consent.token, operator=OperatorId(world.operator), now_s=now)
     assert token.uses == uses
-    assert bool(consent.proof) == (uses is None)
+    listed = DirectoryKey(world.kids["proof"], "proof", "ES256", world.jwks["proof"])
+    proofs = ProofVerifier({OperatorId(world.operator): KeyRing("proof", [listed])})
+    proofs.verify(consent.proof, token, scenario=ScenarioId(world.scenario), now_s=now)
 
 
 def test_a_template_without_placeholder_is_one_piece() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -60,6 +60,14 @@ def test_what_is_issued_verifies_to_the_same_claims(alg: Algorithm, token: Conse
     text, digest = issue_consent(CITY_KEYS[alg], KID, token)
     assert digest == token_hash(text)
     assert _verify(text, verifier=consent_verifier(alg)) == replace(token, hash=digest)
+
+
+@pytest.mark.parametrize("uses", [GONE, 2, MAX_USES])
+def test_a_token_that_is_good_more_than_once_is_bound(uses: object) -> None:
+    with refuses(Reason.TOKEN_MALFORMED):
+        _verify(_signed(counted(), uses=uses))
+    with refuses(Reason.TOKEN_MALFORMED):
+        issue_consent(CITY_KEYS["ES256"], KID, replace(counted(), uses=None if uses is GONE else cast("int", uses)))
 
 
 def test_several_scenarios_keep_their_purposes() -> None:
@@ -124,7 +132,6 @@ def test_a_further_claim_is_malformed(name: str) -> None:
         pytest.param({"uses": 0}, id="no uses"),
         pytest.param({"uses": MAX_USES + 1}, id="too many uses"),
         pytest.param({"uses": "1"}, id="uses a string"),
-        pytest.param({"uses": GONE}, id="neither counted nor bound"),
         pytest.param({"uses": GONE, "cnf": {}}, id="cnf empty"),
         pytest.param({"cnf": None}, id="cnf null"),
         pytest.param({"cnf": {"jkt": "x" * 42}}, id="jkt too short"),

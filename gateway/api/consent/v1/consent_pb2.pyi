@@ -33,7 +33,7 @@ class _BindingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Binding.Value
     BINDING_UNSPECIFIED: _Binding.ValueType  # 0
     """Never sent."""
     BINDING_NONE: _Binding.ValueType  # 1
-    """Counted and unbound: whoever holds the token can use up its count."""
+    """For one use, unbound: whoever holds the token can use it, once. With more uses it is refused (CONSENT_LIMITS)."""
     BINDING_OPERATOR: _Binding.ValueType  # 2
     """Bound to the operator's key from the directory: for accounts, checked without the person present."""
     BINDING_DEVICE: _Binding.ValueType  # 3
@@ -45,7 +45,7 @@ class Binding(_Binding, metaclass=_BindingEnumTypeWrapper):
 BINDING_UNSPECIFIED: Binding.ValueType  # 0
 """Never sent."""
 BINDING_NONE: Binding.ValueType  # 1
-"""Counted and unbound: whoever holds the token can use up its count."""
+"""For one use, unbound: whoever holds the token can use it, once. With more uses it is refused (CONSENT_LIMITS)."""
 BINDING_OPERATOR: Binding.ValueType  # 2
 """Bound to the operator's key from the directory: for accounts, checked without the person present."""
 BINDING_DEVICE: Binding.ValueType  # 3

@@ -56,7 +56,7 @@ class Issuer:
         self._proof: PrivateKey = load_private_key(world.keys["proof"])
 
     def consent(self, now_s: int, *, uses: int | None = None) -> Consent:
-        """A token with ``uses``, or an unlimited one, with a fresh proof; no city knows of it."""
+        """A token with ``uses``, or an unlimited one, with a fresh proof unless for one use; no city knows of it."""
         world, minute = self._world, now_s // 60 * 60
         token, digest = issue_consent(
             self._consent,
@@ -74,10 +74,10 @@ class Issuer:
                 id=new_id(),
                 uses=uses,
                 notice=world.notice,
-                key_thumbprint=world.kids["proof"],
+                key_thumbprint=None if uses == 1 else world.kids["proof"],
             ),
         )
-        return self._proved(token, digest, now_s)
+        return Consent(token, "") if uses == 1 else self._proved(token, digest, now_s)
 
     def proved(self, token: str, now_s: int) -> Consent:
         """A token that the city issued, with a fresh proof of the operator's key."""

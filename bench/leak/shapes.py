@@ -100,11 +100,14 @@ def _metadata(pairs: Sequence[tuple[str, str | bytes]]) -> tuple[tuple[str, str]
 class _Interview:
     """Asks about one reason's consents everything that can be asked, one question after the other."""
 
-    def __init__(self, stage: Stage, reason: Reason, unlimited: Consent, counted: Consent) -> None:
+    def __init__(
+        self, stage: Stage, reason: Reason, unlimited: Consent, counted: Consent, single: Consent | None
+    ) -> None:
         self._stage = stage
         self._reason = reason
         self._unlimited = unlimited
         self._counted = counted
+        self._single = single
         self.replies: dict[str, tuple[str, Reply]] = {}
 
     async def hold(self) -> None:
@@ -122,8 +125,12 @@ class _Interview:
         await self._ask("a batch of both", self._batch(), BATCH)
         await self._ask("no use is left", self._stage.request(self._counted))
         await self._ask("no proof", self._stage.request(Consent(self._unlimited.token, "")))
-        mixed = Consent(self._counted.token, self._unlimited.proof)
-        await self._ask("the proof of another token", self._stage.request(mixed))
+        foreign = self._unlimited.proof
+        await self._ask("another's proof", self._stage.request(Consent(self._counted.token, foreign)))
+        if self._single is not None:
+            await self._ask("a proof too many", self._stage.request(Consent(self._single.token, foreign)))
+            await self._ask("single: the one use", self._stage.request(self._single))
+            await self._ask("single: no use is left", self._stage.request(self._single))
 
     def _batch(self) -> bytes:
         items = [check_request(self._stage.world, consent) for consent in (self._unlimited, self._counted)]
@@ -144,7 +151,8 @@ async def shapes(stage: Stage, reasons: Sequence[Reason]) -> dict[str, dict[str,
             stage.gate.shut()
         uses = USES + 1 if reason.used else USES
         unlimited, counted = await reason.prepare(stage, 0), await reason.prepare(stage, uses)
-        interviews[reason.name] = _Interview(stage, reason, unlimited, counted)
+        single = None if reason.used else await reason.prepare(stage, 1)  # its use would be behind it
+        interviews[reason.name] = _Interview(stage, reason, unlimited, counted, single)
     begins = {}
     for name, interview in interviews.items():
         begins[name] = len(await stage.log())

@@ -78,11 +78,12 @@ class Stage:
     # -- the city's app ------------------------------------------------------------------------------------------
 
     async def grant(self, resident: str, uses: int) -> Granted:
-        """A consent of hers: counted, or with ``uses`` 0 unlimited; presented with a fresh proof."""
+        """A consent of hers; with ``uses`` 0 it is unlimited. Unless for one use it is presented with a fresh proof."""
         terms, notice = await self._shown(uses)
         request = consent_pb2.GrantConsentRequest(resident_ref=resident, terms=terms, notice_digest=notice)
         given = await self._consents.GrantConsent(request, timeout=_CALL_S)
-        return Granted(resident, given.consent_id, self._issuer.proved(given.token, int(time.time())))
+        consent = Consent(given.token, "") if uses == 1 else self._issuer.proved(given.token, int(time.time()))
+        return Granted(resident, given.consent_id, consent)
 
     async def _shown(self, uses: int) -> tuple[consent_pb2.ConsentTerms, str]:
         """Terms, and the digest of their notice."""
@@ -91,7 +92,7 @@ class Stage:
             scenario=self.world.scenario,
             lifetime_s=_LIFETIME_S,
             uses=uses,
-            binding=consent_pb2.BINDING_OPERATOR,
+            binding=consent_pb2.BINDING_NONE if uses == 1 else consent_pb2.BINDING_OPERATOR,
         )
         if uses not in self._notices:
             request = consent_pb2.PreviewConsentRequest(terms=terms)

@@ -41,12 +41,15 @@ def test_every_kind_of_question_was_asked(seen: dict[str, dict[str, Shape]]) -> 
         assert asked[f"{token}: a retry"].jump == 0
         assert b"tlog-proof" in asked[f"{token}: with receipt"].payload
     assert asked["a batch of both"].jump == 2
+    assert asked["single: the one use"].jump == 2
     assert b'"outcome":"ordinary"' in asked["a receipt later"].payload
     refused = {name: shape.status for name, shape in asked.items() if shape.status != "OK"}
     assert refused == {
         "no use is left": "FAILED_PRECONDITION",
         "no proof": "INVALID_ARGUMENT",
+        "another's proof": "PERMISSION_DENIED",
         "a proof too many": "INVALID_ARGUMENT",
+        "single: no use is left": "FAILED_PRECONDITION",
     }
 
 

@@ -14,7 +14,7 @@ from gateway.consentlog.tiles import TILE_WIDTH, Tile
 from gateway.errors import Reason, TiergateError
 from gateway.sqlite.connect import connect_reader, map_sqlite_error
 from gateway.storage.shards import origin_of, stored_shards
-from gateway.storage.tree import tile_id
+from gateway.storage.tree import tile_hashes, tile_id
 
 _RUN = 1024
 
@@ -61,7 +61,7 @@ class StoredLog:
         row = self._connection.execute(
             "SELECT hashes FROM tile WHERE id = ?", (tile_id(tile.level, tile.number, self.shard),)
         ).fetchone()
-        return bytes(row[0]) if row else b""
+        return tile_hashes(row[0]) if row else b""
 
     def root(self, end: int) -> bytes:
         """Root of the shard that a log index is in, when it ended there: from the entries themselves."""

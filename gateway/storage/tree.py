@@ -1,7 +1,9 @@
 """The stored Merkle tree: full tiles and the right edge, and the head that readers see.
 
 Level-0 tiles are stored when they are full; the hashes of the last, partial one follow from its entries. Higher tiles
-are stored from their first hash on. Nodes completed lately are kept in memory (about 200 bytes each).
+are stored from their first hash on. A full tile's hashes are followed by the nodes above them inside the tile, height
+by height, up to its two halves: a proof then reads what it names, and hashes nothing (32 bytes more per entry). Nodes
+completed lately are kept in memory (about 200 bytes each).
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from gateway.errors import Reason, TiergateError
 
 _RECENT_NODES = 65_536
 _HASH = 32
+_NODES = 2 * TILE_WIDTH - 2
+"""Hashes of a full tile as it is stored: 256 of the tile, 128 above them, and so on to 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,24 @@ class Head:
 def tile_id(level: int, index: int, shard: int = 0) -> int:
     """Row id of a tile: tile levels 0 to 7 in the upper bits, then ten bits of the shard's number, the index below."""
     return level << 56 | shard << 40 | index
+
+
+def _with_nodes(hashes: bytes | bytearray) -> bytes:
+    """A full tile with the nodes inside it; a partial one as it is."""
+    if len(hashes) != TILE_WIDTH * _HASH:
+        return bytes(hashes)
+    row = [bytes(hashes[i : i + _HASH]) for i in range(0, len(hashes), _HASH)]
+    stored = [*row]
+    while len(row) > 2:
+        row = [node_hash(row[i], row[i + 1]) for i in range(0, len(row), 2)]
+        stored += row
+    return b"".join(stored)
+
+
+def tile_hashes(stored: bytes) -> bytes:
+    """The hashes of a stored tile alone; nothing if the nodes behind them do not follow from them."""
+    hashes = stored[: TILE_WIDTH * _HASH]
+    return hashes if stored in {hashes, _with_nodes(hashes)} else b""
 
 
 class NodeCache:
@@ -122,7 +144,7 @@ class TreeWriter:
         if by_tile:
             connection.executemany(
                 "INSERT INTO tile (id, hashes) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET hashes = excluded.hashes",
-                [(row, bytes(hashes)) for row, hashes in by_tile.items()],
+                [(row, _with_nodes(hashes)) for row, hashes in by_tile.items()],
             )
 
     def _stored_leaf(self, connection: sqlite3.Connection, index: int) -> bytes:
@@ -158,6 +180,7 @@ class TreeReader:
         self._connection = connection
         self._cache = cache
         self._shard, self._first = shard, first_of(shard)
+        self._full = -1, b""  # the full tile that was read last: most of a proof is in one
 
     def subtree(self, level: int, index: int, size: int) -> bytes:
         """Hash of the complete subtree ``(level, index)`` in a tree of ``size`` leaves.
@@ -167,31 +190,41 @@ class TreeReader:
         known = self._cache.get(level, index)
         if known is not None:
             return known
-        hashes = self._below(level, index, size)
+        tile_level, height = divmod(level, TILE_HEIGHT)
+        first, count = index << height, 1 << height
+        number, place = divmod(first, TILE_WIDTH)
+        if tile_level == 0 and (number + 1) * TILE_WIDTH > size:
+            hashes = self._leaves(first, count)
+        else:
+            data = self._tile(tile_level, number)
+            if len(data) == _NODES * _HASH:
+                at = (2 * TILE_WIDTH - (2 * TILE_WIDTH >> height) + (place >> height)) * _HASH
+                found = data[at : at + _HASH]
+                if tile_level:  # a tile of leaves is as rarely asked for as any other
+                    self._cache.put([(level, index, found)])
+                return found
+            part = data[place * _HASH : (place + count) * _HASH]
+            hashes = [part[i : i + _HASH] for i in range(0, len(part), _HASH)]
+        if len(hashes) != count:
+            raise TiergateError(Reason.LOG_CORRUPT, f"subtree {level}/{index} is incomplete")
         while len(hashes) > 1:
             hashes = [node_hash(hashes[i], hashes[i + 1]) for i in range(0, len(hashes), 2)]
         self._cache.put([(level, index, hashes[0])])
         return hashes[0]
 
-    def _below(self, level: int, index: int, size: int) -> list[bytes]:
-        """The hashes at the tile level at or under ``level`` that the subtree consists of."""
-        height = level % TILE_HEIGHT
-        tile_level, first, count = level // TILE_HEIGHT, index << height, 1 << height
-        number = first // TILE_WIDTH
-        if tile_level == 0 and (number + 1) * TILE_WIDTH > size:
-            rows = self._connection.execute(
-                "SELECT leaf FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx",
-                (self._first + first, self._first + first + count),
-            ).fetchall()
-            hashes = [leaf_hash(row[0].encode("ascii")) for row in rows]
-        else:
-            row = self._connection.execute(
-                "SELECT hashes FROM tile WHERE id = ?", (tile_id(tile_level, number, self._shard),)
-            ).fetchone()
-            data = row[0] if row else b""
-            start = first % TILE_WIDTH * _HASH
-            part = data[start : start + count * _HASH]
-            hashes = [part[i : i + _HASH] for i in range(0, len(part), _HASH)]
-        if len(hashes) != count:
-            raise TiergateError(Reason.LOG_CORRUPT, f"subtree {level}/{index} is incomplete")
-        return hashes
+    def _leaves(self, first: int, count: int) -> list[bytes]:
+        rows = self._connection.execute(
+            "SELECT leaf FROM entry WHERE idx >= ? AND idx < ? ORDER BY idx",
+            (self._first + first, self._first + first + count),
+        ).fetchall()
+        return [leaf_hash(row[0].encode("ascii")) for row in rows]
+
+    def _tile(self, level: int, number: int) -> bytes:
+        row_id = tile_id(level, number, self._shard)
+        if self._full[0] != row_id:
+            row = self._connection.execute("SELECT hashes FROM tile WHERE id = ?", (row_id,)).fetchone()
+            data: bytes = row[0] if row else b""
+            if len(data) != _NODES * _HASH:
+                return data
+            self._full = row_id, data
+        return self._full[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -22,7 +23,7 @@ from gateway.cli.output import UsageError, progress, show
 from gateway.cli.profile import read_profile
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.entry import decode
-from gateway.consentlog.export import shard_path, write_export
+from gateway.consentlog.export import held_entries, policy_path, shard_path, write_export
 from gateway.consentlog.merkle import HASH_SIZE, leaf_hash
 from gateway.consentlog.scope import Leaf
 from gateway.consentlog.scoped import write_scoped
@@ -84,6 +85,12 @@ class DownloadedLog:
             self._recorded = True
         self._file.write(len(leaf.entry).to_bytes(2, "big") + leaf.entry)
 
+    def resume(self, folder: Path, end: int) -> None:
+        """Begin with what an earlier export holds below ``end``. What a scope's export holds is taken anew."""
+        if self._listed is None or self._listed.cities is None:
+            for raw in held_entries(folder, end):
+                self._add(Leaf(leaf_hash(raw), raw))
+
     def checkpoint(self) -> str:
         """See ``EntrySource`` and ``ScopedSource``: the one that covers all that was taken."""
         return self.head
@@ -123,8 +130,9 @@ async def export(
 ) -> None:
     """Copy the log into a folder (C2SP tlog-tiles): checkpoint, tiles, entries, policy bundles, trust file.
 
-    The folder verifies offline with `audit verify`, on any machine. Later shards lie below the first one, in
-    shards/001 and so on. An auditor whose scope is not the whole log gets all hashes, and the entries in scope. The log
+    What an earlier export left in the folder is not sent again; it is held against the new root like all the rest. The
+    folder verifies offline with `audit verify`, on any machine. Later shards lie below the first one, in shards/001 and
+    so on. An auditor whose scope is not the whole log gets all hashes, and the entries in scope. The log
     records the read.
     """
     used = read_profile(profile, {"auditor"})
@@ -188,6 +196,7 @@ async def _export(
 ) -> _Export:
     """Write one shard. ``must_record``: a scope's export must hold the log's record of a read under it."""
     policy = TrustPolicy.parse(trusted)
+    log.resume(folder, (await newest_head(stub, policy, log.shard))[1].size)
     for _ in range(ROUNDS):
         grew = await _catch_up(stub, log, policy)
         if log.complete or not must_record:
@@ -196,10 +205,17 @@ async def _export(
             await asyncio.sleep(ROUND_S)
     else:
         raise TiergateError(Reason.LOG_CORRUPT, "the gateway has not published its record of the read")
-    bundles = {digest: await download_bundle(stub, digest) for digest in log.bundles}
+    bundles = {digest: await _bundle(stub, folder, digest) for digest in log.bundles}
     if log.scope.cities is None:
         return _Export(log, write_export(log, folder, bundles, trusted), bundles)
     return _Export(log, write_scoped(log, log.scope, folder, bundles, trusted), bundles)
+
+
+async def _bundle(stub: AuditServiceStub, folder: Path, digest: str) -> bytes:
+    """A policy bundle's bytes: those that the folder holds, if they are it."""
+    held = folder / policy_path(digest)
+    data = held.read_bytes() if held.is_file() else b""
+    return data if sha256(data).hexdigest() == digest else await download_bundle(stub, digest)
 
 
 async def _catch_up(stub: AuditServiceStub, log: DownloadedLog, policy: TrustPolicy) -> bool:

@@ -17,12 +17,21 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from gateway.consentlog.merkle import leaf_hash
 from gateway.consentlog.scope import Leaf
-from gateway.consentlog.tiles import TILE_WIDTH, Bundle, TileBuilder, bundle_path, encode_bundle, tile_path
+from gateway.consentlog.tiles import (
+    TILE_WIDTH,
+    Bundle,
+    TileBuilder,
+    bundle_path,
+    encode_bundle,
+    parse_bundle,
+    tile_path,
+)
 from gateway.consentlog.trust import TrustPolicy, VerifiedCheckpoint
 from gateway.errors import Reason, TiergateError
 
@@ -67,6 +76,22 @@ def shard_path(number: int) -> str:
 def policy_path(digest: str) -> str:
     """Path of a policy bundle's bytes."""
     return f"bundles/{digest}.json"
+
+
+def held_entries(directory: Path, end: int) -> Iterator[bytes]:
+    """Entries that an earlier export of the whole log left in ``directory``: from the first one on, below ``end``.
+
+    They are NOT verified: whoever writes an export of them finds out whether they lead to its root. It ends where no
+    bundle follows. Raises LOG_CORRUPT for a file that is no bundle.
+    """
+    for number in count():
+        left = min(TILE_WIDTH, end - number * TILE_WIDTH)
+        widths = range(left, 0, -1)
+        found = next((w for w in widths if (directory / bundle_path(Bundle(number, w))).is_file()), 0)
+        if found:
+            yield from parse_bundle((directory / bundle_path(Bundle(number, found))).read_bytes(), found)
+        if found < TILE_WIDTH:
+            return
 
 
 def write_export(

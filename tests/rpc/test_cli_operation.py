@@ -44,6 +44,9 @@ async def test_an_auditor_lists_shows_exports_and_verifies(network: Running) -> 
     assert decided["log_index"] in {item["index"] for item in drawn.document["sample"]}
     assert {item["type"] for item in drawn.document["sample"]} == {"decision"}
     assert (await network.audit("export", folder)).code == 0  # brought up to date in place
+    reads = await network.audit("list", "--type", "audit_read", "--json")
+    whole = [item["end"] for item in reads.document["entries"] if item["start"] == 0]
+    assert max(whole) == exported.document["size"]  # what lay there already was not read again
 
 
 async def test_roles_are_kept_apart(network: Running) -> None:

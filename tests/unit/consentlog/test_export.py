@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.consentlog.export import write_export
+from gateway.consentlog.export import held_entries, write_export
 from gateway.consentlog.merkle import leaf_hash, root_of
 from gateway.consentlog.verify import verify_export
 from gateway.errors import Reason, TiergateError
@@ -53,6 +53,28 @@ def test_an_export_verifies_at_any_size(tmp_path: Path, size: int) -> None:
     assert sum(verified.entries.values()) == size
     assert verified.bundles == {DIGEST}
     assert verified.witnesses == 0
+
+
+@pytest.mark.parametrize("size", [3, 255, 256, 257, 520])
+def test_an_export_is_gone_on_with(tmp_path: Path, size: int) -> None:
+    log = long_log(530)
+    assert list(held_entries(tmp_path, 530)) == []
+    export(tmp_path, log[:size])
+    assert list(held_entries(tmp_path, 530)) == log[:size]
+    assert list(held_entries(tmp_path, size)) == log[:size]
+    below = list(held_entries(tmp_path, size - 1))  # of a partial bundle all or nothing
+    assert below == log[: len(below)]
+    export(tmp_path, [*held_entries(tmp_path, 530), *log[size:]])
+    assert verify_export(tmp_path, TRUST).size == 530
+
+
+def test_a_bundle_that_is_none_is_not_gone_on_with(tmp_path: Path) -> None:
+    export(tmp_path, long_log(300))
+    path = tmp_path / "tile/entries/000"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(TiergateError) as caught:
+        list(held_entries(tmp_path, 300))
+    assert caught.value.reason is Reason.LOG_CORRUPT
 
 
 def test_writing_again_changes_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What all tests share: where the checkout is, and how generated cases run."""
+"""What all tests share: where the checkout is, how generated cases run, and in how many processes the whole does."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+
+from tests.distribution import PROCESSES, Units, longest_first
 
 # two cores and a database on the same disk: a slow case is no failure, and CI repeats the same cases every time
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -18,3 +21,19 @@ settings.load_profile("ci" if os.environ.get("CI") == "true" else "default")
 def checkout() -> Path:
     """The root of the checkout."""
     return Path(__file__).resolve().parents[1]
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """What ``-n auto`` means, which ``./dev test`` says: several for the whole suite, this one for what is named."""
+    return PROCESSES if config.args_source is pytest.Config.ArgsSource.TESTPATHS else 0
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Units:
+    """Whatever ``--dist`` says: files share what they make."""
+    return Units(config, log)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Only a process among several has an order of its own."""
+    if hasattr(config, "workerinput"):
+        longest_first(items)

@@ -56,10 +56,8 @@ class Follower:
     _processes: Processes = field(default_factory=Processes)
 
     def __post_init__(self) -> None:
-        reserved = [ReservedPort() for _ in self.ports]
-        self._ports = {str(port): str(item.port) for port, item in zip(self.ports, reserved, strict=True)}
-        for item in reserved:
-            item.release()
+        self._reserved = [ReservedPort() for _ in self.ports]
+        self._ports = {str(port): str(item.port) for port, item in zip(self.ports, self._reserved, strict=True)}
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("TIERGATE_")},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -98,6 +96,7 @@ class Follower:
         assert named, f"nothing says when it serves: {text}"
         ready = self.folder / named.group(1)
         log = self.folder / f"{len(self.serving)}.log"
+        self._release()
         with log.open("wb") as output:
             process = subprocess.Popen(
                 ["sh", "-eu", "-c", f"exec {text}"],
@@ -111,6 +110,11 @@ class Follower:
         self.serving.append(child)
         self._processes.wait_ready(child, ready)
 
+    def _release(self) -> None:
+        """Let what serves have the ports; which of them it takes stands in its settings."""
+        while self._reserved:
+            self._reserved.pop().release()
+
     def require_serving(self) -> None:
         """Raise INTERNAL, with its log, if something that was to stay running has ended."""
         for child in self.serving:
@@ -121,6 +125,7 @@ class Follower:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self._release()
         for child in self.serving:
             child.process.terminate()
         for child in self.serving:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -20,6 +19,7 @@ from adapters.sandbox.residents import residents_of
 from gateway.api.consent.v1 import consent_pb2 as consent
 from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
 from gateway.api.peer.v1 import peer_pb2 as peer
+from gateway.cli.localnet.plan import ReservedPort
 from gateway.crypto import jws
 from gateway.domain.ids import PeerIdentity
 from gateway.errors import ProblemsError, Reason
@@ -147,10 +147,9 @@ async def test_a_withdrawal_is_acknowledged_by_the_gateway(tmp_path: Path, unuse
 
 @pytest.fixture
 def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    reserved = ReservedPort()
+    reserved.release()
+    return reserved.port
 
 
 def _drop(name: str) -> Callable[[AdapterFiles], None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,13 +25,26 @@ CITY_NAMES = {
 SOURCE_KINDS = {city: {"fuzhou": "http", "xiamen": "sql"}.get(city, "csv") for city in CITY_NAMES}
 
 
+PORTS = range(20_000, 32_000)
+"""Below those that systems hand out by themselves (Linux: from 32768): nobody gets one by chance while it is free."""
+
+
 class ReservedPort:
-    """A free loopback port, held until the process that needs it is about to start."""
+    """A free loopback port, held until the process that needs it is about to start. OSError if there is none."""
 
     def __init__(self) -> None:
         self._socket = socket.socket()
+        self.port = self._take()
+
+    def _take(self) -> int:
+        for _ in range(100):
+            port = secrets.choice(PORTS)
+            with contextlib.suppress(OSError):  # somebody has it
+                self._socket.bind(("127.0.0.1", port))
+                return port
         self._socket.bind(("127.0.0.1", 0))
-        self.port: int = self._socket.getsockname()[1]
+        taken: int = self._socket.getsockname()[1]
+        return taken
 
     @property
     def address(self) -> str:

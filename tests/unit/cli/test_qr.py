@@ -32,7 +32,7 @@ def _save(image: Image.Image, path: Path, kind: str = "PNG") -> Path:
     return path
 
 
-@pytest.mark.parametrize("text", [HANDLE, PRESENTATION])
+@pytest.mark.parametrize("text", [HANDLE, PRESENTATION], ids=["handle", "presentation"])
 def test_what_is_drawn_is_read_back(text: str, tmp_path: Path) -> None:
     file = tmp_path / "code.png"
     file.write_bytes(draw_qr(text))

@@ -147,6 +147,7 @@ GOOD = ALICE.to_secret_text()
         f"PRIVATE+KEY+a+00000000+{encode_base64(bytes([1, 2, 3]))}",
         f"PRIVATE+KEY+a+00000000+{encode_base64(bytes([COSIGNATURE_MLDSA44]) + bytes(32))}",
     ],
+    ids=["empty", "public", "prefixed", "cut off", "of another name", "too short", "of another kind"],
 )
 def test_bad_signer_keys_are_refused(text: str) -> None:
     with pytest.raises(TiergateError) as caught:

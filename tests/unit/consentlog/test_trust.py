@@ -75,6 +75,7 @@ def test_nested_groups_count_once() -> None:
         b"quorum none\n\x7f",
         b"#" * (MAX_TRUST_BYTES + 1),
     ],
+    ids=["bytes", "words", "key of a log", "no key", "number", "zero", "key of a witness", "control", "too long"],
 )
 def test_malformed_files_are_refused(text: bytes) -> None:
     with pytest.raises(TiergateError) as caught:

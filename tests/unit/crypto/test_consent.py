@@ -183,7 +183,7 @@ def test_a_claim_out_of_range_is_malformed(changes: dict[str, Any]) -> None:
         {"threshold": 700},
         {"locations": ["https://example.org"]},
     ],
-    ids=repr,
+    ids=lambda changes: repr(changes).replace(repr(GONE), "gone"),  # an object's own name is another in each process
 )
 def test_a_detail_of_another_shape_is_malformed(changes: dict[str, Any]) -> None:
     with refuses(Reason.TOKEN_MALFORMED):

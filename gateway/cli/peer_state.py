@@ -17,6 +17,7 @@ from gateway.transport.tls import CertificateFiles, WatchedCertificate
 
 GATEWAY = "gateway"
 ASK_S = 5.0
+LOOK_EVERY_S = 0.25  # where a command waits for peers to follow
 
 
 @dataclass(frozen=True, slots=True)

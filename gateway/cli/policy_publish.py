@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -11,7 +12,7 @@ from cyclopts import Parameter
 
 from gateway.cli.messages import time_of_s
 from gateway.cli.options import Json, ProfileFile
-from gateway.cli.output import RefusedError, UsageError, facts, show, table
+from gateway.cli.output import EXIT_OK, EXIT_UNAVAILABLE, RefusedError, UsageError, facts, progress, show, table
 
 if TYPE_CHECKING:
     from gateway.cli.installation import Installation
@@ -140,11 +141,26 @@ def _state(bundles: tuple[Bundle, ...], bundle: Bundle, now_s: float) -> str:
     return "in grace"
 
 
-async def status(*, config: Config = None, profile: ProfileFile = None, json: Json = False) -> None:
+async def status(
+    *,
+    config: Config = None,
+    profile: ProfileFile = None,
+    wait_for: Annotated[
+        list[str] | None,
+        Parameter(
+            name="--wait-for",
+            negative="",
+            help="Wait until this peer (gateway, or a city's id) works by what is installed here; may be repeated.",
+        ),
+    ] = None,
+    wait: Annotated[float, Parameter(name="--wait", help="With --wait-for: for so many seconds.")] = 30.0,
+    json: Json = False,
+) -> int:
     """Show root, directory, bundles and notices as installed, and how far the peers have followed.
 
-    A peer that does not answer is shown with the reason.
+    A peer that does not answer is shown with the reason. Exit code 3 when one of --wait-for has not followed in time.
     """
+    from gateway.cli.peer_state import GATEWAY
     from gateway.policy.installed import load_installed
 
     place = _installation(config, profile)
@@ -152,8 +168,40 @@ async def status(*, config: Config = None, profile: ProfileFile = None, json: Js
         raise UsageError("these settings name no bundle", "enter its path there")
     now_s = int(time.time())
     installed = load_installed(place.root, place.directory, place.bundle, now_s=now_s)
-    document = _document(installed, now_s) | {"peers": await _peers(place, installed)}
-    show(document, lambda: _tables(document), as_json=json)
+    for name in wait_for or ():
+        if name != GATEWAY and name not in installed.directory.cities:
+            known = ", ".join((GATEWAY, *sorted(installed.directory.cities)))
+            raise UsageError(f"--wait-for: {name!r} is not in the installed directory", f"one of {known}")
+    peers, behind = await _followed(place, installed, wait_for or (), time.monotonic() + wait)
+    document = _document(installed, now_s) | {"peers": peers}
+    told = [f"not yet by what is installed here: {', '.join(behind)}; put it there and send SIGHUP"] if behind else []
+    show(document, lambda: [*_tables(document), *told], as_json=json)
+    return EXIT_UNAVAILABLE if behind else EXIT_OK
+
+
+async def _followed(
+    place: Installation, installed: Installed, names: Sequence[str], deadline: float
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """How far the peers are, and which of ``names`` are behind still at ``deadline`` (monotonic seconds)."""
+    import asyncio
+
+    from gateway.cli.peer_state import LOOK_EVERY_S
+
+    told: list[str] = []
+    while True:
+        peers = await _peers(place, installed)
+        by_ours = {item["name"] for item in peers if _follows(item, installed)}
+        behind = [name for name in names if name not in by_ours]
+        if not behind or time.monotonic() >= deadline:
+            return peers, behind
+        if behind != told:
+            progress(f"tiergate: waiting for {', '.join(behind)}")
+            told = behind
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _follows(peer: Mapping[str, Any], installed: Installed) -> bool:
+    return peer["bundle"] == "ours" and bool(peer["directory_version"] >= installed.directory.version)
 
 
 def _document(installed: Installed, now_s: int) -> dict[str, Any]:

@@ -18,7 +18,9 @@ def follow(folder: Path, checkout: Path, way: str, environment: Mapping[str, str
     assert {name for step in steps for name in step.ways} == {"node"}
     with Follower(folder, checkout, (), environment) as follower:
         follower.follow(steps, way)
-    return {file.stem: json.loads(file.read_text("utf-8")) for file in folder.glob("by-*.json")}
+        answers = {file.stem: json.loads(file.read_text("utf-8")) for file in folder.glob("by-*.json")}
+        follower.require_taken_while_running(answers["by-command"])
+    return answers
 
 
 def require_entitled(answer: Any, outcome: str) -> None:

@@ -2,11 +2,12 @@
 
 The line above a block may say in italics for which way it is (none: for all) and that it stays running: the next block
 then waits for the file that its ``--ready-file`` names. Nothing is changed but port numbers, since several tests run on
-one machine.
+one machine. What stays running is started once and lives to the end: no step may need a restart.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from gateway.cli.localnet.plan import ReservedPort
 from gateway.cli.localnet.processes import Child, Processes, tail
@@ -99,7 +100,7 @@ class Follower:
         self._release()
         with log.open("wb") as output:
             process = subprocess.Popen(
-                ["sh", "-eu", "-c", f"exec {text}"],
+                ["sh", "-eu", "-c", text if "exec " in text else f"exec {text}"],
                 cwd=self.folder,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -114,6 +115,21 @@ class Follower:
         """Let what serves have the ports; which of them it takes stands in its settings."""
         while self._reserved:
             self._reserved.pop().release()
+
+    def require_taken_while_running(self, answer: Mapping[str, Any]) -> None:
+        """AssertionError unless gateway and Xiamen took new policies once, in the processes that ran before.
+
+        ``answer``: a decision as JSON. Its bundle must be the second one of ``published.json``, which a step made of
+        the log's entries before anybody asked.
+        """
+        for name, child in zip(("gateway", "xiamen"), self.serving, strict=False):
+            assert int((self.folder / f"province/{name}.pid").read_text("ascii")) == child.process.pid
+            events = [json.loads(line)["event"] for line in child.log.read_text("utf-8").splitlines()]
+            assert (events.count("serving"), events.count("reloaded")) == (1, 1), events
+        first, second = json.loads((self.folder / "published.json").read_text("utf-8"))["entries"]
+        assert (first["version"], second["version"]) == (1, 2)
+        assert second["bundle"] == answer["bundle_digest"]
+        assert second["index"] < answer["log_index"]
 
     def require_serving(self) -> None:
         """Raise INTERNAL, with its log, if something that was to stay running has ended."""

@@ -24,6 +24,8 @@ def test_the_steps_lead_to_a_passport_and_into_the_network(way: str, tmp_path: P
     assert {name for step in steps for name in step.ways} == {"csv", "sql", "http"}
     with Follower(tmp_path, checkout, (7443, 7444, 8080, 8081)) as follower:
         follower.follow(steps, way)
+        answer = json.loads((tmp_path / "first-check.json").read_text("utf-8"))
+        follower.require_taken_while_running(answer)
 
     runner = parse_jwk(json.loads((tmp_path / "runner.jwk").read_text("ascii")))
     text = (tmp_path / "passport.jwt").read_text("ascii").strip()
@@ -40,7 +42,6 @@ def test_the_steps_lead_to_a_passport_and_into_the_network(way: str, tmp_path: P
     assert city.passport is not None
     assert (city.passport.digest, city.passport.expires) == (passport_digest(text), passport.expires_at)
 
-    answer = json.loads((tmp_path / "first-check.json").read_text("utf-8"))
     assert answer["outcome"] == "entitled"
     assert answer["terms"]["items"][0] == {"kind": "deposit_waiver"}
     assert answer["illustrative"] is True, "the eleventh city's cuts are nobody's publication"

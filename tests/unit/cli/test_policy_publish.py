@@ -132,6 +132,35 @@ def test_a_notice_is_made_signed_and_published(run: Run, network: Network, tmp_p
     assert status["maintenance"][0]["city"] == "quanzhou"
 
 
+def test_status_waits_until_the_peers_named_have_followed(
+    run: Run, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway takes the directory at the second look and the bundle at the third; Quanzhou never does."""
+    looks: list[int] = []
+
+    async def peers(*_: object) -> list[dict[str, object]]:
+        looks.append(len(looks))
+        gateway = [(0, "other"), (1, "other"), (1, "ours")][min(len(looks), 3) - 1]
+        return [
+            {"name": name, "directory_version": version, "bundle": bundle, "trouble": ""}
+            for name, (version, bundle) in (("gateway", gateway), ("quanzhou", (None, None)))
+        ]
+
+    monkeypatch.setattr("gateway.cli.policy_publish._peers", peers)
+    monkeypatch.setattr("gateway.cli.peer_state.LOOK_EVERY_S", 0)
+    status = ("policy", "status", "--config", network.layout.gateway / "gateway.toml")
+    done = run(*status, "--wait-for", "gateway", "--json")
+    assert (done.code, len(looks)) == (0, 3)
+    assert done.document["peers"][0]["bundle"] == "ours"
+    assert done.err.count("waiting for gateway") == 1
+    late = run(*status, "--wait-for", "gateway", "--wait-for", "quanzhou", "--wait", 0)
+    assert late.code == 3
+    assert "not yet by what is installed here: quanzhou" in late.out
+    unknown = run(*status, "--wait-for", "eleventh")
+    assert unknown.code == 2
+    assert "gateway, quanzhou" in unknown.err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -211,16 +211,15 @@ def _jwk(key: consent.DeviceKey) -> dict[str, str]:
 
 
 def _preview(offer: Offer) -> consent.PreviewConsentResponse:
-    scenario = offer.scenario
-    best = scenario.terms_of(len(scenario.rungs))
+    scenario, best = offer.scenario, offer.best
     return consent.PreviewConsentResponse(
         notice_zh=offer.notice.zh,
         notice_en=offer.notice.en,
         notice_digest=offer.notice.digest,
         without_zh=scenario.base.text_zh,
         without_en=scenario.base.text_en,
-        at_best_zh=best.text_zh,
-        at_best_en=best.text_en,
+        at_best_zh=best.text_zh if best else "",
+        at_best_en=best.text_en if best else "",
         illustrative=offer.illustrative,
     )
 

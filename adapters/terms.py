@@ -10,9 +10,10 @@ from adapters.reference import Reference
 from adapters.store.consents import ConsentRow
 from gateway.crypto.keys import parse_jwk, thumbprint
 from gateway.domain.consent import Life
+from gateway.domain.evaluate import at_best
 from gateway.domain.ids import OperatorId, ScenarioId
-from gateway.domain.notice import RenderedNotice, render_notice
-from gateway.domain.scenario import Scenario
+from gateway.domain.notice import RenderedNotice, placeholders_in, render_notice
+from gateway.domain.scenario import Scenario, Terms
 from gateway.errors import Reason, TiergateError
 
 MIN_LIFETIME_S = 60
@@ -38,12 +39,14 @@ class Offer:
     """Terms that may be consented to, with the notice that belongs to them.
 
     ``key_thumbprint``: the operator's or the device's key that the token will be bound to; None if to none.
+    ``best``: what it can bring anybody at best; None where the notice, from an older bundle, does not say it.
     """
 
     terms: ConsentTerms
     scenario: Scenario
     notice: RenderedNotice
     key_thumbprint: str | None
+    best: Terms | None
     illustrative: bool
 
 
@@ -72,7 +75,8 @@ def offer(terms: ConsentTerms, reference: Reference, now_s: float) -> Offer:
         raise TiergateError(Reason.CONSENT_LIMITS, "a token that is good more than once is bound to somebody's key")
     if not 0 <= terms.uses <= limits.max_uses or (terms.uses == 0 and not limits.unlimited):
         raise TiergateError(Reason.CONSENT_LIMITS, "number of uses")
-    concordance = bundle.concordances.get(reference.city.id)
+    best = at_best(bundle, scenario, reference.city.id)
+    said = placeholders_in(bundle.notice.text_zh) & placeholders_in(bundle.notice.text_en)
     return Offer(
         terms=terms,
         scenario=scenario,
@@ -84,9 +88,11 @@ def offer(terms: ConsentTerms, reference: Reference, now_s: float) -> Offer:
             reference.city.name_en,
             valid_days=-(-terms.lifetime_s // DAY_S),
             uses=terms.uses or None,
+            best=best,
         ),
         key_thumbprint=_key_thumbprint(terms, reference),
-        illustrative=scenario.illustrative or concordance is None or concordance.illustrative,
+        best=best.terms if "at_best" in said else None,
+        illustrative=best.illustrative,
     )
 
 

@@ -38,14 +38,15 @@ def preview_document(preview: Any) -> dict[str, Any]:
 
 
 def preview_lines(document: dict[str, Any]) -> list[str]:
-    """A preview to be read."""
+    """A preview to be read: the notice, which says it all, and nothing beside it that its digest would not cover.
+
+    A notice from an older bundle names no best terms, and so says nowhere that figures are illustrative.
+    """
     from gateway.cli.messages import ILLUSTRATIVE
 
-    without, best = document["without"], document["at_best"]
-    lines = [document["notice_zh"], "", document["notice_en"], ""]
-    lines += [f"不同意 / without consent: {without['text_zh']} / {without['text_en']}"]
-    lines += [f"最好 / at best: {best['text_zh']} / {best['text_en']}"]
-    return [*lines, f"示意数据 / {ILLUSTRATIVE}"] if document["illustrative"] else lines
+    lines = [document["notice_zh"], "", document["notice_en"]]
+    unmarked = document["illustrative"] and not document["at_best"]["text_en"]
+    return [*lines, "", f"示意数据 / {ILLUSTRATIVE}"] if unmarked else lines
 
 
 def require_place(out: Path | None, qr: Path | None, *, json: bool, print_token: bool) -> None:

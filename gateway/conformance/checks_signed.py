@@ -16,7 +16,9 @@ from gateway.crypto.attestation import MAX_LIFETIME_S, request_binding
 from gateway.crypto.consent import MAX_CLOCK_AHEAD_S, token_hash
 from gateway.crypto.keys import KeyRing, b64url, generate_signing_key, public_jwk, thumbprint
 from gateway.crypto.trusted import TrustedKeys
-from gateway.domain.ids import OperatorId, RequestId
+from gateway.domain.evaluate import at_best
+from gateway.domain.ids import OperatorId, RequestId, ScenarioId
+from gateway.domain.notice import render_notice
 from gateway.errors import TiergateError
 
 _CLAIMS = frozenset(
@@ -162,6 +164,30 @@ async def issued_bound(kit: Kit) -> None:
     require("cnf" not in claims_of(granted.token), "no cnf in a token that is bound to nobody", "one")
 
 
+async def notice(kit: Kit) -> None:
+    """All of a preview, for terms with each kind of count."""
+    bundle, city = kit.deployment.bundle, kit.deployment.directory.cities[kit.deployment.city]
+    for name, uses, binding in (
+        (LADDER, 1, consent.BINDING_NONE),
+        (LADDER, 0, consent.BINDING_OPERATOR),
+        (CAPPED, 2, consent.BINDING_OPERATOR),
+    ):
+        scenario = bundle.scenarios[ScenarioId(name)]
+        best = at_best(bundle, scenario, city.id)
+        expected = render_notice(
+            bundle.notice, bundle.operators[OperatorId(LIBRARY)], scenario, city.name_zh, city.name_en,
+            valid_days=2, uses=uses or None, best=best,
+        )  # fmt: skip
+        shown = await kit.preview(terms_of(scenario=name, uses=uses, binding=binding, lifetime_s=86_460))
+        texts = (shown.notice_zh, shown.notice_en)
+        require(texts == (expected.zh, expected.en), "the bundle's notice, filled in word for word", "another text")
+        require(shown.notice_digest == expected.digest, "the digest of the notice that is shown", "another")
+        said = (shown.without_zh, shown.without_en, shown.at_best_zh, shown.at_best_en, shown.illustrative)
+        base, terms = scenario.base, best.terms
+        true = (base.text_zh, base.text_en, terms.text_zh, terms.text_en, best.illustrative)
+        require(said == true, "beside the notice what stands in it, and nothing else", "other terms, or another mark")
+
+
 async def stale_notice(kit: Kit) -> None:
     """A notice that was never shown."""
     request = consent.GrantConsentRequest(
@@ -231,6 +257,8 @@ CHECKS = (
     Check("attestation.id", "Each attestation has an id of its own.", "DESIGN 4", own_id),
     Check("consent.issued", "A granted token holds the terms agreed, in the right form.", "DESIGN 4", issued),
     Check("consent.issued-bound", "A bound token names the right key.", "DESIGN I4; RFC 7800", issued_bound),
+    Check("consent.notice", "A preview shows the registered notice, and promises nothing beside it.",
+          "consent.proto PreviewConsent; PIPL 17", notice),
     Check("consent.stale-notice", "A grant under a notice that was not shown is refused.", "consent.proto GrantConsent",
           stale_notice),
     Check("consent.limits", "Terms beyond the scenario's limits, and several uses without a key, are refused.",

@@ -25,7 +25,8 @@ class NoticeTemplate:
     """The registered consent notice in both languages.
 
     Placeholders in braces: ``operator_name``, ``operator_contact``, ``scenario_name``, ``purpose``, ``city_name``,
-    ``valid_days``, ``uses``, and ``without``, the base offer. Never anything about a person.
+    ``valid_days``, ``uses``; ``without``, the base offer; ``at_best``, what the consent can bring at best, marked where
+    it is illustrative. Never anything about a person.
     """
 
     id: str

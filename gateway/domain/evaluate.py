@@ -44,6 +44,16 @@ def evaluate(rules: Rules, scenario: Scenario, city: CityId, rung: int) -> Evalu
     return Evaluated(scenario.terms_of(rung), is_illustrative(rules, scenario, city))
 
 
+def at_best(rules: Rules, scenario: Scenario, city: CityId) -> Evaluated:
+    """What the scenario can bring a resident of ``city``, whoever she is: the terms of its highest tier's rung.
+
+    The base offer where its concordance reaches no rung, or where it has none.
+    """
+    concordance = rules.concordances.get(city)
+    highest = max((cut.level for cut in concordance.cuts), default=0) if concordance is not None else 0
+    return evaluate(rules, scenario, city, scenario.cap(highest))
+
+
 def is_illustrative(rules: Rules, scenario: Scenario, city: CityId) -> bool:
     """Whether the scenario, or the concordance of a home city, rests on figures that nobody has published."""
     concordance = rules.concordances.get(city)

@@ -12,15 +12,20 @@ from typing import NamedTuple
 import rfc8785
 
 from gateway.domain.bundle import NoticeTemplate
+from gateway.domain.evaluate import Evaluated
 from gateway.domain.scenario import Operator, Scenario
 
 PLACEHOLDERS: frozenset[str] = frozenset(
     {"operator_name", "operator_contact", "scenario_name", "purpose", "city_name", "valid_days", "uses"}
 )
 """What a template must name, each at least once: PIPL 17 and 23 leave none of it out."""
-OPTIONAL_PLACEHOLDERS: frozenset[str] = frozenset({"without"})
-"""What it may name besides, and nothing else: the base offer, which holds without consent (PIPL 16). The notice of this
-repository does; a log may hold older bundles whose notices do not, and their decisions stay reproducible."""
+LATER_PLACEHOLDERS: frozenset[str] = frozenset({"without", "at_best"})
+"""What a template must name besides since notices say all that a preview shows: the base offer, which holds without
+consent (PIPL 16), and what consent brings at best. Bundles from before whose notices do not stay readable."""
+_ILLUSTRATIVE_ZH = "（示意数据：本告知书所列条件，或者享受这些条件所需的等级，依据的数值没有任何城市公布）"
+_ILLUSTRATIVE_EN = (
+    " (illustrative: the terms in this notice, or the tier that they take, rest on figures that no city has published)"
+)
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
@@ -47,13 +52,16 @@ def render_notice(
     *,
     valid_days: int,
     uses: int | None,
+    best: Evaluated,
 ) -> RenderedNotice:
     """Fill the registered template for one consent.
 
     ``city_name_*`` name the home city, ``valid_days`` (at least 1) is the consent's lifetime in days, rounded up, and
-    ``uses`` its count (None: no count). The digest is SHA-256 over the RFC 8785 JSON of template id, version and both
-    texts as shown: a change in any of them asks for a new notice (PIPL 14), and an auditor can recompute it from the
-    bundle and the token. Raises KeyError for a placeholder that the template may not have (the loader refuses it).
+    ``uses`` its count (None: no count). ``best`` is ``evaluate.at_best`` of the city, never of a person; a text that
+    names it says in the same breath whether it is illustrative. The digest is SHA-256 over the RFC 8785 JSON of
+    template id, version and both texts as shown: a change in any of them asks for a new notice (PIPL 14), and an
+    auditor can recompute it from the bundle and the token. Raises KeyError for a placeholder that the template may not
+    have (the loader refuses it).
     """
     zh = _fill(
         template.text_zh,
@@ -66,6 +74,7 @@ def render_notice(
             "valid_days": str(valid_days),
             "uses": "不限次数" if uses is None else f"最多 {uses} 次",
             "without": scenario.base.text_zh,
+            "at_best": best.terms.text_zh + (_ILLUSTRATIVE_ZH if best.illustrative else ""),
         },
     )
     en = _fill(
@@ -79,6 +88,7 @@ def render_notice(
             "valid_days": "1 day" if valid_days == 1 else f"{valid_days} days",
             "uses": "any number of times" if uses is None else "once" if uses == 1 else f"at most {uses} times",
             "without": scenario.base.text_en,
+            "at_best": best.terms.text_en + (_ILLUSTRATIVE_EN if best.illustrative else ""),
         },
     )
     shown = rfc8785.dumps({"en": en, "id": template.id, "version": template.version, "zh": zh})

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 import adapters.store.attestations as stored
+from adapters import attest
 from adapters.consult import Platform, Reading
 from adapters.custody import Custody
+from adapters.question import examine
 from adapters.reference import Reference
 from gateway.api.peer.v1 import peer_pb2 as peer
 from gateway.conformance.session import claims_of
@@ -61,8 +63,22 @@ def level_of(resident: str, answer: int | TiergateError) -> Plant:
     return plant
 
 
+class _Uncapped(Scenario):
+    """A scenario that takes every tier level for a rung of its own."""
+
+    def cap(self, level: int) -> int:
+        return level
+
+
 def uncapped(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Scenario, "cap", lambda _self, level: level)
+    """Where it attests, and not where it tells what a consent brings at best."""
+
+    def uncapping(*given: Any) -> Any:
+        found = examine(*given)
+        members = {item.name: getattr(found.scenario, item.name) for item in fields(Scenario)}
+        return replace(found, scenario=_Uncapped(**members))
+
+    patch.setattr(attest, "examine", uncapping)
 
 
 def blind_to(state: str) -> Plant:

@@ -12,9 +12,11 @@ import pytest
 import adapters.authority
 import adapters.handles
 import adapters.reports
+import adapters.terms
 import gateway.transport.chain
 import gateway.transport.identity
 from adapters import attest as attesting
+from adapters import rpc_consents
 from adapters.authority import ConsentAuthority
 from adapters.rpc import UseReportServicer
 from adapters.terms import offer
@@ -22,6 +24,7 @@ from gateway.api.peer.v1 import peer_pb2 as peer
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.entry import decode
 from gateway.domain.decision import Outcome
+from gateway.domain.evaluate import at_best
 from gateway.domain.handle import new_handle
 from gateway.domain.ids import PeerIdentity
 from gateway.errors import Reason, TiergateError
@@ -54,6 +57,33 @@ def any_notice(patch: pytest.MonkeyPatch) -> None:
         return real(self, resident, terms, shown.notice.digest)
 
     patch.setattr(ConsentAuthority, "prepare", prepare)
+
+
+def promises_beside(patch: pytest.MonkeyPatch) -> None:
+    """More is promised beside the notice than in it, where the digest does not cover it."""
+    real = rpc_consents._preview
+
+    def preview(shown: Any) -> Any:
+        answer = real(shown)
+        answer.at_best_en += ", and a bicycle"
+        return answer
+
+    patch.setattr(rpc_consents, "_preview", preview)
+
+
+def promises_more(patch: pytest.MonkeyPatch) -> None:
+    """The notice promises more than the policies do, and its digest is that of the promise."""
+
+    def best(*given: Any) -> Any:
+        found = at_best(*given)
+        return found._replace(terms=replace(found.terms, text_zh=found.terms.text_zh + "，另送自行车"))
+
+    patch.setattr(adapters.terms, "at_best", best)
+
+
+def unmarked(patch: pytest.MonkeyPatch) -> None:
+    """A notice is silent about figures that nobody has published."""
+    patch.setattr(adapters.terms, "at_best", lambda *given: at_best(*given)._replace(illustrative=False))
 
 
 def keeps_the_token(patch: pytest.MonkeyPatch) -> None:

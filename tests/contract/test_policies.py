@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from gateway.domain.evaluate import at_best
 from gateway.domain.ids import CityId, ScenarioId
 from gateway.domain.notice import render_notice
 from gateway.domain.scenario import DepositWaiver, ExtraQuota, FreePeriod, PayLater, PercentageOff, Term
@@ -126,14 +127,17 @@ def test_the_notice_tells_what_the_law_asks_for(loaded: LoadedPolicies) -> None:
     for scenario in policies.scenarios.values():
         for name in scenario.operators:
             operator = policies.operators[name]
-            notice = render_notice(policies.notice, operator, scenario, "福州", "Fuzhou", valid_days=30, uses=None)
+            best = at_best(policies, scenario, CityId("fuzhou"))
+            notice = render_notice(
+                policies.notice, operator, scenario, "福州", "Fuzhou", valid_days=30, uses=None, best=best
+            )
+            assert ("示意数据" in notice.zh) == ("illustrative:" in notice.en) == best.illustrative
             for text, words in (
                 (notice.zh, (operator.name_zh, scenario.purpose_zh, "30 天", "不限次数", "撤回", "拒绝", "不会提供")),
                 (notice.en, (operator.name_en, scenario.purpose_en, "30 days", "any number", "Withdrawal", "refuse")),
             ):
                 assert operator.contact in text
-                assert (
-                    scenario.base.text_zh if text is notice.zh else scenario.base.text_en
-                ) in text  # without consent
+                for terms in (scenario.base, best.terms):  # without consent, and with it
+                    assert (terms.text_zh if text is notice.zh else terms.text_en) in text
                 assert all(word in text for word in words)
                 assert "{" not in text

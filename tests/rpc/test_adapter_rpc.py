@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+import rfc8785
 
 from adapters.app import Adapter
 from adapters.sandbox import quanzhou
@@ -24,10 +26,11 @@ from gateway.crypto.attestation import request_binding
 from gateway.crypto.consent import new_id
 from gateway.domain.ids import PeerIdentity, RequestId
 from gateway.errors import Reason
+from gateway.policy.load import load_policies
 from gateway.transport.errors import error_from_rpc
 from tests.fakes.adapter import CSV, AdapterFiles
 from tests.fakes.log import FakeLog
-from tests.fakes.network import DOMAIN, LIBRARY_LOAN, XIAMEN_LIBRARY
+from tests.fakes.network import DOMAIN, LIBRARY_LOAN, POLICIES, XIAMEN_LIBRARY
 
 PEOPLE = residents_of("fuzhou")
 TOP, LOW, CORRUPT = PEOPLE[0].ref, PEOPLE[8].ref, PEOPLE[11].ref
@@ -126,7 +129,12 @@ async def test_a_preview_says_all_that_the_app_must_show(city: Running) -> None:
     assert all(
         [shown.notice_zh, shown.notice_en, shown.without_zh, shown.without_en, shown.at_best_zh, shown.at_best_en]
     )
-    assert len(shown.notice_digest) == 64
+    zh, en = shown.notice_zh, shown.notice_en
+    assert all(text in zh for text in (shown.without_zh, shown.at_best_zh))
+    assert all(text in en for text in (shown.without_en, shown.at_best_en))
+    notice = load_policies(POLICIES).notice
+    texts = rfc8785.dumps({"en": en, "id": notice.id, "version": notice.version, "zh": zh})
+    assert shown.notice_digest == hashlib.sha256(texts).hexdigest()
     assert not shown.illustrative
 
 

@@ -15,7 +15,11 @@ async def test_a_consent_from_preview_to_withdrawal(network: Running) -> None:
     terms = ("--operator", OPERATOR, "--scenario", SCENARIO, "--days", 7, "--uses", 5)
     preview = await network.consent("preview", *terms)
     assert preview.code == 0
-    assert "without consent" in preview.out
+    shown = (await network.consent("preview", *terms, "--json")).document
+    assert preview.out.split() == f"{shown['notice_zh']} {shown['notice_en']}".split()  # all of it is under the digest
+    for language in ("zh", "en"):
+        text = f"text_{language}"
+        assert all(shown[kind][text] in shown[f"notice_{language}"] for kind in ("without", "at_best"))
 
     identifier, token = await network.granted("counted.jwt", "--days", 7, "--uses", 5)
     assert token.stat().st_mode & 0o777 == 0o600

@@ -19,6 +19,20 @@ function fill(text, values) {
   return text.replace(/\{([^{}]*)\}/g, (_, name) => values[name]);
 }
 
+/** What the scenario brings anybody of the city: the rung of the highest tier that its concordance gives. */
+function bestOf(scenario, { cities, scale }, city) {
+  const own = cities.find((item) => item.id === city.id);
+  const tiers = scale.tiers.map((tier) => tier.id);
+  const highest = Math.max(0, ...(own?.cuts ?? []).map((cut) => tiers.indexOf(cut.tier)));
+  const terms = scenario.rungs.filter((rung) => tiers.indexOf(rung.tier) <= highest).at(-1) ?? scenario.base;
+  return { terms, illustrative: scenario.illustrative || Boolean(own?.illustrative) };
+}
+
+const MARKS = {
+  zh: '（示意数据：本告知书所列条件，或者享受这些条件所需的等级，依据的数值没有任何城市公布）',
+  en: ' (illustrative: the terms in this notice, or the tier that they take, rest on figures that no city has published)',
+};
+
 /** The value of the check character's sum: a multiple of 31 for a whole code. */
 const sumOf = (code) => [...code].reduce((sum, letter, place) => sum + LETTERS.indexOf(letter) * (place + 1), 0) % 31;
 
@@ -55,6 +69,7 @@ class Consents {
     const { scenario, operator } = this.within(terms);
     const { bundle, city } = this.files;
     const { id, version, text_zh: zh, text_en: en } = bundle.notice;
+    const best = bestOf(scenario, bundle, city);
     const days = Math.ceil(terms.lifetime_s / DAY_S);
     const filled = (text, language, valid, uses) =>
       fill(text, {
@@ -66,6 +81,7 @@ class Consents {
         valid_days: valid,
         uses,
         without: scenario.base[`text_${language}`],
+        at_best: best.terms[`text_${language}`] + (best.illustrative ? MARKS[language] : ''),
       });
     const count = terms.uses;
     const often = count === 0 ? 'any number of times' : count === 1 ? 'once' : `at most ${count} times`;
@@ -73,16 +89,15 @@ class Consents {
       zh: filled(zh, 'zh', String(days), count === 0 ? '不限次数' : `最多 ${count} 次`),
       en: filled(en, 'en', days === 1 ? '1 day' : `${days} days`, often),
     };
-    const best = scenario.rungs.at(-1);
     return {
       notice_zh: shown.zh,
       notice_en: shown.en,
       notice_digest: sha256(canonical({ id, version, ...shown })).toString('hex'),
       without_zh: scenario.base.text_zh,
       without_en: scenario.base.text_en,
-      at_best_zh: best.text_zh,
-      at_best_en: best.text_en,
-      illustrative: scenario.illustrative || bundle.cities.some((item) => item.id === city.id && item.illustrative),
+      at_best_zh: best.terms.text_zh,
+      at_best_en: best.terms.text_en,
+      illustrative: best.illustrative,
     };
   }
 

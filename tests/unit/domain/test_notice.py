@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
-from gateway.domain.notice import OPTIONAL_PLACEHOLDERS, PLACEHOLDERS, RenderedNotice, placeholders_in, render_notice
-from tests.unit.domain.samples import operator, scenario, template
+from gateway.domain.evaluate import Evaluated
+from gateway.domain.notice import LATER_PLACEHOLDERS, PLACEHOLDERS, RenderedNotice, placeholders_in, render_notice
+from tests.unit.domain.samples import MORE, SOME, operator, scenario, template
+
+AT_BEST = template(text_zh=template().text_zh + " {at_best}", text_en=template().text_en + " {at_best}")
 
 
 def _render(**changes: Any) -> RenderedNotice:
@@ -19,6 +22,7 @@ def _render(**changes: Any) -> RenderedNotice:
         "city_name_en": "Fuzhou",
         "valid_days": 30,
         "uses": 3,
+        "best": Evaluated(MORE, illustrative=False),
     }
     return render_notice(**{**given, **changes})
 
@@ -61,6 +65,37 @@ def test_a_notice_may_say_what_happens_without_consent_and_then_its_digest_cover
     assert _render(template=given, scenario=other).digest != _render(template=given, scenario=scenario()).digest
 
 
+def test_what_consent_brings_at_best_stands_in_the_notice_and_under_its_digest() -> None:
+    notice = _render(template=AT_BEST)
+    assert (notice.zh.endswith(f" {MORE.text_zh}"), notice.en.endswith(f" {MORE.text_en}")) == (True, True)
+    others = (SOME, replace(MORE, text_zh=SOME.text_zh), replace(MORE, text_en=SOME.text_en))
+    digests = {_render(template=AT_BEST, best=Evaluated(other, illustrative=False)).digest for other in others}
+    assert len(digests | {notice.digest}) == 4
+
+
+def test_whoever_names_the_best_terms_says_in_both_languages_that_figures_are_unpublished() -> None:
+    published = _render(template=AT_BEST)
+    assert "示意" not in published.zh
+    assert "illustrative" not in published.en
+    marked = _render(template=AT_BEST, best=Evaluated(MORE, illustrative=True))
+    assert f"{MORE.text_zh}（示意数据：" in marked.zh
+    assert f"{MORE.text_en} (illustrative: " in marked.en
+    assert marked.digest != published.digest
+
+
+@pytest.mark.parametrize("illustrative", [True, False])
+@pytest.mark.parametrize(
+    ("more", "digest"),
+    [
+        ("", "ac9b5c61ac31c0617461e37fd0f10232ae7f8a56fc43392b6500b0322933a0da"),
+        (" {without}", "97e7ef79a89daf33ab9e4e880fe734cda8dc19c81a2b0b53da35b04c6440c9b4"),
+    ],
+)
+def test_the_digests_of_older_notices_are_what_they_were(more: str, digest: str, *, illustrative: bool) -> None:
+    older = template(text_zh=template().text_zh + more, text_en=template().text_en + more)
+    assert _render(template=older, best=Evaluated(MORE, illustrative=illustrative)).digest == digest
+
+
 def test_a_brace_inside_a_value_stays_what_it_is() -> None:
     assert "{uses} Library" in _render(operator=operator(name_en="{uses} Library")).en
 
@@ -90,7 +125,7 @@ def test_any_change_of_what_is_shown_changes_the_digest(change: Callable[[], dic
 
 def test_the_placeholders_of_a_text() -> None:
     assert placeholders_in(template().text_zh) == placeholders_in(template().text_en) == PLACEHOLDERS
-    assert not PLACEHOLDERS & OPTIONAL_PLACEHOLDERS
+    assert not PLACEHOLDERS & LATER_PLACEHOLDERS
     assert placeholders_in("nothing") == frozenset()
 
 

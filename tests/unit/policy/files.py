@@ -21,7 +21,9 @@ DAY = date(2026, 6, 1)
 """A day on which all of it is in force."""
 
 # all that must be told
-NOTICE_TEXT = "{operator_name} {operator_contact} {scenario_name} {purpose} {city_name} {valid_days} {uses}"
+NOTICE_TEXT = (
+    "{operator_name} {operator_contact} {scenario_name} {purpose} {city_name} {valid_days} {uses} {without} {at_best}"
+)
 
 
 def scale() -> str:

@@ -97,6 +97,16 @@ def test_the_rules_of_the_files_hold_in_the_bundle(data: bytes) -> None:
     ]
 
 
+@pytest.mark.parametrize("later", [[" {at_best}"], [" {at_best}", " {without}"]])
+def test_a_bundle_with_an_older_notice_stays_readable(data: bytes, later: list[str]) -> None:
+    def change(document: Any) -> None:
+        for text in ("text_zh", "text_en"):
+            for words in later:
+                document["notice"][text] = document["notice"][text].replace(words, "")
+
+    assert "at_best" not in read_bundle(changed(data, change)).notice.text_en
+
+
 def test_an_unknown_key_at_any_depth(data: bytes) -> None:
     problems = problems_in(changed(data, lambda d: d["scenarios"][0]["base"]["items"][0].update(colour=1)))
     assert places(problems) == [("bundle", "scenarios.0.base.items.0.colour")]

@@ -74,6 +74,8 @@ MALFORMED = [
     (SCENARIO, "max_lifetime_days = 30", "max_lifetime_days = 367", "consent.max_lifetime_days", "less"),
     (OPERATOR, 'contact = "desk@example.invalid"\n', "", "contact", "missing"),
     (NOTICE, " {uses}", "", "text_zh", "lacks {uses}"),
+    (NOTICE, " {without}", "", "text_zh", "lacks {without}"),
+    (NOTICE, " {at_best}", "", "text_zh", "lacks {at_best}"),
     (NOTICE, "{uses}", "{uses} {resident_name}", "text_zh", "unknown {resident_name}"),
     (SCALE, '[[tiers]]\nid = "good"\nname_zh = "good"\nname_en = "good"\n', "", "tiers", "at least 4"),
     # rules over several values or files

@@ -248,7 +248,9 @@ Global___PreviewConsentRequest: _TypeAlias = PreviewConsentRequest  # noqa: Y015
 
 @_typing.final
 class PreviewConsentResponse(_message.Message):
-    """The notice, as it is to be shown."""
+    """The notice, as it is to be shown. Whatever else is here stands in its texts, too, and so under the digest; none of it
+    depends on the resident.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -265,17 +267,21 @@ class PreviewConsentResponse(_message.Message):
     notice_en: _builtins.str
     """Notice in English."""
     notice_digest: _builtins.str
-    """SHA-256 of the registered notice as shown, 64 lower-case hex digits; the grant repeats it."""
+    """SHA-256 of the registered notice as shown, 64 lower-case hex digits; the grant repeats it, and the token carries it."""
     without_zh: _builtins.str
     """What everybody gets without consent, Chinese."""
     without_en: _builtins.str
     """What everybody gets without consent, English."""
     at_best_zh: _builtins.str
-    """What the consent can bring at best, Chinese."""
+    """What the consent can bring anybody of this city at best, Chinese. Empty where the notice, of a bundle from before,
+    does not say it.
+    """
     at_best_en: _builtins.str
-    """What the consent can bring at best, English."""
+    """The same, English."""
     illustrative: _builtins.bool
-    """True when the scenario or the city's concordance rests on figures that nobody has published."""
+    """True when the scenario or the city's concordance rests on figures that nobody has published. The notice says so
+    beside the best terms; where it names none, the app has to.
+    """
     def __init__(
         self,
         *,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gateway.cli.localnet.plan import ReservedPort
 from gateway.cli.localnet.processes import Child, Processes
 
 DIES_BEFORE_IT_SIGNS = """
@@ -21,6 +22,12 @@ sys.exit(main())
 """The command, in a process that a SIGKILL ends between the commit of its state and its signature."""
 
 
+def _free_address() -> str:
+    port = ReservedPort()
+    port.release()
+    return port.address
+
+
 @dataclass
 class WitnessProcess:
     """``logs``: vkey by origin. ``limits``: lines of that table. The port is the same at every start."""
@@ -30,7 +37,7 @@ class WitnessProcess:
     name: str
     logs: dict[str, str]
     limits: str = ""
-    address: str = "127.0.0.1:0"
+    address: str = field(default_factory=_free_address)
     vkey: str = ""
     child: Child | None = field(default=None)
 

@@ -35,7 +35,7 @@ async def _device(network: Running, name: str) -> tuple[Path, Path]:
 async def test_a_code_is_read_out_typed_and_good_once(network: Running) -> None:
     issued = await _issue(network)
     assert issued.code == 0, issued.err
-    assert "without consent" in issued.err
+    assert "Without your consent" in issued.err
     (line,) = [line for line in issued.out.splitlines() if "QUANZHOU-" in line]
     spoken = line[line.index("QUANZHOU-") :].strip()
     assert len(spoken.split(" ")) == 3

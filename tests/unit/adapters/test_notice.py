@@ -78,7 +78,7 @@ async def test_no_consent_is_recorded_under_a_notice_that_the_policies_have_chan
     with refuses(Reason.CONSENT_STATE):
         await city.authority.replace(RESIDENT, granted.id, "renew", terms, seen)
     with refuses(Reason.CONSENT_STATE):
-        await city.counter.issue(RESIDENT, terms, seen, "typed")
+        await city.counter.issue(RESIDENT, replace(terms, bound=False), seen, "typed")
     assert [view.state for view in city.authority.list(RESIDENT, 0)] == ["active"]
     await city.authority.replace(RESIDENT, granted.id, "renew", terms, city.authority.preview(terms).notice.digest)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from gateway.cli.client import read_file
 from gateway.cli.installation import Installation
 from gateway.cli.key_files import KeySlot
-from gateway.cli.output import UsageError, progress
-from gateway.cli.peer_state import GATEWAY, LOOK_EVERY_S, PeerState, state_of
+from gateway.cli.output import UsageError
+from gateway.cli.peer_state import GATEWAY, PeerState, state_of, until_followed
 from gateway.crypto.envelope import DIRECTORY_TYPE, MAX_ENVELOPE_BYTES, sign, verify
 from gateway.crypto.keys import PrivateKey
 from gateway.crypto.root_files import read_root
@@ -100,15 +100,12 @@ class KeySite:
         return await state_of(self.installation.certificate, self.directory(), name)
 
     async def _until(self, names: Sequence[str], holds: Callable[[PeerState], bool], what: str) -> list[str]:
-        deadline = time.monotonic() + self._wait_s
-        told: list[str] = []
-        while True:
-            asked = [name for name in names if name not in self._without]
-            states = await asyncio.gather(*map(self.state_of, asked))
-            behind = [name for name, state in zip(asked, states, strict=True) if not holds(state)]
-            if not behind or time.monotonic() >= deadline:
-                return behind
-            if behind != told:
-                progress(f"tiergate: waiting for {', '.join(behind)}: {what}; hand over the files and send SIGHUP")
-                told = behind
-            await asyncio.sleep(LOOK_EVERY_S)
+        asked = [name for name in names if name not in self._without]
+
+        async def ask() -> dict[str, PeerState]:
+            return dict(zip(asked, await asyncio.gather(*map(self.state_of, asked)), strict=True))
+
+        _, behind = await until_followed(
+            ask, asked, holds, self._wait_s, f": {what}; hand over the files and send SIGHUP"
+        )
+        return behind

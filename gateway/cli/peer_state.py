@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import grpc.aio
 
 from gateway.api.peer.v1 import status_pb2 as pb
 from gateway.api.peer.v1.status_pb2_grpc import StatusServiceStub
+from gateway.cli.output import progress
 from gateway.domain.directory import Directory, Endpoint
 from gateway.domain.ids import CityId
 from gateway.transport.channel import open_channel
@@ -17,7 +20,7 @@ from gateway.transport.tls import CertificateFiles, WatchedCertificate
 
 GATEWAY = "gateway"
 ASK_S = 5.0
-LOOK_EVERY_S = 0.25  # where a command waits for peers to follow
+LOOK_EVERY_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +43,27 @@ async def state_of(certificate: CertificateFiles, directory: Directory, name: st
             return PeerState(0, {}, error_from_rpc(error).reason.value)
     signing = {item.purpose: item.kid for item in answer.signing}
     return PeerState(answer.directory_version, signing, bundle=answer.bundle_digest)
+
+
+async def until_followed(
+    ask: Callable[[], Awaitable[Mapping[str, PeerState]]],
+    names: Sequence[str],
+    holds: Callable[[PeerState], bool],
+    wait_s: float,
+    what: str = "",
+) -> tuple[Mapping[str, PeerState], list[str]]:
+    """Ask again and again until it holds for all of ``names``, for ``wait_s`` at most.
+
+    The last answers, and those of ``names`` that are behind. Whoever is waited for is told, with ``what`` behind.
+    """
+    deadline = time.monotonic() + wait_s
+    told: list[str] = []
+    while True:
+        states = await ask()
+        behind = [name for name in names if not holds(states[name])]
+        if not behind or time.monotonic() >= deadline:
+            return states, behind
+        if behind != told:
+            progress(f"tiergate: waiting for {', '.join(behind)}{what}")
+            told = behind
+        await asyncio.sleep(LOOK_EVERY_S)

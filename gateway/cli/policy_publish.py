@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -12,10 +12,11 @@ from cyclopts import Parameter
 
 from gateway.cli.messages import time_of_s
 from gateway.cli.options import Json, ProfileFile
-from gateway.cli.output import EXIT_OK, EXIT_UNAVAILABLE, RefusedError, UsageError, facts, progress, show, table
+from gateway.cli.output import EXIT_OK, EXIT_UNAVAILABLE, RefusedError, UsageError, facts, show, table
 
 if TYPE_CHECKING:
     from gateway.cli.installation import Installation
+    from gateway.cli.peer_state import PeerState
     from gateway.cli.policy_sign import Kind
     from gateway.crypto.envelope import Root
     from gateway.domain.bundle import Bundle
@@ -160,7 +161,7 @@ async def status(
 
     A peer that does not answer is shown with the reason. Exit code 3 when one of --wait-for has not followed in time.
     """
-    from gateway.cli.peer_state import GATEWAY
+    from gateway.cli.peer_state import GATEWAY, until_followed
     from gateway.policy.installed import load_installed
 
     place = _installation(config, profile)
@@ -172,36 +173,21 @@ async def status(
         if name != GATEWAY and name not in installed.directory.cities:
             known = ", ".join((GATEWAY, *sorted(installed.directory.cities)))
             raise UsageError(f"--wait-for: {name!r} is not in the installed directory", f"one of {known}")
-    peers, behind = await _followed(place, installed, wait_for or (), time.monotonic() + wait)
-    document = _document(installed, now_s) | {"peers": peers}
+    states, behind = await until_followed(
+        lambda: _peers(place, installed), wait_for or (), lambda state: _follows(state, installed), wait
+    )
+    document = _document(installed, now_s) | {"peers": _peer_rows(states, installed)}
     told = [f"not yet by what is installed here: {', '.join(behind)}; put it there and send SIGHUP"] if behind else []
     show(document, lambda: [*_tables(document), *told], as_json=json)
     return EXIT_UNAVAILABLE if behind else EXIT_OK
 
 
-async def _followed(
-    place: Installation, installed: Installed, names: Sequence[str], deadline: float
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """How far the peers are, and which of ``names`` are behind still at ``deadline`` (monotonic seconds)."""
-    import asyncio
-
-    from gateway.cli.peer_state import LOOK_EVERY_S
-
-    told: list[str] = []
-    while True:
-        peers = await _peers(place, installed)
-        by_ours = {item["name"] for item in peers if _follows(item, installed)}
-        behind = [name for name in names if name not in by_ours]
-        if not behind or time.monotonic() >= deadline:
-            return peers, behind
-        if behind != told:
-            progress(f"tiergate: waiting for {', '.join(behind)}")
-            told = behind
-        await asyncio.sleep(LOOK_EVERY_S)
+def _follows(state: PeerState, installed: Installed) -> bool:
+    return state.bundle == _digest(installed) and state.version >= installed.directory.version
 
 
-def _follows(peer: Mapping[str, Any], installed: Installed) -> bool:
-    return peer["bundle"] == "ours" and bool(peer["directory_version"] >= installed.directory.version)
+def _digest(installed: Installed) -> str:
+    return installed.timeline.at(time.time()).digest
 
 
 def _document(installed: Installed, now_s: int) -> dict[str, Any]:
@@ -234,7 +220,7 @@ def _document(installed: Installed, now_s: int) -> dict[str, Any]:
     }
 
 
-async def _peers(place: Installation, installed: Installed) -> list[dict[str, Any]]:
+async def _peers(place: Installation, installed: Installed) -> dict[str, PeerState]:
     import asyncio
 
     from gateway.cli.peer_state import GATEWAY, state_of
@@ -242,7 +228,11 @@ async def _peers(place: Installation, installed: Installed) -> list[dict[str, An
     directory = installed.directory
     names = [GATEWAY, *sorted(directory.cities)]
     states = await asyncio.gather(*(state_of(place.certificate, directory, name) for name in names))
-    digest = installed.timeline.at(time.time()).digest
+    return dict(zip(names, states, strict=True))
+
+
+def _peer_rows(states: Mapping[str, PeerState], installed: Installed) -> list[dict[str, Any]]:
+    digest = _digest(installed)
     return [
         {
             "name": name,
@@ -250,7 +240,7 @@ async def _peers(place: Installation, installed: Installed) -> list[dict[str, An
             "bundle": ("ours" if state.bundle == digest else state.bundle) or None,
             "trouble": state.trouble,
         }
-        for name, state in zip(names, states, strict=True)
+        for name, state in states.items()
     ]
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.localnet.provision import Network
+from gateway.cli.peer_state import PeerState
+from gateway.policy.installed import Installed
 from tests.unit.cli.conftest import Run
 
 
@@ -138,13 +140,11 @@ def test_status_waits_until_the_peers_named_have_followed(
     """The gateway takes the directory at the second look and the bundle at the third; Quanzhou never does."""
     looks: list[int] = []
 
-    async def peers(*_: object) -> list[dict[str, object]]:
+    async def peers(_place: object, installed: Installed) -> dict[str, PeerState]:
         looks.append(len(looks))
-        gateway = [(0, "other"), (1, "other"), (1, "ours")][min(len(looks), 3) - 1]
-        return [
-            {"name": name, "directory_version": version, "bundle": bundle, "trouble": ""}
-            for name, (version, bundle) in (("gateway", gateway), ("quanzhou", (None, None)))
-        ]
+        ours = installed.timeline.at(time.time()).digest
+        version, bundle = [(0, "other"), (1, "other"), (1, ours)][min(len(looks), 3) - 1]
+        return {"gateway": PeerState(version, {}, bundle=bundle), "quanzhou": PeerState(0, {})}
 
     monkeypatch.setattr("gateway.cli.policy_publish._peers", peers)
     monkeypatch.setattr("gateway.cli.peer_state.LOOK_EVERY_S", 0)

@@ -113,6 +113,15 @@ def claims_of(token: str) -> dict[str, Any]:
     return found
 
 
+def _is_bound_to_operator(token: str) -> bool:
+    """Whether it says so; it may be no token at all."""
+    try:
+        cnf = claims_of(token).get("cnf")
+    except FailedError:
+        return False
+    return isinstance(cnf, dict) and "holder" not in cnf
+
+
 def rung_of(attested: peer.AttestTierResponse) -> int:
     """The rung that an attestation says."""
     rung = claims_of(attested.attestation).get("rung")
@@ -182,7 +191,7 @@ class Kit:
             **({"token": token} if token else {}),
         }
         asked = {**members, **changes}
-        if "proof" not in asked and tokens.is_bound_to_operator(token):
+        if "proof" not in asked and _is_bound_to_operator(token):
             operator, scenario = asked["operator"], asked["scenario"]
             known = f"{operator}-proof" in self.deployment.keys
             key = f"{operator if known else LIBRARY}-proof"

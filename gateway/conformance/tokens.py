@@ -97,15 +97,6 @@ def bound(kit: Deployment, **changes: Any) -> str:
     return sound(kit, uses=None, **changes)
 
 
-def is_bound_to_operator(token: str) -> bool:
-    """Whether a token says so. It is not verified, and may be no token at all."""
-    try:
-        cnf = json.loads(b64url_bytes(token.split(".")[1])).get("cnf")
-    except (ValueError, IndexError, AttributeError):
-        return False
-    return isinstance(cnf, dict) and "holder" not in cnf
-
-
 def _altered(token: str) -> str:
     """The same token with a later end, under the signature of the former."""
     head, payload, signature = token.split(".")

@@ -196,9 +196,8 @@ async def _export(
 ) -> _Export:
     """Write one shard. ``must_record``: a scope's export must hold the log's record of a read under it."""
     policy = TrustPolicy.parse(trusted)
-    log.resume(folder, (await newest_head(stub, policy, log.shard))[1].size)
     for _ in range(ROUNDS):
-        grew = await _catch_up(stub, log, policy)
+        grew = await _catch_up(stub, log, policy, folder)
         if log.complete or not must_record:
             break
         if not grew:
@@ -218,11 +217,13 @@ async def _bundle(stub: AuditServiceStub, folder: Path, digest: str) -> bytes:
     return data if sha256(data).hexdigest() == digest else await download_bundle(stub, digest)
 
 
-async def _catch_up(stub: AuditServiceStub, log: DownloadedLog, policy: TrustPolicy) -> bool:
-    """Take the newest checkpoint, and all that it covers; whether it covers anything new."""
-    before = log.size
+async def _catch_up(stub: AuditServiceStub, log: DownloadedLog, policy: TrustPolicy, folder: Path) -> bool:
+    """Take the newest checkpoint, and all that it covers and ``folder`` lacks; whether it covers anything new."""
     log.head, head = await newest_head(stub, policy, log.shard)
     size = head.size
+    if not log.size:
+        log.resume(folder, size)
+    before = log.size
     while log.size < size:
         await _download(stub, log, min(size, log.size + RUN))
         progress(f"tiergate: {log.size} of {size} entries")

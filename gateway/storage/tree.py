@@ -36,6 +36,11 @@ def tile_id(level: int, index: int, shard: int = 0) -> int:
     return level << 56 | shard << 40 | index
 
 
+def _above(row: list[bytes]) -> list[bytes]:
+    """The nodes above a row of them."""
+    return [node_hash(row[i], row[i + 1]) for i in range(0, len(row), 2)]
+
+
 def _with_nodes(hashes: bytes | bytearray) -> bytes:
     """A full tile with the nodes inside it; a partial one as it is."""
     if len(hashes) != TILE_WIDTH * _HASH:
@@ -43,7 +48,7 @@ def _with_nodes(hashes: bytes | bytearray) -> bytes:
     row = [bytes(hashes[i : i + _HASH]) for i in range(0, len(hashes), _HASH)]
     stored = [*row]
     while len(row) > 2:
-        row = [node_hash(row[i], row[i + 1]) for i in range(0, len(row), 2)]
+        row = _above(row)
         stored += row
     return b"".join(stored)
 
@@ -208,7 +213,7 @@ class TreeReader:
         if len(hashes) != count:
             raise TiergateError(Reason.LOG_CORRUPT, f"subtree {level}/{index} is incomplete")
         while len(hashes) > 1:
-            hashes = [node_hash(hashes[i], hashes[i + 1]) for i in range(0, len(hashes), 2)]
+            hashes = _above(hashes)
         self._cache.put([(level, index, hashes[0])])
         return hashes[0]
 

@@ -198,16 +198,18 @@ class Network:
         }
         return issue_proof(signing.key, signing.kid, **{**members, **changes})
 
-    def proof_if_bound(self, token: str, *, now_s: int, operator: str, scenario: str) -> str:
+    def proof_if_bound(
+        self, token: str, *, now_s: int, operator: OperatorId = XIAMEN_LIBRARY, scenario: str = LIBRARY_LOAN
+    ) -> str:
         """What the operator presents with a token: a proof where it is bound to the operator's key, else nothing."""
-        held = self.operator_keys.get(OperatorId(operator))
+        held = self.operator_keys.get(operator)
         try:
             cnf = jws.parse(token, TYP).claims.get("cnf")
         except TiergateError:
             return ""  # no token at all
         if held is None or cnf != {"jkt": held.kid}:
             return ""
-        return self.proof(token, now_s=now_s, operator=OperatorId(operator), scenario=scenario)
+        return self.proof(token, now_s=now_s, operator=operator, scenario=scenario)
 
 
 def going_by(reference: Reference, bundle: Bundle) -> Reference:

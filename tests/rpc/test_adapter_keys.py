@@ -97,6 +97,8 @@ class City:
         return withdrawn
 
     async def attest(self, token: str, request_id: str = "", proof: str | None = None) -> str:
+        if proof is None:
+            proof = self.files.network.proof_if_bound(token, now_s=int(time.time()))
         async with self.files.gateway(self.adapter) as channel:
             request = peer.AttestTierRequest(
                 request_id=request_id or new_id(),
@@ -104,11 +106,7 @@ class City:
                 scenario=LIBRARY_LOAN,
                 bundle_digest=self.files.network.bundle.digest,
                 token=token,
-                proof=self.files.network.proof_if_bound(
-                    token, now_s=int(time.time()), operator=XIAMEN_LIBRARY, scenario=LIBRARY_LOAN
-                )
-                if proof is None
-                else proof,
+                proof=proof,
             )
             with typed_errors():
                 answer = await AttestationServiceStub(channel).AttestTier(request, timeout=TIMEOUT_S)

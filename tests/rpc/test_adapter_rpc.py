@@ -67,9 +67,7 @@ class Running:
             "scenario": LIBRARY_LOAN,
             "bundle_digest": self.files.network.bundle.digest,
             "token": token,
-            "proof": self.files.network.proof_if_bound(
-                token, now_s=int(time.time()), operator=XIAMEN_LIBRARY, scenario=LIBRARY_LOAN
-            ),
+            "proof": self.files.network.proof_if_bound(token, now_s=int(time.time())),
         }
         return peer.AttestTierRequest(**{**members, **changes})
 

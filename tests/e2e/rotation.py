@@ -137,7 +137,7 @@ async def keys(network: TestNetwork, what: str, purpose: KeyPurpose, *more: str)
     """``tiergate keys`` as the owner runs it; whoever it waits for is sent SIGHUP, as their engineers would."""
     whose = ["--profile", "client.toml"] if purpose == "proof" else ["--config", "adapter.toml"]
     whose[1] = str(owner(network, purpose) / whose[1])
-    authority = ["--authority-key", str(network.layout.authority / "signing.key")]
+    authority = [text for key in network.layout.signing_keys for text in ("--authority-key", str(key))]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "gateway", "keys", what, "--purpose", purpose, *whose, *authority, *more, "--json"),
         stdin=asyncio.subprocess.DEVNULL,

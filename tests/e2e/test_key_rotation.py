@@ -237,8 +237,8 @@ async def test_a_log_key_that_the_directory_does_not_name_signs_nothing(changing
         version=directory.version + 1,
         gateway=replace(directory.gateway, log_vkey=str(signer.verifier)),
     )
-    authority = load_private_key(layout.authority / "signing.key")
-    write_whole(shared, sign(DIRECTORY_TYPE, build_directory(changed), [authority]))
+    authorities = [load_private_key(key) for key in layout.signing_keys]
+    write_whole(shared, sign(DIRECTORY_TYPE, build_directory(changed), authorities))
     reload(network, ["gateway", CITY, "xiamen"])
 
     async def silent() -> bool:

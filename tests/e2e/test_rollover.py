@@ -45,8 +45,8 @@ def install(network: TestNetwork, version: int, effective: int) -> str:
     layout = network.layout
     expires = date.today() + timedelta(days=30)  # noqa: DTZ011 - a calendar day of this machine is near enough
     data = build_bundle(load_policies(POLICIES), version, expires, effective=effective)
-    key = load_private_key(layout.authority / "signing.key")
-    put(layout, version, sign(BUNDLE_TYPE, data, [key]))
+    keys = [load_private_key(key) for key in layout.signing_keys]
+    put(layout, version, sign(BUNDLE_TYPE, data, keys))
     reload(network, EVERYBODY)
     return digest_of(data)
 

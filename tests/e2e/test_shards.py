@@ -88,7 +88,7 @@ async def test_a_network_goes_on_across_a_seal(network: TestNetwork, witness: On
         "certs", "key", "--purpose", "log", "--origin", NEXT, "--out", layout.gateway / "log.key.next"
     )
     config = layout.gateway / "gateway.toml"
-    enter_next_key(layout.shared, layout.authority / "signing.key", made["vkey"])
+    enter_next_key(layout, made["vkey"])
     reload(network, network.network.options.cities)
     witness.process.logs[NEXT] = made["vkey"]
     await asyncio.to_thread(witness.process.stop)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
 
+from gateway.cli.localnet.plan import Layout
 from gateway.crypto.envelope import DIRECTORY_TYPE, sign, verify
 from gateway.crypto.keys import load_private_key
 from gateway.crypto.root_files import read_root
@@ -14,8 +14,9 @@ from gateway.policy.directory import build_directory, read_directory
 from gateway.process import write_whole
 
 
-def enter_next_key(shared: Path, authority: Path, vkey: str, *, days: int = 7) -> None:
-    """Sign a directory in ``shared`` with the next key as the log's, and the present one trusted for so many days."""
+def enter_next_key(layout: Layout, vkey: str, *, days: int = 7) -> None:
+    """Sign a directory with the next key as the log's, and the present one trusted for so many days."""
+    shared = layout.shared
     file = shared / "directory.json"
     directory = read_directory(verify(read_root(shared / "root.json"), DIRECTORY_TYPE, file.read_bytes()))
     now_s, gateway = int(time.time()), directory.gateway
@@ -30,4 +31,6 @@ def enter_next_key(shared: Path, authority: Path, vkey: str, *, days: int = 7) -
             earlier_logs=(*gateway.earlier_logs, earlier),
         ),
     )
-    write_whole(file, sign(DIRECTORY_TYPE, build_directory(changed), [load_private_key(authority)]))
+    write_whole(
+        file, sign(DIRECTORY_TYPE, build_directory(changed), [load_private_key(key) for key in layout.signing_keys])
+    )

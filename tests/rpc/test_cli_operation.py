@@ -86,9 +86,9 @@ def _without_data(_folder: str, names: list[str]) -> set[str]:
 @pytest.mark.parametrize("who", ["operator", "auditor", "gateway"])
 async def test_the_doctor_sees_another_bundle(network: Running, who: str) -> None:
     layout = _copied(network, f"other-bundle-{who}")
-    key = load_private_key(layout.authority / "signing.key")
+    keys = [load_private_key(key) for key in layout.signing_keys]
     data = build_bundle(load_policies(network.checkout / "policies"), 2, date(2027, 12, 31))
-    (layout.shared / "bundle.json").write_bytes(sign(BUNDLE_TYPE, data, [key]))
+    (layout.shared / "bundle.json").write_bytes(sign(BUNDLE_TYPE, data, keys))
     arguments: tuple[object, ...] = {
         "operator": ("--profile", layout.operator(OPERATOR) / "client.toml"),
         "auditor": ("--profile", layout.auditor / "client.toml"),

@@ -22,6 +22,9 @@ CITY_NAMES = {
     "ningde": ("宁德", "Ningde"),
     "pingtan": ("平潭", "Pingtan"),
 }
+AUTHORITIES = ("province", "fuzhou", "xiamen")
+SIGNERS = 2
+"""How many of the authorities must sign a bundle, a directory or a new root."""
 SOURCE_KINDS = {city: {"fuzhou": "http", "xiamen": "sql"}.get(city, "csv") for city in CITY_NAMES}
 
 
@@ -64,8 +67,17 @@ class Layout:
 
     @property
     def authority(self) -> Path:
-        """The signing authority's private side."""
+        """The authorities' private side: a folder each, and the development CA's."""
         return self.base / "authority"
+
+    def signing_key(self, authority: str) -> Path:
+        """What one authority signs with."""
+        return self.authority / authority / "signing.key"
+
+    @property
+    def signing_keys(self) -> tuple[Path, ...]:
+        """Keys of as many authorities as must sign."""
+        return tuple(self.signing_key(name) for name in AUTHORITIES[:SIGNERS])
 
     @property
     def shared(self) -> Path:
@@ -113,11 +125,11 @@ class ContainerLayout(Layout):
     """One volume per trust domain under ``base``: each holds its own copy of the signed files."""
 
     private: Path = Path("authority")
-    """The authority's private side: outside every volume."""
+    """The authorities' private side: outside every volume."""
 
     @property
     def authority(self) -> Path:
-        """The signing authority's private side."""
+        """The authorities' private side."""
         return self.private
 
     @property

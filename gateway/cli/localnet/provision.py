@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from gateway.cli.localnet.plan import CITY_NAMES, DEPLOYMENT, TRUST_DOMAIN, Layout, Options, ReservedPort
+from gateway.cli.localnet.plan import (
+    AUTHORITIES,
+    CITY_NAMES,
+    DEPLOYMENT,
+    SIGNERS,
+    TRUST_DOMAIN,
+    Layout,
+    Options,
+    ReservedPort,
+)
 from gateway.cli.localnet.settings_files import CITY_PURPOSES, write_adapter, write_client, write_gateway
 from gateway.consentlog.note import SignerKey
 from gateway.crypto.dev_ca import DevCa
@@ -55,11 +64,9 @@ def provision(layout: Layout, options: Options) -> Network:
     ports = {name: ReservedPort() for name in ("gateway", *options.cities)}
     ca = DevCa.create(layout.authority / "ca", now=datetime.now(UTC))
 
-    authority = generate_signing_key("EdDSA")
-    write_private_key(layout.authority / "signing.key", authority)
-    _write_root(layout, authority)
+    signers = _authorities(layout)[:SIGNERS]
     expires = date.today() + timedelta(days=30)  # noqa: DTZ011 - a calendar day of this machine is near enough
-    _write_signed(layout, "bundle.json", BUNDLE_TYPE, build_bundle(loaded, 1, expires), authority)
+    _write_signed(layout, "bundle.json", BUNDLE_TYPE, build_bundle(loaded, 1, expires), signers)
 
     log_key = SignerKey.generate(LOG_ORIGIN)
     _tls(ca, layout.gateway, _identity("gateway", ""), server_name="gateway")
@@ -89,7 +96,7 @@ def provision(layout: Layout, options: Options) -> Network:
         witnesses={},
         auditor_scopes={"province": WHOLE_LOG} | {city: AuditScope.of([city]) for city in options.cities},
     )
-    _write_signed(layout, "directory.json", DIRECTORY_TYPE, build_directory(directory), authority)
+    _write_signed(layout, "directory.json", DIRECTORY_TYPE, build_directory(directory), signers)
     (layout.shared / "trust").write_text(f"log {log_key.verifier}\nquorum none\n", "utf-8")
     write_gateway(layout, options, _listen(options, "gateway", ports))
     _install(layout, options)
@@ -120,14 +127,20 @@ def _install(layout: Layout, options: Options) -> None:
                 shutil.copy(layout.shared / name, folder / name)
 
 
-def _write_root(layout: Layout, key: PrivateKey) -> None:
-    authority = Authority("development", public_jwk(key), PAYLOAD_TYPES)
-    root = Root((authority,), dict.fromkeys(sorted(PAYLOAD_TYPES), 1))
+def _authorities(layout: Layout) -> list[PrivateKey]:
+    """Their keys, each in its own folder, and the root that names them: no one of them can change a rule alone."""
+    keys = {name: generate_signing_key("EdDSA") for name in AUTHORITIES}
+    for name, key in keys.items():
+        layout.signing_key(name).parent.mkdir(mode=0o700)
+        write_private_key(layout.signing_key(name), key)
+    named = tuple(Authority(name, public_jwk(key), PAYLOAD_TYPES) for name, key in keys.items())
+    root = Root(named, dict.fromkeys(sorted(PAYLOAD_TYPES), SIGNERS))
     (layout.shared / "root.json").write_bytes(root.to_json())
+    return list(keys.values())
 
 
-def _write_signed(layout: Layout, name: str, payload_type: str, payload: bytes, key: PrivateKey) -> None:
-    (layout.shared / name).write_bytes(sign(payload_type, payload, [key]))
+def _write_signed(layout: Layout, name: str, payload_type: str, payload: bytes, keys: list[PrivateKey]) -> None:
+    (layout.shared / name).write_bytes(sign(payload_type, payload, keys))
 
 
 def _tls(ca: DevCa, folder: Path, identity: PeerIdentity, *, server_name: str = "") -> None:

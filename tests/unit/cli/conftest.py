@@ -48,6 +48,11 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     return run_command
 
 
+def signed_by(network: Network, option: str = "--authority-key") -> tuple[str, ...]:
+    """The options that name the keys of as many authorities as must sign."""
+    return tuple(f"{option}={key}" for key in network.layout.signing_keys)
+
+
 @pytest.fixture(scope="session")
 def policies(checkout: Path) -> Path:
     """The shipped policies."""

@@ -40,9 +40,9 @@ def change_directory(network: Network, change: Callable[[Directory], Directory])
     """Sign the directory anew, changed."""
     shared = network.layout.shared
     payload = verify(read_root(shared / "root.json"), DIRECTORY_TYPE, (shared / "directory.json").read_bytes())
-    key = load_private_key(network.layout.authority / "signing.key")
+    keys = [load_private_key(key) for key in network.layout.signing_keys]
     changed = build_directory(change(read_directory(payload)))
-    (shared / "directory.json").write_bytes(sign(DIRECTORY_TYPE, changed, [key]))
+    (shared / "directory.json").write_bytes(sign(DIRECTORY_TYPE, changed, keys))
 
 
 @pytest.mark.parametrize("who", ["operator", "auditor", "app", "gateway", "adapter"])

@@ -23,7 +23,7 @@ from gateway.policy.directory import read_directory
 from gateway.policy.installed import installed_directory
 from gateway.sqlite.connect import connect_writer
 from gateway.sqlite.migrate import migrate
-from tests.unit.cli.conftest import Ran, Run
+from tests.unit.cli.conftest import Ran, Run, signed_by
 
 CITY, OPERATOR = "quanzhou", "xiamen-library"
 ALONE = ("--without", "gateway", "--without", CITY, "--wait", "0")
@@ -54,12 +54,12 @@ def whose(network: Network, purpose: KeyPurpose) -> tuple[object, ...]:
 
 @pytest.fixture
 def keys(run: Run, network: Network) -> Any:
-    """``tiergate keys WHAT --purpose PURPOSE``, as the owner, with the development authority."""
+    """``tiergate keys WHAT --purpose PURPOSE``, as the owner, with as many authorities as must sign."""
     file = network.layout.city(CITY) / "adapter.toml"
     file.write_text(file.read_text("utf-8").replace("@PLATFORM_PORT@", "1"), "utf-8")
 
     def run_keys(what: str, purpose: KeyPurpose, *more: object, signed: bool = True) -> Ran:
-        authority = ("--authority-key", network.layout.authority / "signing.key") if signed else ()
+        authority = signed_by(network) if signed else ()
         return run("keys", what, "--purpose", purpose, *whose(network, purpose), *ALONE, *authority, *more, "--json")
 
     return run_keys
@@ -134,8 +134,8 @@ def test_a_rotation_that_was_killed_goes_on_where_it_was(
 
 
 def sign(network: Network, change: Path) -> None:
-    key = load_private_key(network.layout.authority / "signing.key")
-    (network.layout.shared / "directory.json").write_bytes(sign_envelope(DIRECTORY_TYPE, change.read_bytes(), [key]))
+    keys = [load_private_key(key) for key in network.layout.signing_keys]
+    (network.layout.shared / "directory.json").write_bytes(sign_envelope(DIRECTORY_TYPE, change.read_bytes(), keys))
 
 
 def test_without_the_authoritys_key_the_change_is_written_for_signing(
@@ -149,7 +149,7 @@ def test_without_the_authoritys_key_the_change_is_written_for_signing(
     assert slot(network, "event").current().kid in listed(network, "event")
     changed = read_directory((tmp_path / "change.json").read_bytes())
     assert changed.version == before.version + 1
-    signed = ("--key", network.layout.authority / "signing.key", "--out", tmp_path / "signed.json")
+    signed = (*signed_by(network, "--key"), "--out", tmp_path / "signed.json")
     assert run("policy", "sign", tmp_path / "change.json", "--type", "directory", *signed).code == 0
     shutil.copy(tmp_path / "signed.json", network.layout.shared / "directory.json")
     assert keys("rotate", "event", signed=False).code == 0
@@ -157,7 +157,7 @@ def test_without_the_authoritys_key_the_change_is_written_for_signing(
 
 def test_nothing_is_switched_before_the_peers_have_followed(network: Network, run: Run, keys: Any) -> None:
     before = slot(network, "consent").current().kid
-    authority = ("--authority-key", network.layout.authority / "signing.key")
+    authority = signed_by(network)
     done = run(
         "keys", "rotate", "--purpose", "consent", *whose(network, "consent"), *authority, "--wait", "0", "--json"
     )
@@ -171,7 +171,7 @@ def test_nothing_is_switched_before_the_peers_have_followed(network: Network, ru
 def test_nothing_is_retired_before_the_adapter_signs_with_the_new_key(network: Network, run: Run, keys: Any) -> None:
     before = slot(network, "event").current().kid
     keys("rotate", "event")
-    authority = ("--authority-key", network.layout.authority / "signing.key")
+    authority = signed_by(network)
     done = run("keys", "retire", "--purpose", "event", *whose(network, "event"), *authority, "--wait", "0", "--json")
     assert done.code == 3
     assert (done.document["waiting"], done.document["waiting_for"]) == ("signing", [CITY])

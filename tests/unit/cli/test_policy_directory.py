@@ -19,7 +19,7 @@ from gateway.crypto.keys import generate_signing_key, public_jwk
 from gateway.crypto.root_files import read_root
 from gateway.domain.ids import CityId
 from gateway.policy.directory import read_directory
-from tests.unit.cli.conftest import Ran, Run
+from tests.unit.cli.conftest import Ran, Run, signed_by
 
 CITY = "eleventh"
 
@@ -52,6 +52,10 @@ def passport(folder: Path, city: str) -> tuple[Path, Path, str]:
     return folder / "passport.jwt", folder / "runner.jwk", text
 
 
+def sign(run: Run, network: Network, plain: Path, signed: Path) -> int:
+    return run("policy", "sign", plain, "--type", "directory", *signed_by(network, "--key"), "--out", signed).code
+
+
 def test_a_city_is_entered_in_the_next_version(run: Run, network: Network, entry: Path, tmp_path: Path) -> None:
     file, runner, text = passport(tmp_path, CITY)
     done = enter(run, network, "--city", entry, "--passport", file, "--runner-key", runner)
@@ -64,8 +68,7 @@ def test_a_city_is_entered_in_the_next_version(run: Run, network: Network, entry
     assert city.passport is not None
     assert city.passport.digest == passport_digest(text)
     signed = tmp_path / "directory.json"
-    key = network.layout.authority / "signing.key"
-    assert run("policy", "sign", plain, "--type", "directory", "--key", key, "--out", signed).code == 0
+    assert sign(run, network, plain, signed) == 0
     settings = network.layout.gateway / "gateway.toml"
     assert run("policy", "publish", signed, "--config", settings).code == 0
     changed(entry, name_en="Another name")
@@ -99,18 +102,7 @@ def test_a_key_of_somebody_else_is_refused(run: Run, network: Network, entry: Pa
     changed(entry, id="twelfth", identity=f"spiffe://{TRUST_DOMAIN}/city/twelfth")
     shared = network.layout.shared
     first = enter(run, network, "--city", entry)
-    key = network.layout.authority / "signing.key"
-    run(
-        "policy",
-        "sign",
-        first.document["file"],
-        "--type",
-        "directory",
-        "--key",
-        key,
-        "--out",
-        shared / "directory.json",
-    )
+    assert sign(run, network, Path(first.document["file"]), shared / "directory.json") == 0
     entry.write_text(json.dumps(listed), "utf-8")
     done = enter(run, network, "--city", entry)
     assert done.code == 4

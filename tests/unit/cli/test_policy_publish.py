@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.localnet.plan import AUTHORITIES, SIGNERS
 from gateway.cli.localnet.provision import Network
 from gateway.cli.peer_state import PeerState
 from gateway.policy.installed import Installed
@@ -42,8 +43,9 @@ def build(run: Run, policies: Path, out: Path, version: int, *more: object) -> s
     return str(done.document["digest"])
 
 
-def sign(run: Run, file: Path, key: Path, *more: str) -> None:
-    done = run("policy", "sign", file, "--key", key, "--out", file.with_suffix(".json"), *more)
+def sign(run: Run, file: Path, keys: Path | tuple[Path, ...], *more: str) -> None:
+    named = [f"--key={key}" for key in (keys if isinstance(keys, tuple) else (keys,))]
+    done = run("policy", "sign", file, *named, "--out", file.with_suffix(".json"), *more)
     assert done.code == 0, done.err
 
 
@@ -62,7 +64,7 @@ def test_two_of_three_sign_one_after_the_other(run: Run, keys: dict[str, Path], 
 
 def test_a_root_follows_and_is_published(run: Run, keys: dict[str, Path], network: Network, tmp_path: Path) -> None:
     shared, config = network.layout.shared, network.layout.gateway / "gateway.toml"
-    development = network.layout.authority / "signing.key"
+    before = network.layout.signing_keys
     plain = tmp_path / "root.plain"
     make_root(run, keys, plain, version=2)
     sign(run, plain, keys["province"], "--type", "root")
@@ -70,7 +72,9 @@ def test_a_root_follows_and_is_published(run: Run, keys: dict[str, Path], networ
     sign(run, signed, keys["fuzhou"])
     assert run("policy", "publish", signed, "--config", config).code == 2  # the root before has not signed
     assert not (shared / "root.2.json").exists()
-    sign(run, signed, development)
+    sign(run, signed, before[0])
+    assert run("policy", "publish", signed, "--config", config).code == 2  # one of the two that it asked for
+    sign(run, signed, before[1])
     done = run("policy", "publish", signed, "--config", config, "--json")
     assert done.code == 0, done.err
     assert (shared / "root.2.json").read_bytes() == signed.read_bytes()
@@ -80,7 +84,7 @@ def test_a_newer_bundle_is_published_and_an_older_is_not(
     run: Run, network: Network, policies: Path, tmp_path: Path
 ) -> None:
     shared, config = network.layout.shared, network.layout.gateway / "gateway.toml"
-    development = network.layout.authority / "signing.key"
+    development = network.layout.signing_keys
     for version, name in ((1, "same"), (2, "newer")):
         build(run, policies, tmp_path / f"{name}.plain", version, "--grace-hours", 1)
         sign(run, tmp_path / f"{name}.plain", development, "--type", "bundle")
@@ -94,11 +98,29 @@ def test_a_newer_bundle_is_published_and_an_older_is_not(
     assert (shared / "bundle.json").read_bytes() == (tmp_path / "newer.json").read_bytes()
 
 
+@pytest.mark.parametrize("authority", AUTHORITIES)
+def test_no_authority_of_a_local_network_changes_a_rule_alone(
+    run: Run, network: Network, policies: Path, tmp_path: Path, authority: str
+) -> None:
+    shared, config, plain = network.layout.shared, network.layout.gateway / "gateway.toml", tmp_path / "bundle.plain"
+    build(run, policies, plain, 2)
+    key, before = network.layout.signing_key(authority), (shared / "bundle.json").read_bytes()
+    sign(run, plain, (key, key), "--type", "bundle")
+    done = run("policy", "publish", plain.with_suffix(".json"), "--config", config)
+    assert done.code == 4
+    assert f"signed by {authority}; {SIGNERS} must sign" in done.err
+    assert (shared / "bundle.json").read_bytes() == before
+    (shared / "bundle.json").write_bytes(plain.with_suffix(".json").read_bytes())  # put there by hand
+    done = run("policy", "status", "--config", config)
+    assert done.code != 0
+    assert "must sign" in done.err or "SIGNATURE_INVALID" in done.err
+
+
 def test_a_folder_keeps_what_is_in_force_and_what_is_to_come(
     run: Run, network: Network, policies: Path, tmp_path: Path
 ) -> None:
     shared, config = network.layout.shared, network.layout.gateway / "gateway.toml"
-    development = network.layout.authority / "signing.key"
+    development = network.layout.signing_keys
     (shared / "bundle.json").rename(shared / "first.json")
     (shared / "bundle.json").mkdir()
     (shared / "first.json").rename(shared / "bundle.json" / "first.json")
@@ -127,7 +149,7 @@ def test_a_notice_is_made_signed_and_published(run: Run, network: Network, tmp_p
     window = "quanzhou=2026-12-01T02:00Z/2026-12-01T04:00+00:00"
     done = run("policy", "notice", "--maintenance", window, "--remove-key", "k" * 43, "--out", plain, "--json")
     assert done.document["maintenance"] == ["quanzhou: 2026-12-01T02:00:00Z to 2026-12-01T04:00:00Z"]
-    sign(run, plain, network.layout.authority / "signing.key", "--type", "notice")
+    sign(run, plain, network.layout.signing_key("xiamen"), "--type", "notice")  # any one may take away
     assert run("policy", "publish", plain.with_suffix(".json"), "--config", config).code == 0
     status = run("policy", "status", "--config", config, "--json").document
     assert list(status["removed"]) == ["k" * 43]

@@ -34,7 +34,7 @@ class Sealing(Gateway):
         assert made.code == 0, made.err
         vkey: str = made.document["vkey"]
         if enter:
-            enter_next_key(self.layout.shared, self.layout.authority / "signing.key", vkey, days=days)
+            enter_next_key(self.layout, vkey, days=days)
         return vkey
 
     def seal(self, code: int = 0) -> Any:

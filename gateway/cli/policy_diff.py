@@ -11,11 +11,11 @@ from cyclopts import Parameter
 
 from gateway.cli.messages import terms_document, time_of_s
 from gateway.cli.options import Json
-from gateway.cli.output import show, table
+from gateway.cli.output import EXIT_OK, EXIT_REFUSED, show, table
 from gateway.cli.policy_matrix import STATES
 from gateway.cli.policy_source import RootFile, day_of, read_source
 from gateway.domain.bundle import Bundle
-from gateway.domain.compare import changes
+from gateway.domain.compare import UNMEASURED, changes
 from gateway.domain.effects import Access, Effect, Given, ScoreBand, difference
 from gateway.domain.matrix import homes_of
 from gateway.domain.stated import stated_otherwise
@@ -49,19 +49,22 @@ def diff(
             help="Compare from this day (UTC) on. Default: today, or the day on which NEW takes effect, if later.",
         ),
     ] = None,
+    fail_on_loss: Annotated[
+        bool, Parameter(name="--fail-on-loss", negative="", help="Exit code 1 if anybody loses anything; for a review.")
+    ] = False,
     root: RootFile = None,
     json: Json = False,
-) -> None:
+) -> int:
     """Say what NEW changes against OLD: who gains and who loses what, where, from when; what opens and closes.
 
     Both are evaluated as a check is, for every home city, band of scores, scenario and day to come; then every value
-    that they state differently is listed. Exit code 0 whether or not they differ.
+    that they state differently is listed. Exit code 0 whether or not they differ, but for --fail-on-loss.
     """
     (before, old_origin), (after, new_origin) = read_source(old, root), read_source(new, root)
     start = day_of(on, after)
     found = difference(before, after, start)
     tiers = {tier.level: str(tier.id) for tier in after.scale.tiers}
-    document = {
+    document: dict[str, Any] = {
         "old": old_origin,
         "new": new_origin,
         "from": start.isoformat(),
@@ -74,6 +77,9 @@ def diff(
     }
     homes = {str(home) for home in (*homes_of(before), *homes_of(after))}
     show(document, lambda: _words(document, homes), as_json=json)
+    lost = [at for at in document["places"]["operators_at"] if at["closed"]]
+    lost += [item for item in document["effects"] if item["verdict"] in {"worse", "mixed"}]
+    return EXIT_REFUSED if fail_on_loss and lost else EXIT_OK
 
 
 def _grouped(effects: Iterable[Effect], tiers: Mapping[int, str]) -> list[dict[str, Any]]:
@@ -146,16 +152,15 @@ def _places(old: Policies | Bundle, new: Policies | Bundle) -> dict[str, Any]:
     """Host cities, scenarios and operators that come and go, and who may ask at scenarios that stay."""
     sides = (old, new)
     hosts = [{item.host_city for item in rules.scenarios.values()} for rules in sides]
-    asking = []
-    for name in sorted(old.scenarios.keys() & new.scenarios.keys()):
-        moved = _moved(*(set(rules.scenarios[name].operators) for rules in sides))
-        if any(moved.values()):
-            asking.append({"scenario": name, **moved})
+    common = sorted(old.scenarios.keys() & new.scenarios.keys())
+    asking = [
+        {"scenario": name, **_moved(*(set(rules.scenarios[name].operators) for rules in sides))} for name in common
+    ]
     return {
         "hosts": _moved(*hosts),
         "scenarios": _moved(*(set(rules.scenarios) for rules in sides)),
         "operators": _moved(*(set(rules.operators) for rules in sides)),
-        "operators_at": asking,
+        "operators_at": [at for at in asking if at["opened"] or at["closed"]],
     }
 
 
@@ -279,7 +284,7 @@ def _change(terms: Sequence[Mapping[str, Any]]) -> str:
 
 def _amount(change: Mapping[str, Any], side: str) -> str:
     amount = change[side] or "none"
-    return "given" if amount == 1 and change["term"] in {"deposit_waiver", "priority"} else str(amount)
+    return "given" if amount == 1 and change["term"].partition(" ")[0] in UNMEASURED else str(amount)
 
 
 def _summary(document: Mapping[str, Any]) -> str:

@@ -54,6 +54,7 @@ def check(documents: Documents) -> Findings:
         errors += _grain(scenario)
         errors += rungs(scenario, levels)
         warnings += doubtful_words(scenario)
+        warnings += _honoured(scenario, documents)
         host = by_city.get(scenario.doc.host_city)
         if host is not None:
             doubtful = host.illustrative or scenario.doc.illustrative
@@ -146,6 +147,16 @@ def _acceptance(
     for place, vouch in enumerate(doc.vouches):
         yield from _accepts(item, f"vouches.{place}", vouch, set(vouch.hosts), hosts, documents)
         yield from _cities(item, f"vouches.{place}.hosts", vouch.hosts, cities)
+
+
+def _honoured(scenario: Located[schema.ScenarioFile], documents: Documents) -> Iterator[Problem]:
+    """Whether the host, if it has decided at all, lets anybody in: a forgotten line looks like a refusal."""
+    name, host = scenario.doc.id, scenario.doc.host_city
+    decided = next((item for item in documents.acceptance if item.doc.id == host), None)
+    if decided is not None and not any({name, ANY} & set(rule.scenarios) for rule in decided.doc.honours):
+        yield scenario.problem(
+            "host_city", "is honoured for no home city: everybody gets the base offer", f"name it in {decided.file}"
+        )
 
 
 def _cities(item: Located[object], path: str, names: Sequence[str], cities: frozenset[str]) -> Iterator[Problem]:

@@ -164,6 +164,27 @@ def test_another_range_of_a_score_is_a_caution(run: Run, policies: Path, draft: 
     assert f"caution: {caution}" in run("policy", "diff", policies, draft, *DAY).out
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new", "code"),
+    [
+        ("scenarios/transit.toml", "percent = 20", "percent = 25", 0),
+        ("scenarios/transit.toml", "percent = 20", "percent = 15", 1),
+        ("cities/fuzhou.toml", "minimum = 850\nlabel", "minimum = 900\nlabel", 1),
+        ("acceptance/longyan.toml", "effective_from = 2027-07-01", "effective_from = 2027-08-01", 1),
+        ("scenarios/library.toml", 'city = "xiamen"', 'city = "xiamen"\noperators = ["xiamen-leisure"]', 1),
+        ("scenarios/library.toml", "up to 20 books at once (", "as many as 20 books at once (", 0),
+    ],
+    ids=["gain", "less", "cut", "opens later", "operator", "words"],
+)
+def test_a_review_can_stop_at_any_loss(
+    run: Run, policies: Path, draft: Path, change: Change, name: str, old: str, new: str, code: int
+) -> None:
+    change(name, old, new)
+    stopping = run("policy", "diff", policies, draft, *DAY, "--fail-on-loss", "--json")
+    assert stopping.code == code, stopping.out
+    assert document(run, policies, draft)["stated"] == stopping.document["stated"]
+
+
 def test_what_cannot_be_read(run: Run, policies: Path, draft: Path, tmp_path: Path) -> None:
     assert run("policy", "diff", policies, tmp_path / "nowhere").code == 2
     assert run("policy", "diff", policies, draft, "--on", "soon").code == 2

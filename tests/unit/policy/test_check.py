@@ -21,7 +21,7 @@ SCALE = TierScale(tuple(Tier(TierId(name), level, name, name) for level, name in
 SOURCE = schema.SourceDoc(url="https://example.invalid/x", published="2026", confidence="none")
 
 AMOUNT = {"percentage_off": "percent", "pay_later": "days", "free_period": "minutes"}
-kinds = st.sampled_from([*AMOUNT, "deposit_waiver", "priority", "a", "b"])
+kinds = st.sampled_from([*AMOUNT, "deposit_waiver", "priority", "papers_later", "a", "b"])
 offers = st.lists(st.tuples(kinds, st.integers(1, 3)), max_size=3)
 
 

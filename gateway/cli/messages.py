@@ -13,6 +13,8 @@ from gateway.domain.scenario import (
     DepositWaiver,
     ExtraQuota,
     FreePeriod,
+    Included,
+    PapersLater,
     PayLater,
     PercentageOff,
     Priority,
@@ -59,6 +61,10 @@ def term_document(term: Term) -> dict[str, Any]:
             return {"kind": "priority"}
         case FreePeriod(minutes):
             return {"kind": "free_period", "minutes": minutes}
+        case PapersLater():
+            return {"kind": "papers_later"}
+        case Included(service):
+            return {"kind": "included", "service": service}
 
 
 def terms_document(terms: Terms) -> dict[str, Any]:

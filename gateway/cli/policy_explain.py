@@ -92,6 +92,7 @@ def _home(item: Concordance) -> dict[str, Any]:
         **_dates(item),
         "illustrative": item.illustrative,
         "source": _source(item.source),
+        "range_source": _source(item.range_source),
     }
 
 
@@ -217,6 +218,8 @@ def _offer(scenario: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
 def _city(home: Mapping[str, Any]) -> Iterator[tuple[str, object]]:
     low, high = home["points"]
     yield "score", f"{home['score_name_zh']} / {home['score_name_en']}, {low}-{high}"
+    if home["range_source"] != home["source"]:
+        yield "source of its range", _said(home["range_source"], illustrative=False)
     yield "concordance", f"version {home['concordance_version']}, design {home['design']}, in force {_span(home)}"
     yield "a score may be", f"{home['max_age_days']} days old; an older one reaches no tier"
     yield "source of its tiers", _said(home["source"], illustrative=home["illustrative"])

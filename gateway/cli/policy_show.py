@@ -44,6 +44,7 @@ def _document(
                 "illustrative": item.illustrative,
                 **_dates(item),
                 **_published(item.source),
+                "range_source": _published(item.range_source),
                 "bands": [_band(band) for band in item.bands],
                 "history": [
                     {
@@ -154,6 +155,14 @@ def _said(item: Mapping[str, Any]) -> str:
 def _bands(document: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
     """Levels in force, and the tables that they replaced."""
     for city in document["concordances"]:
+        yield (
+            city["city"],
+            "range",
+            f"{city['score_min']}-{city['score_max']}",
+            "",
+            "holds",
+            _said(city["range_source"]),
+        )
         now = {"since": None, "until": None, "bands": city["bands"]}
         for number, held in enumerate((now, *city["history"])):
             for band in held["bands"]:

@@ -9,6 +9,8 @@ from gateway.domain.scenario import (
     DepositWaiver,
     ExtraQuota,
     FreePeriod,
+    Included,
+    PapersLater,
     PayLater,
     PercentageOff,
     Priority,
@@ -18,9 +20,12 @@ from gateway.domain.scenario import (
 Verdict = Literal["same", "better", "worse", "mixed"]
 """Of an offer, for whoever had another one before: mixed is better in one thing and worse in another."""
 
+UNMEASURED = frozenset({"deposit_waiver", "priority", "papers_later", "included"})
+"""Kinds of which there is no more and no less: given or not."""
+
 
 class Benefit(NamedTuple):
-    """What terms are comparable in: their kind, in the words of the policy files, and for a quota its unit."""
+    """What terms are comparable in: their kind, in the words of the policy files, and of what."""
 
     kind: str
     unit: str = ""
@@ -56,6 +61,10 @@ def measure(term: Term) -> tuple[Benefit, int]:
             return Benefit("priority"), 1
         case FreePeriod(minutes):
             return Benefit("free_period"), minutes
+        case PapersLater():
+            return Benefit("papers_later"), 1
+        case Included(service):
+            return Benefit("included", service), 1
         case _:
             assert_never(term)
 

@@ -55,7 +55,19 @@ class FreePeriod:
     minutes: int
 
 
-Term = DepositWaiver | PercentageOff | PayLater | ExtraQuota | Priority | FreePeriod
+@dataclass(frozen=True, slots=True)
+class PapersLater:
+    """An application is taken although papers are missing (容缺受理); they are handed in later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Included:
+    """``service`` (a slug such as ``site-shuttle``), which else costs, is free of charge."""
+
+    service: str
+
+
+Term = DepositWaiver | PercentageOff | PayLater | ExtraQuota | Priority | FreePeriod | PapersLater | Included
 
 
 @dataclass(frozen=True, slots=True)

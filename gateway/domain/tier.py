@@ -98,8 +98,9 @@ class BandTable:
 class Concordance:
     """How one city's score maps to the common scale: a concordance, not an equating.
 
-    ``bands`` and ``history`` are what the city publishes and has published; only the cuts decide anything. ``cuts``
-    rise strictly in level and minimum. ``max_age_days``: a score whose ``as_of`` is older is stale (rung 0).
+    ``range_source``: of ``score_min`` and ``score_max``. ``bands`` and ``history`` are what the city publishes and has
+    published; only the cuts decide anything. ``cuts`` rise strictly in level and minimum. ``max_age_days``: a score
+    whose ``as_of`` is older is stale (rung 0).
     """
 
     city: CityId
@@ -115,6 +116,7 @@ class Concordance:
     effective_until: date | None
     illustrative: bool
     source: Source
+    range_source: Source
     name_zh: str = ""
     name_en: str = ""
     bands: tuple[Band, ...] = ()

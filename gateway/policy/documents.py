@@ -16,7 +16,9 @@ from gateway.domain.scenario import (
     DepositWaiver,
     ExtraQuota,
     FreePeriod,
+    Included,
     Operator,
+    PapersLater,
     PayLater,
     PercentageOff,
     Priority,
@@ -158,6 +160,7 @@ def to_concordance(doc: schema.CityFile, scale: TierScale) -> Concordance:
         effective_until=doc.effective_until,
         illustrative=doc.illustrative,
         source=to_source(doc.source),
+        range_source=to_source(doc.range_source or doc.source),
         name_zh=doc.name_zh or doc.id,
         name_en=doc.name_en or doc.id,
         bands=to_bands(doc.bands or (), doc.source),
@@ -193,6 +196,10 @@ def to_term(doc: schema.TermDoc) -> Term:
             return Priority()
         case terms_schema.FreePeriodDoc():
             return FreePeriod(doc.minutes)
+        case terms_schema.PapersLaterDoc():
+            return PapersLater()
+        case terms_schema.IncludedDoc():
+            return Included(doc.service)
 
 
 def to_terms(doc: schema.TermsDoc) -> Terms:

@@ -140,7 +140,8 @@ class Named(Strict):
 class CityFile(Named):
     """``cities/<id>.toml``: one city's concordance.
 
-    ``name_*``: of the place, for texts that name it; without them its id stands there. ``bands`` are all levels as
+    ``name_*``: of the place, for texts that name it; without them its id stands there. ``range_source``: of the
+    score's range, where it is not the file's. ``bands`` are all levels as
     published, ``history`` the tables that they replaced: both are shown, and nothing is decided by them.
     """
 
@@ -151,6 +152,7 @@ class CityFile(Named):
     score_name_en: Line
     score_min: Points
     score_max: Points
+    range_source: SourceDoc | None = None
     design: LinkingDesign
     max_age_days: Annotated[int, Field(ge=1, le=3660)]
     effective_from: date

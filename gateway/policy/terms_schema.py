@@ -50,8 +50,28 @@ class FreePeriodDoc(Strict):
     minutes: Annotated[int, Field(ge=1, le=527_040)]
 
 
+class PapersLaterDoc(Strict):
+    """Taken although papers are missing, which are handed in later."""
+
+    kind: Literal["papers_later"]
+
+
+class IncludedDoc(Strict):
+    """Something that else costs, free of charge."""
+
+    kind: Literal["included"]
+    service: Slug
+
+
 TermDoc = Annotated[
-    DepositWaiverDoc | PercentageOffDoc | PayLaterDoc | ExtraQuotaDoc | PriorityDoc | FreePeriodDoc,
+    DepositWaiverDoc
+    | PercentageOffDoc
+    | PayLaterDoc
+    | ExtraQuotaDoc
+    | PriorityDoc
+    | FreePeriodDoc
+    | PapersLaterDoc
+    | IncludedDoc,
     Field(discriminator="kind"),
 ]
 TermDocs = Annotated[list[TermDoc], Field(max_length=8)]

@@ -10,6 +10,8 @@ from gateway.domain.scenario import (
     DepositWaiver,
     ExtraQuota,
     FreePeriod,
+    Included,
+    PapersLater,
     PayLater,
     PercentageOff,
     Priority,
@@ -42,6 +44,10 @@ def _term(term: Term) -> pb.Term:
             return pb.Term(priority=pb.Priority())
         case FreePeriod(minutes):
             return pb.Term(free_period=pb.FreePeriod(minutes=minutes))
+        case PapersLater():
+            return pb.Term(papers_later=pb.PapersLater())
+        case Included(service):
+            return pb.Term(included=pb.Included(service=service))
 
 
 def encode_terms(terms: Terms) -> pb.Terms:

@@ -18,6 +18,8 @@ from gateway.domain.scenario import (
     DepositWaiver,
     ExtraQuota,
     FreePeriod,
+    Included,
+    PapersLater,
     PayLater,
     PercentageOff,
     Priority,
@@ -64,13 +66,15 @@ OFFERS: Mapping[str, tuple[Kept, ...]] = {
     "fuzhou.rental.sanfang": tuple(Kept(f"fuzhou-{what}", RENTAL) for what in ("power-bank", "scooter", "umbrella")),
     "fuzhou.medical": (Kept("fuzhou-medical-pay-later", (PayLater(30),), chosen=True),),
     "fuzhou.library": (Kept("fuzhou-library", (DepositWaiver(),), chosen=True),),
-    "fuzhou.scenic": (Kept("fuzhou-scenic-spot", (DepositWaiver(),), chosen=True, level="优秀"),),
+    "fuzhou.scenic": (
+        Kept("fuzhou-scenic-spot", (Included("site-shuttle"), DepositWaiver()), chosen=True, level="优秀"),
+    ),
     "xiamen.library": (Kept("xiamen-library", (DepositWaiver(), ExtraQuota("books", 40))),),
     "xiamen.parking.roadside": (Kept("xiamen-roadside-parking", (PayLater(7),), chosen=True),),
     "xiamen.parking.ichewei": (Kept("xiamen-car-park", (PayLater(7),), chosen=True),),
     "xiamen.parking.haicang": (Kept("xiamen-haicang-parking", (FreePeriod(30), PercentageOff(10)), (FreePeriod(15),)),),
     "xiamen.bike": (Kept("xiamen-bike", (DepositWaiver(),)),),
-    "xiamen.service_hall": (Kept("xiamen-service-hall", (Priority(),), chosen=True),),
+    "xiamen.service_hall": (Kept("xiamen-service-hall", (Priority(), PapersLater()), chosen=True),),
     "xiamen.ferry": (Kept("xiamen-ferry", (Priority(),), chosen=True),),
 }
 SUPERSEDED: Mapping[str, str] = {
@@ -102,11 +106,44 @@ def require_source(source: Source, fact: Mapping[str, Any], confidence: str) -> 
     else:
         assert source.url == fact["source"]
     assert source.confidence == confidence
-    assert source.published == "undated" or re.match(r"\d{4}", source.published)
-    if "undated" in fact.get("note", ""):
-        assert source.published == "undated"
-    for year in re.findall(r"\b20\d\d\b(?=-\d\d-\d\d)", fact.get("note", "")):
-        assert source.published.startswith(year)
+    assert source.published == dated(fact["source"], fact.get("note", ""))
+
+
+def dated(address: str, note: str) -> str:
+    """The day of a source, from what was noted of it or from its address; else the year in which it announced."""
+    found = re.search(r"dated (\d{4}-\d\d-\d\d)", note) or re.search(r"(20\d\d)-?(\d\d)[-/]?(\d\d)", address)
+    if found is not None:
+        return "-".join(found.groups())
+    announced = re.search(r"announced (20\d\d)", note)
+    return "undated" if announced is None else announced.group(1)
+
+
+@pytest.mark.parametrize(
+    ("address", "note", "day"),
+    [
+        ("http://x.invalid/fj/201808/03/1.shtml", "", "2018-08-03"),
+        ("http://x.invalid/html/2018-06/14/c.htm", "June 2018", "2018-06-14"),
+        ("https://x.invalid/201806/t20180601_22.htm", "", "2018-06-01"),
+        ("https://x.invalid/t20230113_27.html", "official page dated 2023-01-13", "2023-01-13"),
+        ("https://x.invalid/68153677/", "announced 2018 as planned", "2018"),
+        ("https://x.invalid/2076", "undated forum reprint", "undated"),
+    ],
+)
+def test_the_day_of_a_source_is_read_from_what_is_known_of_it(address: str, note: str, day: str) -> None:
+    assert dated(address, note) == day
+
+
+def test_whatever_is_not_marked_as_illustrative_has_been_published() -> None:
+    published = {kept.scenario for offer in OFFERS.values() for kept in offer if not kept.chosen}
+    assert {name for name, found in POLICIES.scenarios.items() if not found.illustrative} == published
+    assert [city for city, found in POLICIES.concordances.items() if not found.illustrative] == ["fuzhou"]
+    assert all(item.illustrative for item in POLICIES.operators.values()), "no operator has joined"
+    assert all(item.illustrative for item in POLICIES.acceptance.values()), "no city has decided"
+
+
+def test_an_illustrative_scenario_says_so_by_its_name_in_both_languages() -> None:
+    for found in POLICIES.scenarios.values():
+        assert ("示例" in found.name_zh, "illustrative" in found.name_en) == (found.illustrative, found.illustrative)
 
 
 def test_every_published_offer_has_its_place_here() -> None:
@@ -144,6 +181,8 @@ def test_a_superseded_condition_is_kept_with_its_dates(name: str) -> None:
     assert isinstance(old, SupersededOffer)
     assert old.since is not None
     assert old.since.startswith(name.rpartition(".")[2])
+    assert old.source.published.startswith(old.since), "since the month of the report, no earlier"
+    assert old.until or "day could not be found" in old.source.note or "day could not be found" in found.source.note
     assert found.local_threshold != old.local_threshold
     assert str(fact["threshold"]) in old.text_zh
     assert str(fact["threshold"]) in old.text_en
@@ -174,13 +213,16 @@ def test_every_published_table_of_levels_is_kept_now_or_as_history(city: str) ->
             assert band.source.published in renamed["source"]
         (before,) = found.history
         assert [as_kept(band) for band in before.bands] == published
-        assert before.since is not None
-        assert before.until is not None
+        assert before.since == before.source.published
+        assert before.until == found.bands[0].source.published
         sources = [before.source]
     for source in sources:
         assert source.url == fact["bands_source"]
         assert fact["bands_confidence"].startswith(source.confidence)
-        assert re.match(r"\d{4}-\d\d", source.published)
+        assert source.published == dated(fact["bands_source"], "")
+    assert found.range_source.url == fact["range"]["source"]
+    assert found.range_source.published == dated(fact["range"]["source"], "")
+    assert found.range_source.confidence == fact["range"]["confidence"]
     assert (found.score_name_zh, found.score_min, found.score_max) == (
         fact["score_name_zh"],
         fact["range"]["min"],

@@ -43,7 +43,7 @@ SOURCE = Source("https://example.test/", "2026", "none")
 def concordance(*minimums: int) -> Concordance:
     cuts = tuple(Cut(level, minimum, "", SOURCE) for level, minimum in enumerate(minimums, start=1))
     city = CityId("fuzhou")
-    return Concordance(city, 1, "分", "score", 0, 1000, "band", cuts, 30, date(2026, 1, 1), None, True, SOURCE)
+    return Concordance(city, 1, "分", "score", 0, 1000, "band", cuts, 30, date(2026, 1, 1), None, True, SOURCE, SOURCE)
 
 
 BANDS = concordance(650, 750, 850)

@@ -20,7 +20,7 @@ from gateway.domain.bundle import Bundle
 from gateway.domain.decision import Outcome
 from gateway.domain.evaluate import evaluate, scenario_in_force
 from gateway.domain.ids import CityId
-from gateway.domain.scenario import ExtraQuota, FreePeriod, PayLater, PercentageOff, Term
+from gateway.domain.scenario import ExtraQuota, FreePeriod, Included, PayLater, PercentageOff, Term
 from gateway.errors import ProblemsError
 from gateway.policy import bundle as bundles
 from gateway.policy.check import Findings
@@ -31,10 +31,11 @@ HOMES = ("alpha", "beta")
 
 amounts = st.integers(1, 3)
 terms = st.one_of(
-    st.sampled_from([{"kind": "deposit_waiver"}, {"kind": "priority"}]),
+    st.sampled_from([{"kind": kind} for kind in ("deposit_waiver", "priority", "papers_later")]),
     st.builds(lambda percent: {"kind": "percentage_off", "percent": percent}, amounts),
     st.builds(lambda days: {"kind": "pay_later", "days": days}, amounts),
     st.builds(lambda minutes: {"kind": "free_period", "minutes": minutes}, amounts),
+    st.builds(lambda service: {"kind": "included", "service": service}, st.sampled_from("ab")),
     st.builds(
         lambda unit, count: {"kind": "extra_quota", "unit": unit, "count": count}, st.sampled_from("ab"), amounts
     ),
@@ -45,7 +46,9 @@ def grown(steps: list[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
     """Each step with all that the one before it has, unless it says more of it."""
     made: list[list[dict[str, Any]]] = []
     for step in steps:
-        items = {(term["kind"], term.get("unit")): term for term in (*(made[-1] if made else ()), *step)}
+        items = {
+            (term["kind"], term.get("unit"), term.get("service")): term for term in (*(made[-1] if made else ()), *step)
+        }
         made.append(list(items.values()))
     return made
 
@@ -123,6 +126,8 @@ def worth(items: tuple[Term, ...]) -> dict[object, int]:
                 pass
             case ExtraQuota(unit, amount):
                 key = (ExtraQuota, unit)
+            case Included(service):
+                key = (Included, service)
         found[key] = min(found.get(key, amount), amount)
     return found
 

@@ -33,7 +33,9 @@ NOW = datetime(2026, 11, 20, 8, tzinfo=UTC)
 def concordance(highest: int = 1_000_000) -> Concordance:
     cuts = tuple(Cut(level, minimum, "", SOURCE) for level, minimum in [(1, 650_000), (2, 750_000), (3, 850_000)])
     city = CityId("fuzhou")
-    return Concordance(city, 1, "分", "score", 0, highest, "band", cuts, 30, date(2026, 1, 1), None, True, SOURCE)
+    return Concordance(
+        city, 1, "分", "score", 0, highest, "band", cuts, 30, date(2026, 1, 1), None, True, SOURCE, SOURCE
+    )
 
 
 def record() -> ScoreRecord:

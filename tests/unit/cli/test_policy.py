@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from gateway.cli.localnet.provision import Network
-from tests.unit.cli.conftest import Run
+from tests.unit.cli.conftest import Run, signed_by
 
 
 @pytest.fixture
@@ -153,8 +153,8 @@ def test_a_changed_envelope_does_not_verify(run: Run, network: Network) -> None:
 def test_an_expired_bundle_does_not_verify(run: Run, policies: Path, network: Network, tmp_path: Path) -> None:
     plain, envelope = tmp_path / "bundle", tmp_path / "signed"
     build(run, policies, plain, expires="2026-01-01")
-    key = network.layout.authority / "signing.key"
-    assert run("policy", "sign", plain, "--type", "bundle", "--key", key, "--out", envelope).code == 0
+    keys = signed_by(network, "--key")
+    assert run("policy", "sign", plain, "--type", "bundle", *keys, "--out", envelope).code == 0
     done = run("policy", "verify", envelope, "--root", network.layout.shared / "root.json")
     assert done.code == 4
     assert "expired" in done.err

@@ -28,6 +28,10 @@ def test_every_area_is_home_and_host_with_ten_open_scenarios_or_more(run: Run, p
     for host in CITY_NAMES:
         open_here = {cell["scenario"] for cell in found if cell["host"] == host and cell["state"] == "open"}
         assert len(open_here) >= 10, host
+        for home in CITY_NAMES:
+            here = [cell for cell in found if (cell["home"], cell["host"]) == (home, host)]
+            opened = [cell for cell in here if cell["state"] == "open"]
+            assert len(opened) >= 10 or not opened, (home, host)
         own = [cell for cell in found if cell["host"] == cell["home"] == host]
         assert all(cell["state"] == "open" for cell in own), "a city accepts its own residents"
     assert {cell["state"] for cell in found} > {"open"}, "not everything is open: acceptance is a decision"

@@ -39,6 +39,7 @@ def concordance(**changes: Any) -> Concordance:
         effective_until=None,
         illustrative=True,
         source=SOURCE,
+        range_source=SOURCE,
     )
     return replace(base, **changes)
 

@@ -248,3 +248,14 @@ def test_the_error_is_typed_and_shows_file_path_and_remedy(tmp_path: Path) -> No
         load_policies(write(tmp_path, spoil(valid(), CITY, "version = 1", "version = 1\ncolour = 3")))
     assert caught.value.reason is Reason.POLICY_INVALID
     assert f"{CITY}: colour: unknown key (remove the key or correct its spelling)" in str(caught.value)
+
+
+def test_a_scenario_that_its_host_lets_nobody_use_is_a_warning_with_the_file_to_name_it_in(tmp_path: Path) -> None:
+    """A host that has decided about others may have forgotten one; refusing is its right, so that it is no error."""
+    files = valid() | {"scenarios/second.toml": scenario("second", "alpha", "desk")}
+    named = spoil(files, "acceptance/alpha.toml", 'scenarios = ["*"]', 'scenarios = ["loans"]')
+    (warning,) = load_policies(write(tmp_path / "forgotten", named)).warnings
+    assert (warning.file, warning.path) == ("scenarios/second.toml", "host_city")
+    assert warning.remedy == "name it in acceptance/alpha.toml"
+    both = spoil(files, "acceptance/alpha.toml", 'scenarios = ["*"]', 'scenarios = ["loans", "second"]')
+    assert load_policies(write(tmp_path / "named", both)).warnings == ()

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&gateway/api/operator/v1/operator.proto\x12\x17gateway.api.operator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x01\n\x0cPresentation\x12\x42\n\x05token\x18\x01 \x01(\x0b\x32*.gateway.api.operator.v1.TokenPresentationH\x00R\x05token\x12=\n\x06handle\x18\x02 \x01(\tB#\xbaH r\x1e\x10\n\x18`2\x18^[a-z0-9]+(-[a-z0-9]+)+$H\x00R\x06handleB\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"U\n\x11TokenPresentation\x12 \n\x05token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x10\x18\x80 R\x05token\x12\x1e\n\x05proof\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x10R\x05proof\"\x96\x02\n\x17\x43heckEligibilityRequest\x12<\n\nrequest_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_-]{16,64}$R\trequestId\x12G\n\x08scenario\x18\x02 \x01(\tB+\xbaH(r&2$^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$R\x08scenario\x12Q\n\x0cpresentation\x18\x03 \x01(\x0b\x32%.gateway.api.operator.v1.PresentationB\x06\xbaH\x03\xc8\x01\x01R\x0cpresentation\x12!\n\x0cwant_receipt\x18\x04 \x01(\x08R\x0bwantReceipt\"Y\n\x18\x43heckEligibilityResponse\x12=\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32!.gateway.api.operator.v1.DecisionR\x08\x64\x65\x63ision\"s\n\x1c\x42\x61tchCheckEligibilityRequest\x12S\n\x05items\x18\x01 \x03(\x0b\x32\x30.gateway.api.operator.v1.CheckEligibilityRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\x05items\"_\n\x1d\x42\x61tchCheckEligibilityResponse\x12>\n\x07results\x18\x01 \x03(\x0b\x32$.gateway.api.operator.v1.BatchResultR\x07results\"\xb3\x01\n\x0b\x42\x61tchResult\x12\x1d\n\nrequest_id\x18\x01 \x01(\tR\trequestId\x12?\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32!.gateway.api.operator.v1.DecisionH\x00R\x08\x64\x65\x63ision\x12:\n\x05\x65rror\x18\x03 \x01(\x0b\x32\".gateway.api.operator.v1.ItemErrorH\x00R\x05\x65rrorB\x08\n\x06result\"c\n\tItemError\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\x12$\n\x0eretry_after_ms\x18\x03 \x01(\rR\x0cretryAfterMs\"\xb7\x03\n\x08\x44\x65\x63ision\x12\x1f\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\tR\ndecisionId\x12:\n\x07outcome\x18\x02 \x01(\x0e\x32 .gateway.api.operator.v1.OutcomeR\x07outcome\x12\x34\n\x05terms\x18\x03 \x01(\x0b\x32\x1e.gateway.api.operator.v1.TermsR\x05terms\x12#\n\rbundle_digest\x18\x04 \x01(\tR\x0c\x62undleDigest\x12\x39\n\ndecided_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tdecidedAt\x12;\n\x0bvalid_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nvalidUntil\x12\x1b\n\tlog_index\x18\x07 \x01(\x04R\x08logIndex\x12:\n\x07receipt\x18\x08 \x01(\x0b\x32 .gateway.api.operator.v1.ReceiptR\x07receipt\x12\"\n\x0cillustrative\x18\t \x01(\x08R\x0cillustrative\"n\n\x05Terms\x12\x33\n\x05items\x18\x01 \x03(\x0b\x32\x1d.gateway.api.operator.v1.TermR\x05items\x12\x17\n\x07text_zh\x18\x02 \x01(\tR\x06textZh\x12\x17\n\x07text_en\x18\x03 \x01(\tR\x06textEn\"\xc3\x03\n\x04Term\x12O\n\x0e\x64\x65posit_waiver\x18\x01 \x01(\x0b\x32&.gateway.api.operator.v1.DepositWaiverH\x00R\rdepositWaiver\x12O\n\x0epercentage_off\x18\x02 \x01(\x0b\x32&.gateway.api.operator.v1.PercentageOffH\x00R\rpercentageOff\x12@\n\tpay_later\x18\x03 \x01(\x0b\x32!.gateway.api.operator.v1.PayLaterH\x00R\x08payLater\x12\x46\n\x0b\x65xtra_quota\x18\x04 \x01(\x0b\x32#.gateway.api.operator.v1.ExtraQuotaH\x00R\nextraQuota\x12?\n\x08priority\x18\x05 \x01(\x0b\x32!.gateway.api.operator.v1.PriorityH\x00R\x08priority\x12\x46\n\x0b\x66ree_period\x18\x06 \x01(\x0b\x32#.gateway.api.operator.v1.FreePeriodH\x00R\nfreePeriodB\x06\n\x04kind\"\x0f\n\rDepositWaiver\")\n\rPercentageOff\x12\x18\n\x07percent\x18\x01 \x01(\rR\x07percent\"\x1e\n\x08PayLater\x12\x12\n\x04\x64\x61ys\x18\x01 \x01(\rR\x04\x64\x61ys\"6\n\nExtraQuota\x12\x12\n\x04unit\x18\x01 \x01(\tR\x04unit\x12\x14\n\x05\x63ount\x18\x02 \x01(\rR\x05\x63ount\"\n\n\x08Priority\"&\n\nFreePeriod\x12\x18\n\x07minutes\x18\x01 \x01(\rR\x07minutes\"5\n\x07Receipt\x12\x14\n\x05\x65ntry\x18\x01 \x01(\x0cR\x05\x65ntry\x12\x14\n\x05proof\x18\x02 \x01(\tR\x05proof\"\x16\n\x14ListScenariosRequest\"}\n\x15ListScenariosResponse\x12?\n\tscenarios\x18\x01 \x03(\x0b\x32!.gateway.api.operator.v1.ScenarioR\tscenarios\x12#\n\rbundle_digest\x18\x02 \x01(\tR\x0c\x62undleDigest\"\x91\x02\n\x08Scenario\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n\thost_city\x18\x02 \x01(\tR\x08hostCity\x12\x18\n\x07purpose\x18\x03 \x01(\tR\x07purpose\x12\x17\n\x07name_zh\x18\x04 \x01(\tR\x06nameZh\x12\x17\n\x07name_en\x18\x05 \x01(\tR\x06nameEn\x12\x32\n\x04\x62\x61se\x18\x06 \x01(\x0b\x32\x1e.gateway.api.operator.v1.TermsR\x04\x62\x61se\x12\x34\n\x05rungs\x18\x07 \x03(\x0b\x32\x1e.gateway.api.operator.v1.TermsR\x05rungs\x12\"\n\x0cillustrative\x18\x08 \x01(\x08R\x0cillustrative\"0\n\x11GetReceiptRequest\x12\x1b\n\tlog_index\x18\x01 \x01(\x04R\x08logIndex\"P\n\x12GetReceiptResponse\x12:\n\x07receipt\x18\x01 \x01(\x0b\x32 .gateway.api.operator.v1.ReceiptR\x07receipt*N\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_ENTITLED\x10\x01\x12\x14\n\x10OUTCOME_ORDINARY\x10\x02\x32\xed\x03\n\x12\x45ligibilityService\x12w\n\x10\x43heckEligibility\x12\x30.gateway.api.operator.v1.CheckEligibilityRequest\x1a\x31.gateway.api.operator.v1.CheckEligibilityResponse\x12\x86\x01\n\x15\x42\x61tchCheckEligibility\x12\x35.gateway.api.operator.v1.BatchCheckEligibilityRequest\x1a\x36.gateway.api.operator.v1.BatchCheckEligibilityResponse\x12n\n\rListScenarios\x12-.gateway.api.operator.v1.ListScenariosRequest\x1a..gateway.api.operator.v1.ListScenariosResponse\x12\x65\n\nGetReceipt\x12*.gateway.api.operator.v1.GetReceiptRequest\x1a+.gateway.api.operator.v1.GetReceiptResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&gateway/api/operator/v1/operator.proto\x12\x17gateway.api.operator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x01\n\x0cPresentation\x12\x42\n\x05token\x18\x01 \x01(\x0b\x32*.gateway.api.operator.v1.TokenPresentationH\x00R\x05token\x12=\n\x06handle\x18\x02 \x01(\tB#\xbaH r\x1e\x10\n\x18`2\x18^[a-z0-9]+(-[a-z0-9]+)+$H\x00R\x06handleB\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"U\n\x11TokenPresentation\x12 \n\x05token\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x10\x18\x80 R\x05token\x12\x1e\n\x05proof\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x10R\x05proof\"\x96\x02\n\x17\x43heckEligibilityRequest\x12<\n\nrequest_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_-]{16,64}$R\trequestId\x12G\n\x08scenario\x18\x02 \x01(\tB+\xbaH(r&2$^[a-z0-9]([a-z0-9-]{0,46}[a-z0-9])?$R\x08scenario\x12Q\n\x0cpresentation\x18\x03 \x01(\x0b\x32%.gateway.api.operator.v1.PresentationB\x06\xbaH\x03\xc8\x01\x01R\x0cpresentation\x12!\n\x0cwant_receipt\x18\x04 \x01(\x08R\x0bwantReceipt\"Y\n\x18\x43heckEligibilityResponse\x12=\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32!.gateway.api.operator.v1.DecisionR\x08\x64\x65\x63ision\"s\n\x1c\x42\x61tchCheckEligibilityRequest\x12S\n\x05items\x18\x01 \x03(\x0b\x32\x30.gateway.api.operator.v1.CheckEligibilityRequestB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\x05items\"_\n\x1d\x42\x61tchCheckEligibilityResponse\x12>\n\x07results\x18\x01 \x03(\x0b\x32$.gateway.api.operator.v1.BatchResultR\x07results\"\xb3\x01\n\x0b\x42\x61tchResult\x12\x1d\n\nrequest_id\x18\x01 \x01(\tR\trequestId\x12?\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32!.gateway.api.operator.v1.DecisionH\x00R\x08\x64\x65\x63ision\x12:\n\x05\x65rror\x18\x03 \x01(\x0b\x32\".gateway.api.operator.v1.ItemErrorH\x00R\x05\x65rrorB\x08\n\x06result\"c\n\tItemError\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message\x12$\n\x0eretry_after_ms\x18\x03 \x01(\rR\x0cretryAfterMs\"\xb7\x03\n\x08\x44\x65\x63ision\x12\x1f\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\tR\ndecisionId\x12:\n\x07outcome\x18\x02 \x01(\x0e\x32 .gateway.api.operator.v1.OutcomeR\x07outcome\x12\x34\n\x05terms\x18\x03 \x01(\x0b\x32\x1e.gateway.api.operator.v1.TermsR\x05terms\x12#\n\rbundle_digest\x18\x04 \x01(\tR\x0c\x62undleDigest\x12\x39\n\ndecided_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tdecidedAt\x12;\n\x0bvalid_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nvalidUntil\x12\x1b\n\tlog_index\x18\x07 \x01(\x04R\x08logIndex\x12:\n\x07receipt\x18\x08 \x01(\x0b\x32 .gateway.api.operator.v1.ReceiptR\x07receipt\x12\"\n\x0cillustrative\x18\t \x01(\x08R\x0cillustrative\"n\n\x05Terms\x12\x33\n\x05items\x18\x01 \x03(\x0b\x32\x1d.gateway.api.operator.v1.TermR\x05items\x12\x17\n\x07text_zh\x18\x02 \x01(\tR\x06textZh\x12\x17\n\x07text_en\x18\x03 \x01(\tR\x06textEn\"\xcf\x04\n\x04Term\x12O\n\x0e\x64\x65posit_waiver\x18\x01 \x01(\x0b\x32&.gateway.api.operator.v1.DepositWaiverH\x00R\rdepositWaiver\x12O\n\x0epercentage_off\x18\x02 \x01(\x0b\x32&.gateway.api.operator.v1.PercentageOffH\x00R\rpercentageOff\x12@\n\tpay_later\x18\x03 \x01(\x0b\x32!.gateway.api.operator.v1.PayLaterH\x00R\x08payLater\x12\x46\n\x0b\x65xtra_quota\x18\x04 \x01(\x0b\x32#.gateway.api.operator.v1.ExtraQuotaH\x00R\nextraQuota\x12?\n\x08priority\x18\x05 \x01(\x0b\x32!.gateway.api.operator.v1.PriorityH\x00R\x08priority\x12\x46\n\x0b\x66ree_period\x18\x06 \x01(\x0b\x32#.gateway.api.operator.v1.FreePeriodH\x00R\nfreePeriod\x12I\n\x0cpapers_later\x18\x07 \x01(\x0b\x32$.gateway.api.operator.v1.PapersLaterH\x00R\x0bpapersLater\x12?\n\x08included\x18\x08 \x01(\x0b\x32!.gateway.api.operator.v1.IncludedH\x00R\x08includedB\x06\n\x04kind\"\x0f\n\rDepositWaiver\")\n\rPercentageOff\x12\x18\n\x07percent\x18\x01 \x01(\rR\x07percent\"\x1e\n\x08PayLater\x12\x12\n\x04\x64\x61ys\x18\x01 \x01(\rR\x04\x64\x61ys\"6\n\nExtraQuota\x12\x12\n\x04unit\x18\x01 \x01(\tR\x04unit\x12\x14\n\x05\x63ount\x18\x02 \x01(\rR\x05\x63ount\"\n\n\x08Priority\"&\n\nFreePeriod\x12\x18\n\x07minutes\x18\x01 \x01(\rR\x07minutes\"\r\n\x0bPapersLater\"$\n\x08Included\x12\x18\n\x07service\x18\x01 \x01(\tR\x07service\"5\n\x07Receipt\x12\x14\n\x05\x65ntry\x18\x01 \x01(\x0cR\x05\x65ntry\x12\x14\n\x05proof\x18\x02 \x01(\tR\x05proof\"\x16\n\x14ListScenariosRequest\"}\n\x15ListScenariosResponse\x12?\n\tscenarios\x18\x01 \x03(\x0b\x32!.gateway.api.operator.v1.ScenarioR\tscenarios\x12#\n\rbundle_digest\x18\x02 \x01(\tR\x0c\x62undleDigest\"\x91\x02\n\x08Scenario\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x1b\n\thost_city\x18\x02 \x01(\tR\x08hostCity\x12\x18\n\x07purpose\x18\x03 \x01(\tR\x07purpose\x12\x17\n\x07name_zh\x18\x04 \x01(\tR\x06nameZh\x12\x17\n\x07name_en\x18\x05 \x01(\tR\x06nameEn\x12\x32\n\x04\x62\x61se\x18\x06 \x01(\x0b\x32\x1e.gateway.api.operator.v1.TermsR\x04\x62\x61se\x12\x34\n\x05rungs\x18\x07 \x03(\x0b\x32\x1e.gateway.api.operator.v1.TermsR\x05rungs\x12\"\n\x0cillustrative\x18\x08 \x01(\x08R\x0cillustrative\"0\n\x11GetReceiptRequest\x12\x1b\n\tlog_index\x18\x01 \x01(\x04R\x08logIndex\"P\n\x12GetReceiptResponse\x12:\n\x07receipt\x18\x01 \x01(\x0b\x32 .gateway.api.operator.v1.ReceiptR\x07receipt*N\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x14\n\x10OUTCOME_ENTITLED\x10\x01\x12\x14\n\x10OUTCOME_ORDINARY\x10\x02\x32\xed\x03\n\x12\x45ligibilityService\x12w\n\x10\x43heckEligibility\x12\x30.gateway.api.operator.v1.CheckEligibilityRequest\x1a\x31.gateway.api.operator.v1.CheckEligibilityResponse\x12\x86\x01\n\x15\x42\x61tchCheckEligibility\x12\x35.gateway.api.operator.v1.BatchCheckEligibilityRequest\x1a\x36.gateway.api.operator.v1.BatchCheckEligibilityResponse\x12n\n\rListScenarios\x12-.gateway.api.operator.v1.ListScenariosRequest\x1a..gateway.api.operator.v1.ListScenariosResponse\x12\x65\n\nGetReceipt\x12*.gateway.api.operator.v1.GetReceiptRequest\x1a+.gateway.api.operator.v1.GetReceiptResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,8 +48,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKELIGIBILITYREQUEST'].fields_by_name['presentation']._serialized_options = b'\272H\003\310\001\001'
   _globals['_BATCHCHECKELIGIBILITYREQUEST'].fields_by_name['items']._loaded_options = None
   _globals['_BATCHCHECKELIGIBILITYREQUEST'].fields_by_name['items']._serialized_options = b'\272H\010\222\001\005\010\001\020\200\002'
-  _globals['_OUTCOME']._serialized_start=3041
-  _globals['_OUTCOME']._serialized_end=3119
+  _globals['_OUTCOME']._serialized_start=3234
+  _globals['_OUTCOME']._serialized_end=3312
   _globals['_PRESENTATION']._serialized_start=101
   _globals['_PRESENTATION']._serialized_end=261
   _globals['_TOKENPRESENTATION']._serialized_start=263
@@ -71,31 +71,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TERMS']._serialized_start=1661
   _globals['_TERMS']._serialized_end=1771
   _globals['_TERM']._serialized_start=1774
-  _globals['_TERM']._serialized_end=2225
-  _globals['_DEPOSITWAIVER']._serialized_start=2227
-  _globals['_DEPOSITWAIVER']._serialized_end=2242
-  _globals['_PERCENTAGEOFF']._serialized_start=2244
-  _globals['_PERCENTAGEOFF']._serialized_end=2285
-  _globals['_PAYLATER']._serialized_start=2287
-  _globals['_PAYLATER']._serialized_end=2317
-  _globals['_EXTRAQUOTA']._serialized_start=2319
-  _globals['_EXTRAQUOTA']._serialized_end=2373
-  _globals['_PRIORITY']._serialized_start=2375
-  _globals['_PRIORITY']._serialized_end=2385
-  _globals['_FREEPERIOD']._serialized_start=2387
-  _globals['_FREEPERIOD']._serialized_end=2425
-  _globals['_RECEIPT']._serialized_start=2427
-  _globals['_RECEIPT']._serialized_end=2480
-  _globals['_LISTSCENARIOSREQUEST']._serialized_start=2482
-  _globals['_LISTSCENARIOSREQUEST']._serialized_end=2504
-  _globals['_LISTSCENARIOSRESPONSE']._serialized_start=2506
-  _globals['_LISTSCENARIOSRESPONSE']._serialized_end=2631
-  _globals['_SCENARIO']._serialized_start=2634
-  _globals['_SCENARIO']._serialized_end=2907
-  _globals['_GETRECEIPTREQUEST']._serialized_start=2909
-  _globals['_GETRECEIPTREQUEST']._serialized_end=2957
-  _globals['_GETRECEIPTRESPONSE']._serialized_start=2959
-  _globals['_GETRECEIPTRESPONSE']._serialized_end=3039
-  _globals['_ELIGIBILITYSERVICE']._serialized_start=3122
-  _globals['_ELIGIBILITYSERVICE']._serialized_end=3615
+  _globals['_TERM']._serialized_end=2365
+  _globals['_DEPOSITWAIVER']._serialized_start=2367
+  _globals['_DEPOSITWAIVER']._serialized_end=2382
+  _globals['_PERCENTAGEOFF']._serialized_start=2384
+  _globals['_PERCENTAGEOFF']._serialized_end=2425
+  _globals['_PAYLATER']._serialized_start=2427
+  _globals['_PAYLATER']._serialized_end=2457
+  _globals['_EXTRAQUOTA']._serialized_start=2459
+  _globals['_EXTRAQUOTA']._serialized_end=2513
+  _globals['_PRIORITY']._serialized_start=2515
+  _globals['_PRIORITY']._serialized_end=2525
+  _globals['_FREEPERIOD']._serialized_start=2527
+  _globals['_FREEPERIOD']._serialized_end=2565
+  _globals['_PAPERSLATER']._serialized_start=2567
+  _globals['_PAPERSLATER']._serialized_end=2580
+  _globals['_INCLUDED']._serialized_start=2582
+  _globals['_INCLUDED']._serialized_end=2618
+  _globals['_RECEIPT']._serialized_start=2620
+  _globals['_RECEIPT']._serialized_end=2673
+  _globals['_LISTSCENARIOSREQUEST']._serialized_start=2675
+  _globals['_LISTSCENARIOSREQUEST']._serialized_end=2697
+  _globals['_LISTSCENARIOSRESPONSE']._serialized_start=2699
+  _globals['_LISTSCENARIOSRESPONSE']._serialized_end=2824
+  _globals['_SCENARIO']._serialized_start=2827
+  _globals['_SCENARIO']._serialized_end=3100
+  _globals['_GETRECEIPTREQUEST']._serialized_start=3102
+  _globals['_GETRECEIPTREQUEST']._serialized_end=3150
+  _globals['_GETRECEIPTRESPONSE']._serialized_start=3152
+  _globals['_GETRECEIPTRESPONSE']._serialized_end=3232
+  _globals['_ELIGIBILITYSERVICE']._serialized_start=3315
+  _globals['_ELIGIBILITYSERVICE']._serialized_end=3808
 # @@protoc_insertion_point(module_scope)

@@ -386,6 +386,8 @@ class Term(_message.Message):
     EXTRA_QUOTA_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     FREE_PERIOD_FIELD_NUMBER: _builtins.int
+    PAPERS_LATER_FIELD_NUMBER: _builtins.int
+    INCLUDED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def deposit_waiver(self) -> Global___DepositWaiver:
         """No deposit is asked."""
@@ -410,6 +412,14 @@ class Term(_message.Message):
     def free_period(self) -> Global___FreePeriod:
         """A free beginning of each use."""
 
+    @_builtins.property
+    def papers_later(self) -> Global___PapersLater:
+        """Served although papers are missing."""
+
+    @_builtins.property
+    def included(self) -> Global___Included:
+        """Something that else costs, free of charge."""
+
     def __init__(
         self,
         *,
@@ -419,12 +429,14 @@ class Term(_message.Message):
         extra_quota: Global___ExtraQuota | None = ...,
         priority: Global___Priority | None = ...,
         free_period: Global___FreePeriod | None = ...,
+        papers_later: Global___PapersLater | None = ...,
+        included: Global___Included | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["deposit_waiver", b"deposit_waiver", "extra_quota", b"extra_quota", "free_period", b"free_period", "kind", b"kind", "pay_later", b"pay_later", "percentage_off", b"percentage_off", "priority", b"priority"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deposit_waiver", b"deposit_waiver", "extra_quota", b"extra_quota", "free_period", b"free_period", "included", b"included", "kind", b"kind", "papers_later", b"papers_later", "pay_later", b"pay_later", "percentage_off", b"percentage_off", "priority", b"priority"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deposit_waiver", b"deposit_waiver", "extra_quota", b"extra_quota", "free_period", b"free_period", "kind", b"kind", "pay_later", b"pay_later", "percentage_off", b"percentage_off", "priority", b"priority"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deposit_waiver", b"deposit_waiver", "extra_quota", b"extra_quota", "free_period", b"free_period", "included", b"included", "kind", b"kind", "papers_later", b"papers_later", "pay_later", b"pay_later", "percentage_off", b"percentage_off", "priority", b"priority"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["deposit_waiver", "percentage_off", "pay_later", "extra_quota", "priority", "free_period"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["deposit_waiver", "percentage_off", "pay_later", "extra_quota", "priority", "free_period", "papers_later", "included"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -555,6 +567,45 @@ class FreePeriod(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FreePeriod: _TypeAlias = FreePeriod  # noqa: Y015
+
+@_typing.final
+class PapersLater(_message.Message):
+    """An application is taken although papers are missing; they are handed in later."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PapersLater: _TypeAlias = PapersLater  # noqa: Y015
+
+@_typing.final
+class Included(_message.Message):
+    """Something that else costs, free of charge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """What it is, a slug such as `site-shuttle`."""
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Included: _TypeAlias = Included  # noqa: Y015
 
 @_typing.final
 class Receipt(_message.Message):

@@ -26,7 +26,9 @@ def is_exactly(score: RawScore | None, points: int) -> bool:
         cuts = (Cut(1, cut, "", SOURCE),)
         bounds = (-(10**15), 10**15)
         return score.map(
-            Concordance(CityId("x"), 1, "分", "score", *bounds, "band", cuts, 30, date(2026, 1, 1), None, True, SOURCE)
+            Concordance(
+                CityId("x"), 1, "分", "score", *bounds, "band", cuts, 30, date(2026, 1, 1), None, True, SOURCE, SOURCE
+            )
         )
 
     return level(points) == 1 and level(points + 1) == 0

@@ -16,12 +16,14 @@ from gateway.api.operator.v1 import operator_pb2
 from gateway.api.peer.v1 import peer_pb2, status_pb2
 from gateway.clock import SystemClock
 from gateway.config import PREFIX, GatewayConfig
+from gateway.consentlog.note import VerifierKey
 from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.bundle import Bundle, Timeline
 from gateway.domain.directory import Endpoint
 from gateway.domain.ids import CityId
-from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+from gateway.errors import Reason, TiergateError
 from gateway.housekeeping import Housekeeping
+from gateway.next_shard import NextShard, listed_signer
 from gateway.observability import MetricsEndpoint, configure_logging, new_registry
 from gateway.policy.installed import Installed, Seen, load_installed
 from gateway.process import stop_event, write_ready
@@ -39,7 +41,6 @@ from gateway.services.read_log import ReadLog
 from gateway.services.report_uses import ReportUses
 from gateway.services.take_event import TakeEvent
 from gateway.settings import read_settings
-from gateway.storage.sealing import current_signer
 from gateway.storage.sqlite_store import SqliteStore
 from gateway.transport.access import GATEWAY_ACCESS
 from gateway.transport.channel import PeerChannel, open_channel
@@ -67,18 +68,15 @@ class Gateway:
         self.registry: CollectorRegistry = new_registry()
         self._installed = self._read_installed(Seen())
         self._keys = self._trusted(self._installed)
-        directory = self._installed.directory
         database = config.data_dir / "gateway.db"
-        signer = current_signer(database, config.log_key)
-        if str(signer.verifier) != directory.gateway.log_vkey:
-            problem = Problem(str(config.log_key), "", "is not the log key that the directory lists")
-            raise ProblemsError(Reason.CONFIG_INVALID, [problem])
-        self._signer, self._vkey = signer, str(signer.verifier)
+        signer = listed_signer(database, config.log_key, self._installed.directory.gateway)
+        self._log_key, self._vkey = signer.verifier, str(signer.verifier)
         self._reloading = asyncio.Lock()
         self.certificate = WatchedCertificate(CertificateFiles(config.tls.cert, config.tls.key, config.tls.ca))
         config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.store = SqliteStore(database, config.log_mark, signer, self.clock)
         self.witnessed = Witnessed(config.witnessing, self.store, database, signer, self.clock, self.registry)
+        self._next_shard = NextShard(config, self.store, self.witnessed, self.clock)
         self._housekeeping = Housekeeping(self.store, database, self.clock, config.retention, self.registry)
         self._alarms = Counter(
             "tiergate_report_failures", "Use reports that a home city did not take.", ["city"], registry=self.registry
@@ -105,8 +103,8 @@ class Gateway:
         )
         self.events = TakeEvent(clock=clock, keys=self._keys_in_force, store=store, log=store, cache=self.cache)
         Gauge("tiergate_log_size", "Entries in the newest shard.", registry=self.registry).set_function(store.size)
-        live = Gauge("tiergate_live_attestations", "Attestations held in memory.", registry=self.registry)
-        live.set_function(lambda: len(self.cache))
+        live = Gauge("tiergate_live_attestations", "Attestations held.", registry=self.registry)
+        live.set_function(self.cache.__len__)
         watch_expiries(self.registry, self.certificate, lambda: (self._installed.directory, self._bundle()))
 
     def _dial(self) -> list[PeerChannel]:
@@ -145,21 +143,16 @@ class Gateway:
         reads = AuditReads(
             self.clock, self.witnessed.audited, self.store, lambda: self._installed.directory.auditor_scopes
         )
+        status = StatusServicer(
+            directory=lambda: self._installed.directory, digest=lambda: self.digest, log_key=self._listed_key
+        )
         return build_server(
             [
                 ServiceBinding(operator_pb2.DESCRIPTOR.services_by_name["EligibilityService"], eligibility),
                 ServiceBinding(
                     peer_pb2.DESCRIPTOR.services_by_name["ConsentEventService"], ConsentEventServicer(self.events)
                 ),
-                ServiceBinding(
-                    status_pb2.DESCRIPTOR.services_by_name["StatusService"],
-                    StatusServicer(
-                        directory=lambda: self._installed.directory,
-                        digest=lambda: self.digest,
-                        log_key=self._signer.verifier,
-                        signs=self._may_sign,
-                    ),
-                ),
+                ServiceBinding(status_pb2.DESCRIPTOR.services_by_name["StatusService"], status),
                 ServiceBinding(
                     audit_pb2.DESCRIPTOR.services_by_name["AuditService"],
                     AuditServicer(ReadLog(self.witnessed.audited), reads),
@@ -174,12 +167,12 @@ class Gateway:
             development=config.environment == "development",
         )
 
-    def _may_sign(self) -> bool:
-        return self._installed.directory.gateway.log_vkey == self._vkey
+    def _listed_key(self) -> VerifierKey | None:
+        return self._log_key if self._installed.directory.gateway.log_vkey == self._vkey else None
 
     def _keys_in_force(self) -> TrustedKeys:
         """What checks and events go by. Raises LOG_UNAVAILABLE once the directory names another log key than ours."""
-        if not self._may_sign():
+        if self._listed_key() is None:
             raise TiergateError(Reason.LOG_UNAVAILABLE, "the directory names another log key than the one held")
         return self._keys
 
@@ -208,25 +201,30 @@ class Gateway:
             await self.store.publish_bundle(bundle.digest, bundle.version, data, self.clock.now_ms())
 
     async def reload(self) -> None:
-        """Take newer signed files, all or nothing; on any fault the running ones stay and the fault is logged."""
+        """Take newer signed files while checks go on, all or nothing; a fault is logged, and the running ones stay."""
         async with self._reloading:  # one after the other: the later one has read the newer files
             await self._reload()
 
     async def _reload(self) -> None:
         try:
-            seen, held = Seen.of(self.store.seen()), self._installed.timeline
-            installed = await asyncio.to_thread(self._read_installed, seen, held)  # checks go on meanwhile
+            installed = await asyncio.to_thread(
+                self._read_installed, Seen.of(self.store.seen()), self._installed.timeline
+            )
             keys = self._trusted(installed)
+            coming = self._next_shard.coming(installed.directory.gateway, self._log_key)
             await self._take(installed)
+            if coming is not None:
+                await self._next_shard.seal(coming, installed)
         except TiergateError as error:
             log.warning("reload refused", reason=error.reason.value, detail=error.detail)
             return
         self._installed, self._keys = installed, keys
+        if coming is not None:  # in one step with the directory that lists it: in between no check would find a key
+            self._log_key, self._vkey = coming.verifier, str(coming.verifier)
         self.cache.clear()  # a key that the new directory has removed must vouch for nothing more
         for channel in self._dial():
             await channel.close(self.config.limits.city_deadline_s)
-        if not self._may_sign():
-            log.error("log_key_unlisted", file=self.config.log_key.name)
+        self._next_shard.finish(self._log_key, installed.directory.gateway)
         log.info("reloaded", digest=self.digest, directory_version=installed.directory.version)
 
     async def stop(self) -> None:

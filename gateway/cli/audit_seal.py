@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 
 def seal_shard(*, config: ConfigFile, json: Json = False) -> None:
-    """Seal the newest shard: its size is final, and the log goes on in the next one. Stop the gateway first.
+    """Seal the newest shard of a stopped gateway: its size is final, and the log goes on in the next one.
 
+    A gateway that runs needs none of this: it seals the shard by itself when it reloads (SIGHUP) such a directory.
     The key of the next shard lies beside the log key (log.key.next), the directory in place names it as the log's key
     and the present one last among the earlier ones. The present key is destroyed with this. Repeat it after any
     interruption: the log is then unsealed, or sealed altogether.
@@ -78,19 +79,14 @@ def _tell_sealed(settings: GatewayConfig, *, json: bool) -> None:
 
 def _require_listed(gateway: GatewayPeer, old: str, new: str, now_s: int) -> None:
     """Return if the directory goes with the seal. Raises RefusedError."""
+    from gateway.next_shard import distrusted
+
     remedy = "install the directory that lists the next key as log_vkey, and the present one last in earlier_logs"
     if gateway.log_vkey != new:
         raise RefusedError("SEAL_REFUSED", "the directory does not name the next key as the log's", remedy)
-    if not gateway.earlier_logs or gateway.earlier_logs[-1].vkey != old:
-        raise RefusedError(
-            "SEAL_REFUSED", "the directory does not name the present key as the last of the earlier", remedy
-        )
-    if now_s >= gateway.earlier_logs[-1].until:
-        raise RefusedError(
-            "SEAL_REFUSED",
-            "the present key is trusted no more by the directory: entries made since would be refused",
-            "have the authorities set a later end for it in earlier_logs",
-        )
+    against = distrusted(gateway, old, now_s)
+    if against is not None:
+        raise RefusedError("SEAL_REFUSED", against, f"{remedy}; its end there (until) must lie ahead")
 
 
 def trust_file(

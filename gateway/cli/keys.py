@@ -56,8 +56,8 @@ Wait = Annotated[float, Parameter(name="--wait", help="Seconds to wait for peers
 
 _ELSEWHERE = {
     "log": (
-        "a log key belongs to its log: receipts and checkpoints are verified by it for as long as they are kept",
-        "gateway/DECISIONS.md says what can be done today; with shards, each new shard brings a new key",
+        "a log key belongs to its shard: receipts and checkpoints are verified by it for as long as they are kept",
+        "it changes with the shard: the next one lies beside it as log.key.next; gateway/consentlog/README.md, Shards",
     ),
     "tls": (
         "a certificate has no entry in the directory: it is renewed by replacing its files",

@@ -203,7 +203,7 @@ def _shard(database: Path) -> Iterator[Finding]:
     days = int(time.time() - decode(genesis).time / 1000) // 86_400
     text = f"shard {log.shard} of {log.size} entries, begun {days} days ago"
     if days > QUARTER_DAYS:
-        yield warning("log", str(database), text, "prepare the next key and seal it: tiergate audit seal --help")
+        yield warning("log", str(database), text, "prepare the next key: tiergate keys rotate --purpose log says how")
     else:
         yield ok("log", str(database), text)
 

@@ -11,26 +11,25 @@ from gateway.transport.identity import Caller
 
 
 class StatusServicer:
-    """``signs``: False while the directory names another log key than ``log_key``."""
+    """``log_key``: the one that signs; None while the directory names another."""
 
     def __init__(
         self,
         *,
         directory: Callable[[], Directory],
         digest: Callable[[], str],
-        log_key: VerifierKey,
-        signs: Callable[[], bool],
+        log_key: Callable[[], VerifierKey | None],
     ) -> None:
         self._directory = directory
         self._digest = digest
         self._log_key = log_key
-        self._signs = signs
 
     async def GetInForce(  # noqa: N802 - the RPC's name
         self, _request: pb.GetInForceRequest, _caller: Caller
     ) -> pb.GetInForceResponse:
         """As of now."""
         response = pb.GetInForceResponse(directory_version=self._directory().version, bundle_digest=self._digest())
-        if self._signs():
-            response.signing.add(purpose="log", kid=self._log_key.id.hex())
+        key = self._log_key()
+        if key is not None:
+            response.signing.add(purpose="log", kid=key.id.hex())
         return response

@@ -15,25 +15,20 @@ from gateway.ports import Cosigned, LogReader, ReceiptParts
 
 
 class PublishedLog:
-    """A ``LogReader``; where it needs a published checkpoint and there is none, it raises LOG_UNWITNESSED.
+    """A ``LogReader``; where it needs a published checkpoint and there is none, it raises LOG_UNWITNESSED."""
 
-    ``newest``: of the newest shard; ``sealed``: the last one of a sealed shard, by its number.
-    """
-
-    def __init__(
-        self,
-        log: LogReader,
-        newest: Callable[[], Cosigned | None],
-        sealed: Callable[[int], Cosigned | None] = lambda _number: None,
-    ) -> None:
+    def __init__(self, log: LogReader, cosigned: Callable[[int], Cosigned | None]) -> None:
+        """``cosigned``: the newest published checkpoint of a shard, by its number."""
         self._log = log
-        self._newest = newest
-        self._sealed = sealed
+        self._cosigned = cosigned
 
     def _published(self, shard: int | None) -> Cosigned | None:
         """A shard's published checkpoint, if there is one yet. Raises RANGE_INVALID for no shard."""
         self._log.size(shard)
-        return self._newest() if shard in {None, located(self._log.end())[0]} else self._sealed(shard or 0)
+        return self._cosigned(self._newest() if shard is None else shard)
+
+    def _newest(self) -> int:
+        return located(self._log.end())[0]
 
     def _head(self, shard: int | None = None) -> Cosigned:
         head = self._published(shard)
@@ -47,7 +42,8 @@ class PublishedLog:
 
     def end(self) -> int:
         """See ``LogReader``."""
-        return first_of(located(self._log.end())[0]) + self._head().size
+        number = self._newest()
+        return first_of(number) + self._head(number).size
 
     def checkpoint(self, shard: int | None = None) -> str:
         """See ``LogReader``."""

@@ -19,7 +19,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from gateway.errors import Reason, TiergateError
 from gateway.groups import Groups, release
@@ -36,6 +36,13 @@ An exception *returned* fails its operation alone, which must then have written 
 AfterCommit = Callable[[Sequence[OpT], Sequence[ResT | Exception]], None]
 """Runs after the COMMIT and before any result is released. If it raises, the group is stored but every operation is
 reported as failed: nobody may act on it."""
+
+
+class _Alone(NamedTuple):
+    """Something that is carried out between two groups."""
+
+    run: Callable[[sqlite3.Connection], None]
+    done: asyncio.Future[None]
 
 
 END_CHECK_S = 1.0
@@ -70,8 +77,8 @@ class GroupWriter(Generic[OpT, ResT]):
         self._on_rollback = on_rollback
         self._max_pending = max_pending
         self._stale = False
-        # between the two: at most one group; None ends the thread
-        self._handed: SimpleQueue[list[tuple[OpT, asyncio.Future[ResT]]] | None] = SimpleQueue()
+        # between the two: at most one group, and what is done alone; None ends the thread
+        self._handed: SimpleQueue[list[tuple[OpT, asyncio.Future[ResT]]] | _Alone | None] = SimpleQueue()
         # event loop's side
         self._loop: asyncio.AbstractEventLoop | None = None
         self._groups: Groups[tuple[OpT, asyncio.Future[ResT]]] = Groups(
@@ -107,6 +114,19 @@ class GroupWriter(Generic[OpT, ResT]):
         self._groups.add((operation, future))
         return await future
 
+    async def alone(self, run: Callable[[sqlite3.Connection], None]) -> None:
+        """Have ``run`` carried out on the thread between two groups: it begins and commits transactions of its own.
+
+        It overtakes what still waits for company. Whatever it raises, what is open is rolled back and ``on_rollback``
+        called; and once submitted it is carried out, as an operation is. Raises what ``run`` raises, SQLite's errors as
+        STORE_BUSY or STORE_FAILED and others as INTERNAL; SHUTTING_DOWN after ``close``.
+        """
+        if self._loop is None or self._closing:
+            raise TiergateError(Reason.SHUTTING_DOWN, "writer is not running")
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._handed.put(_Alone(run, done))
+        await done
+
     async def close(self) -> None:
         """Carry out everything submitted, end the thread, close the connection. Later submissions are refused."""
         if self._loop is None or self._stopped is None:
@@ -131,15 +151,18 @@ class GroupWriter(Generic[OpT, ResT]):
         loop, stopped = self._loop, self._stopped
         if loop is None or stopped is None:
             return
-        while (group := self._next(loop)) is not None:
-            self._call(loop, self._release, group, self._commit([operation for operation, _ in group]))
+        while (handed := self._next(loop)) is not None:
+            if isinstance(handed, _Alone):
+                self._call(loop, release, [(None, handed.done)], [self._carry_out(handed.run)])
+            else:
+                self._call(loop, self._release, handed, self._commit([operation for operation, _ in handed]))
         try:
             self._connection.close()
         finally:
             self._call(loop, stopped.set)
 
-    def _next(self, loop: asyncio.AbstractEventLoop) -> list[tuple[OpT, asyncio.Future[ResT]]] | None:
-        """The group that is handed over; None at the end mark, or when the loop is gone and nothing waits."""
+    def _next(self, loop: asyncio.AbstractEventLoop) -> list[tuple[OpT, asyncio.Future[ResT]]] | _Alone | None:
+        """What is handed over; None at the end mark, or when the loop is gone and nothing waits."""
         while True:
             try:
                 return self._handed.get(timeout=END_CHECK_S)
@@ -164,6 +187,15 @@ class GroupWriter(Generic[OpT, ResT]):
             except Exception as error:  # noqa: BLE001  # as above; the group is stored but must not be acted on
                 return _failures(error, len(operations))
         return results
+
+    def _carry_out(self, run: Callable[[sqlite3.Connection], None]) -> Exception | None:
+        try:
+            self._catch_up()
+            run(self._connection)
+        except Exception as error:  # noqa: BLE001  # as above
+            self._roll_back()
+            return _failures(error, 1)[0]
+        return None
 
     def _roll_back(self) -> None:
         self._stale = True

@@ -81,6 +81,10 @@ class HighWaterMark:
         if root_at(self.mark.size) != self.mark.root:
             raise _behind(self._path, "is of another history than the log")
 
+    def follow(self, origin: str) -> None:
+        """From here on heads are of the next shard, which ``origin`` names. What is durable stays until the first."""
+        self._origins.append(hashlib.sha256(origin.encode()).hexdigest())
+
     def prepare(self, size: int) -> None:
         """Make the file if the log is empty and there is none: before its first commit. Raises STORE_FAILED."""
         try:

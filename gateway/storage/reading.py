@@ -8,6 +8,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from gateway.consentlog.merkle import consistency_proof, inclusion_proof, inclusion_proofs
 from gateway.consentlog.shard import PLACES, first_of, located
@@ -22,15 +23,40 @@ _RUN = 256
 _SELECT_LEAVES = "SELECT idx, leaf FROM entry WHERE idx IN (SELECT value FROM json_each(?))"
 
 
+class Tree(NamedTuple):
+    """A shard as it is shown: its number, its head, and the nodes of its tree that are in memory."""
+
+    number: int
+    head: Head
+    cache: NodeCache
+
+
+class Shown(NamedTuple):
+    """What the log is shown as. A reader takes it once: the next group, or a seal, replaces it as a whole."""
+
+    sealed: tuple[Head, ...]
+    """The last heads of sealed shards, oldest first; the newest shard's number is how many there are."""
+    head: Head
+    cache: NodeCache
+    """Of the newest shard."""
+
+    def of(self, shard: int | None) -> Tree:
+        """A shard; the newest one by default. Raises RANGE_INVALID."""
+        newest = len(self.sealed)
+        if shard is None or shard == newest:
+            return Tree(newest, self.head, self.cache)
+        if not 0 <= shard < newest:
+            raise TiergateError(Reason.RANGE_INVALID)
+        # proofs in a sealed shard are rare: they leave the nodes in memory to the one that grows
+        return Tree(shard, self.sealed[shard], NodeCache())
+
+
 class Reading(ABC):
-    """The part of a store that shows the log. The writing half sets what it shows: the newest head, and sealed ones."""
+    """The part of a store that shows the log. The writing half sets what it shows."""
 
     _reader: sqlite3.Connection
     _reading: threading.Lock
-    _cache: NodeCache
-    _head: Head
-    _sealed: tuple[Head, ...]
-    """The last heads of sealed shards, oldest first; the newest shard's number is how many there are."""
+    _shown: Shown
 
     @abstractmethod
     async def perform(self, operation: Operation) -> int:
@@ -44,37 +70,26 @@ class Reading(ABC):
             except sqlite3.Error as error:
                 raise map_sqlite_error(error) from error
 
-    def _of(self, shard: int | None) -> tuple[int, Head]:
-        """A shard's number and head; of the newest one by default. Raises RANGE_INVALID."""
-        newest = len(self._sealed)
-        number = newest if shard is None else shard
-        self._check_range(0 <= number <= newest)
-        return number, self._head if number == newest else self._sealed[number]
-
-    def _tree_of(self, shard: int, connection: sqlite3.Connection) -> TreeReader:
-        # proofs in a sealed shard are rare: they leave the nodes in memory to the one that grows
-        cache = self._cache if shard == len(self._sealed) else NodeCache()
-        return TreeReader(connection, cache, shard)
-
     # -- LogReader -----------------------------------------------------------------------------------------------
 
     def size(self, shard: int | None = None) -> int:
         """See ``LogReader``."""
-        return self._of(shard)[1].size
+        return self._shown.of(shard).head.size
 
     def end(self) -> int:
         """See ``LogReader``."""
-        return first_of(len(self._sealed)) + self._head.size
+        shown = self._shown
+        return first_of(len(shown.sealed)) + shown.head.size
 
     def checkpoint(self, shard: int | None = None) -> str:
         """See ``LogReader``."""
-        return self._of(shard)[1].checkpoint
+        return self._shown.of(shard).head.checkpoint
 
     def entries(self, start: int, end: int) -> Iterator[bytes]:
         """See ``LogReader``."""
         self._check_range(0 <= start <= end)
-        number, head = self._of(located(start)[0])
-        self._check_range(end <= first_of(number) + head.size)
+        tree = self._shown.of(located(start)[0])
+        self._check_range(end <= first_of(tree.number) + tree.head.size)
         for first in range(start, end, _RUN):
             last = min(first + _RUN, end)
             with self._reads() as connection:
@@ -93,12 +108,12 @@ class Reading(ABC):
     def receipts(self, indices: Sequence[int]) -> list[ReceiptParts]:
         """See ``LogReader``."""
         self._check_range(len({index // PLACES for index in indices}) <= 1)
-        number, head = self._of(located(indices[0])[0] if indices else None)
+        number, head, cache = self._shown.of(located(indices[0])[0] if indices else None)
         within = [index - first_of(number) for index in indices]
         self._check_range(all(0 <= index < head.size for index in within))
         with self._reads() as connection:
             rows = connection.execute(_SELECT_LEAVES, (json.dumps(list(indices)),)).fetchall()
-            tree = self._tree_of(number, connection)
+            tree = TreeReader(connection, cache, number)
             proofs = inclusion_proofs(within, head.size, lambda level, index: tree.subtree(level, index, head.size))
         leaves = {index: leaf.encode("ascii") for index, leaf in rows}
         if not leaves.keys() >= set(indices):
@@ -111,20 +126,20 @@ class Reading(ABC):
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """See ``LogReader``."""
         shard, within = located(index)
-        number, head = self._of(shard)
-        self._check_range(0 <= within < size <= head.size)
-        return self._prove(number, head.size, lambda get: inclusion_proof(within, size, get))
+        tree = self._shown.of(shard)
+        self._check_range(0 <= within < size <= tree.head.size)
+        return self._prove(tree, lambda get: inclusion_proof(within, size, get))
 
     def consistency(self, first: int, second: int, shard: int | None = None) -> list[bytes]:
         """See ``LogReader``."""
-        number, head = self._of(shard)
-        self._check_range(0 < first <= second <= head.size)
-        return self._prove(number, head.size, lambda get: consistency_proof(first, second, get))
+        tree = self._shown.of(shard)
+        self._check_range(0 < first <= second <= tree.head.size)
+        return self._prove(tree, lambda get: consistency_proof(first, second, get))
 
-    def _prove(self, shard: int, size: int, make: Callable[[Callable[[int, int], bytes]], list[bytes]]) -> list[bytes]:
+    def _prove(self, tree: Tree, make: Callable[[Callable[[int, int], bytes]], list[bytes]]) -> list[bytes]:
         with self._reads() as connection:
-            tree = self._tree_of(shard, connection)
-            return make(lambda level, index: tree.subtree(level, index, size))
+            reader = TreeReader(connection, tree.cache, tree.number)
+            return make(lambda level, index: reader.subtree(level, index, tree.head.size))
 
     @staticmethod
     def _check_range(inside: bool) -> None:  # noqa: FBT001 - a condition, not a flag

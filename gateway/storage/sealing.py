@@ -1,8 +1,8 @@
-"""Sealing a shard of a stored log and beginning the next, on a gateway that is stopped.
+"""Sealing a shard of a stored log and beginning the next; on a gateway that runs its store does it, in the same steps.
 
-The order: one transaction (seal, last checkpoint by the old key, genesis of the next shard, the policies in force,
-first checkpoint by the new key), then the high-water mark, then the new key takes the old one's place, which destroys
-the old one. Whatever the moment at which this ends, the log is unsealed, or sealed with :func:`finish_seal` left to do.
+One transaction (seal, last checkpoint by the old key, genesis of the next shard, the policies in force, first
+checkpoint by the new key), then the high-water mark, then the new key takes the old one's place, which destroys the old
+one. Whatever the moment at which this ends, the log is unsealed, or sealed with :func:`finish_seal` left to do.
 
 - No checkpoint of the sealed shard MUST be signed again, and an older copy of the database MUST NOT be signed in either
   shard (``tests/unit/storage/test_sealing.py``).
@@ -22,7 +22,7 @@ from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.entry import VERSION, Value, decode, encode
 from gateway.consentlog.key_file import read_signer
 from gateway.consentlog.note import SignerKey, sign_note
-from gateway.consentlog.shard import MAX_SHARD, number_of
+from gateway.consentlog.shard import MAX_SHARD, located, number_of
 from gateway.domain.ids import BundleDigest
 from gateway.errors import Reason, TiergateError
 from gateway.sqlite.connect import DatabaseLock, connect_writer, map_sqlite_error
@@ -68,7 +68,7 @@ def seal(
         migrate(connection, MIGRATIONS)
         sealed, head = stored_shards(connection)
         number = len(sealed)
-        _require_keys(old, new, number, head)
+        require_keys(old, new, number, head)
         tree = TreeWriter(connection, NodeCache(), number, head.size)
         marked = HighWaterMark(mark, old.name, [origin_of(item.checkpoint) for item in sealed])
         try:
@@ -76,7 +76,7 @@ def seal(
         finally:
             marked.close()
         try:
-            done = _commit(connection, tree, number, (old, new), policies, directory_version, now_ms)
+            done = commit_seal(connection, tree, (old, new), policies, directory_version, now_ms)
         except sqlite3.Error as error:
             raise map_sqlite_error(error) from error
         _advance(mark, connection)
@@ -96,13 +96,21 @@ def finish_seal(database: Path, log_key: Path) -> bool:
         sealed, head = stored_shards(connection)
         if not sealed or origin_of(head.checkpoint) != read_signer(coming).name:
             return False
-        coming.replace(log_key)
+        replace_key(log_key)
+    return True
+
+
+def replace_key(log_key: Path) -> None:
+    """Put the next shard's key in the place of the one before, durably. Raises STORE_FAILED."""
+    try:
+        next_key_file(log_key).replace(log_key)
         folder = os.open(log_key.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
-    return True
+    except OSError as error:
+        raise TiergateError(Reason.STORE_FAILED, f"log key: {error.strerror}") from error
 
 
 def current_signer(database: Path, log_key: Path) -> SignerKey:
@@ -111,7 +119,8 @@ def current_signer(database: Path, log_key: Path) -> SignerKey:
     return read_signer(log_key)
 
 
-def _require_keys(old: SignerKey, new: SignerKey, number: int, head: Head) -> None:
+def require_keys(old: SignerKey, new: SignerKey, number: int, head: Head) -> None:
+    """Return if ``old`` is the key of shard ``number``, the newest, and ``new`` the next one's. Raises KEY_INVALID."""
     if not head.size or origin_of(head.checkpoint) != old.name:
         raise TiergateError(Reason.KEY_INVALID, f"the log key is of {old.name}, which is not the log's newest shard")
     if number >= MAX_SHARD or number_of(new.name) != number + 1:
@@ -120,16 +129,17 @@ def _require_keys(old: SignerKey, new: SignerKey, number: int, head: Head) -> No
         raise TiergateError(Reason.KEY_INVALID, "the next key is the one in use")
 
 
-def _commit(
+def commit_seal(
     connection: sqlite3.Connection,
     tree: TreeWriter,
-    number: int,
     keys: tuple[SignerKey, SignerKey],
     policies: Sequence[Policy],
     directory_version: int,
     now_ms: int,
 ) -> Sealed:
+    """The transaction of a seal; ``tree`` is the newest shard's, and of no use afterwards. Raises sqlite3.Error."""
     old, new = keys
+    number, _ = located(tree.first)
     (leaf,) = connection.execute("SELECT leaf FROM entry WHERE idx = ?", (tree.first,)).fetchone()
     deployment = decode(leaf.encode("ascii")).text("deployment")
     connection.execute("BEGIN IMMEDIATE")

@@ -32,8 +32,9 @@ from gateway.storage.operations import (
     RecordEvent,
     Result,
 )
-from gateway.storage.reading import Reading
+from gateway.storage.reading import Reading, Shown
 from gateway.storage.schema import MIGRATIONS
+from gateway.storage.sealing import Policy, commit_seal, require_keys
 from gateway.storage.shards import origin_of, root_at, stored_shards
 from gateway.storage.statements import remember
 from gateway.storage.tree import NodeCache, TreeWriter
@@ -57,9 +58,9 @@ class SqliteStore(Facts, Reading):
             self._reader = connect_reader(database)
             # for single rows on the event loop, which must not wait for a long read in another thread
             self._lookup = connect_reader(database)
-            self._origin = signer.name
-            self._cache = NodeCache()
             self._signer = signer
+            self._coming: SignerKey | None = None
+            self._cache = NodeCache()
             # of this process alone: what an earlier one had been attested is not kept
             self._corrected: dict[CityId, int] = {}
             self._load()
@@ -78,7 +79,7 @@ class SqliteStore(Facts, Reading):
     async def start(self, deployment: str) -> None:
         """Start the writer and make sure that the log has its first entry."""
         self._writer.start()
-        await self.perform(Genesis(self._origin, deployment, self._clock.now_ms()))
+        await self.perform(Genesis(self._signer.name, deployment, self._clock.now_ms()))
 
     async def close(self) -> None:
         """Finish what was submitted, then release the file."""
@@ -89,11 +90,38 @@ class SqliteStore(Facts, Reading):
         self._mark.close()
         self._lock.release()
 
+    async def seal(self, coming: SignerKey, policies: Sequence[Policy], directory_version: int) -> None:
+        """Seal the newest shard and go on in the next, which ``coming`` signs; see ``gateway.storage.sealing``.
+
+        What was submitted before and after is decided in the one shard or in the other, and nothing waits for longer
+        than for one more group. To be repeated after any error: nothing has been done then, or it is finished by that.
+        Raises KEY_INVALID for a key that does not follow; LOG_UNAVAILABLE.
+        """
+
+        def seal(connection: sqlite3.Connection) -> None:
+            if coming.verifier == self._signer.verifier:
+                return  # an attempt that was reported as failed
+            require_keys(self._signer, coming, len(self._sealed), self._committed)
+            self._coming = coming
+            keys, now_ms = (self._signer, coming), self._clock.now_ms()
+            commit_seal(connection, self._tree, keys, policies, directory_version, now_ms)
+            self._reload()
+
+        try:
+            await self._writer.alone(seal)
+        except TiergateError as error:
+            _unavailable(error)
+            raise
+
     # -- writer thread -------------------------------------------------------------------------------------------
 
     def _load(self) -> None:
         """Memory from the database: at start, and whenever a commit's fate is the database's to tell."""
         self._sealed, self._committed = stored_shards(self._connection)
+        coming = self._coming
+        if coming is not None and origin_of(self._committed.checkpoint) == coming.name:
+            self._mark.follow(coming.name)
+            self._signer, self._coming, self._cache = coming, None, NodeCache()
         number, origin = len(self._sealed), self._signer.name
         if number_of(origin) != number or (self._committed.size and origin_of(self._committed.checkpoint) != origin):
             raise TiergateError(Reason.KEY_INVALID, f"the log key is of {origin}, which is not the log's newest shard")
@@ -109,7 +137,7 @@ class SqliteStore(Facts, Reading):
         marked, end = 0 if self._mark.mark is None else self._mark.mark.size, self._tree.first + self._committed.size
         if end != marked:
             self._mark.advance(end, self._tree.root())
-        self._head = self._committed
+        self._shown = Shown(self._sealed, self._committed, self._cache)
 
     def _apply(self, connection: sqlite3.Connection, operations: Sequence[Operation]) -> Sequence[Result | Exception]:
         return self._group.apply(connection, operations)
@@ -127,9 +155,7 @@ class SqliteStore(Facts, Reading):
         try:
             return await self._writer.submit(operation)
         except TiergateError as error:
-            if error.reason in {Reason.STORE_BUSY, Reason.STORE_FAILED, Reason.LOG_CORRUPT}:
-                retry = error.retry_after_s or 5.0
-                raise TiergateError(Reason.LOG_UNAVAILABLE, error.detail, retry_after_s=retry) from error
+            _unavailable(error)
             raise
 
     async def perform(self, operation: Operation) -> int:
@@ -182,3 +208,10 @@ class SqliteStore(Facts, Reading):
     async def aside(self, run: Callable[[sqlite3.Connection], int]) -> int:
         """Run statements beside the log on the writer; durable when it returns. Raises LOG_UNAVAILABLE."""
         return await self.perform(Aside(run))
+
+
+def _unavailable(error: TiergateError) -> None:
+    """Return unless it is trouble with the file. Raises LOG_UNAVAILABLE: what it is for those who need the log."""
+    if error.reason in {Reason.STORE_BUSY, Reason.STORE_FAILED, Reason.LOG_CORRUPT}:
+        retry = error.retry_after_s or 5.0
+        raise TiergateError(Reason.LOG_UNAVAILABLE, error.detail, retry_after_s=retry) from error

@@ -2,49 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gateway.api.operator.v1 import operator_pb2 as pb
-from gateway.cli.localnet.plan import TRUST_DOMAIN, Layout, Options
-from gateway.cli.localnet.processes import Processes
-from gateway.consentlog.key_file import read_signer
+from gateway.cli.localnet.plan import Options
 from gateway.consentlog.receipt import prove
 from gateway.consentlog.shard import PLACES
 from gateway.consentlog.trust import TrustPolicy
 from gateway.errors import TiergateError
 from tests.e2e.harness import LIBRARY, PATIENCE_S, TestNetwork, library_consent, running, until, withdraw
-from tests.e2e.rotation import CITY, reload
-from tests.fakes.next_key import enter_next_key
-from tests.fakes.witness_process import WitnessProcess
-
-NEXT = f"{TRUST_DOMAIN}/log/2027q1/shard1"
-
-
-class OneWitness:
-    """A witness whose cosignature everything that is published must have."""
-
-    process: WitnessProcess
-    trust: Path
-
-    def prepare(self, layout: Layout, processes: Processes) -> None:
-        log = read_signer(layout.gateway / "log.key").verifier
-        self.process = WitnessProcess(layout.base / "witness", processes, "witness.example", {log.name: str(log)})
-        self.process.init()
-        self.process.start()
-        self.trust = layout.gateway / "trust"
-        named = f"log {log}\nwitness w {self.process.vkey} {self.process.url}\nquorum w\n"
-        self.trust.write_text(named, "utf-8")
-        with (layout.gateway / "gateway.toml").open("a", encoding="utf-8") as file:
-            file.write('\n[witnessing]\ntrust = "trust"\ninterval_s = 0.1\nrefresh_s = 0.5\nalarm_after_s = 60\n')
-            file.write(f'\n[[witnessing.witnesses]]\nname = "w"\nurl = "{self.process.url}"\n')
+from tests.e2e.rotation import CITY
+from tests.e2e.shards import OneWitness, RefusedError, prepare_seal, tiergate
 
 
 @pytest.fixture
@@ -58,25 +29,6 @@ async def network(tmp_path: Path, witness: OneWitness) -> AsyncIterator[TestNetw
         yield started
 
 
-class RefusedError(Exception):
-    """A command ended otherwise than it should have."""
-
-
-async def tiergate(*arguments: object, code: int = 0) -> Any:
-    """Run the command; its document."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway", *map(str, arguments), "--json"),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=os.environ,
-    )
-    out, said = await asyncio.wait_for(process.communicate(), 3 * PATIENCE_S)
-    if process.returncode != code:
-        raise RefusedError(f"{arguments}: {process.returncode}: {said.decode()}")
-    return json.loads(out) if out else None
-
-
 async def test_a_network_goes_on_across_a_seal(network: TestNetwork, witness: OneWitness, tmp_path: Path) -> None:
     layout, clients = network.layout, network.clients
     kept, withdrawn = await library_consent(network, uses=9), await library_consent(network, uses=9)
@@ -84,18 +36,8 @@ async def test_a_network_goes_on_across_a_seal(network: TestNetwork, witness: On
     assert (await clients.check(withdrawn)).outcome == pb.OUTCOME_ENTITLED
     await withdraw(network, withdrawn)
 
-    made = await tiergate(
-        "certs", "key", "--purpose", "log", "--origin", NEXT, "--out", layout.gateway / "log.key.next"
-    )
+    await prepare_seal(network, witness)
     config = layout.gateway / "gateway.toml"
-    enter_next_key(layout, made["vkey"])
-    reload(network, network.network.options.cities)
-    witness.process.logs[NEXT] = made["vkey"]
-    await asyncio.to_thread(witness.process.stop)
-    witness.process.write()
-    await asyncio.to_thread(witness.process.start)
-    witness.trust.write_text(f"log {made['vkey']}\n{witness.trust.read_text('utf-8')}", "utf-8")
-
     await tiergate("audit", "seal", "--config", config, code=3)  # the gateway holds its database
     await network.stop_async("gateway")
     sealed = await tiergate("audit", "seal", "--config", config)

@@ -254,7 +254,7 @@ def fails(call: Callable[[], object]) -> Reason:
 
 
 async def test_nothing_is_published_beyond_what_is_cosigned(room: Room) -> None:
-    log = PublishedLog(room.store, room.kept.newest)
+    log = PublishedLog(room.store, lambda _number: room.kept.newest())
     audited, reads = ReadLog(log), AuditReads(room.clock, log, room.store, lambda: {"office": WHOLE_LOG})
     for read in (audited.checkpoint, lambda: list(reads.runs(WHOLE_LOG, 0, 1)), lambda: audited.inclusion(0, 0)):
         assert fails(read) is Reason.LOG_UNWITNESSED
@@ -281,7 +281,7 @@ async def test_nothing_is_published_beyond_what_is_cosigned(room: Room) -> None:
 
 
 async def test_a_receipt_is_upgraded_once_a_cosigned_checkpoint_covers_its_entry(room: Room) -> None:
-    receipts = WitnessedReceipts(room.store, room.kept.newest)
+    receipts = WitnessedReceipts(room.store, lambda _number: room.kept.newest())
     await room.collector.collect_once()
     (decision,) = await record(room.store, draft(room.clock, 1))
 

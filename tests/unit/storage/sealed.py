@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gateway.consentlog.export import shard_path, write_export
+from gateway.consentlog.key_file import read_signer
 from gateway.consentlog.note import SignerKey
 from gateway.consentlog.shard import first_of
 from gateway.domain.ids import BundleDigest
 from gateway.ports import LogReader
 from gateway.storage import sealing
 from gateway.storage.sqlite_store import SqliteStore
+from tests.contract.store_samples import draft
 from tests.fakes.clock import FakeClock
 from tests.unit.consentlog.samples import BUNDLE, DIGEST
 
@@ -100,9 +103,24 @@ def dying(point: str) -> Callable[..., Any]:
     return die
 
 
+async def seal_running(log: StoredLog, point: str) -> None:
+    """As a gateway does that runs, after another decision."""
+    async with log.running() as store:
+        await store.record_many([replace(draft(log.clock, 99), bundle=BundleDigest(DIGEST))])
+        if point == "before the mark":
+            vars(store._mark)["advance"] = dying(point)
+        elif point == "after the key":
+            vars(os)["fsync"] = dying(point)
+        policies = [sealing.Policy(BundleDigest(DIGEST), 1, BUNDLE)]
+        await store.seal(read_signer(sealing.next_key_file(log.key)), policies, 7)
+        if point == "before the key":
+            dying(point)()
+        sealing.replace_key(log.key)
+
+
 def main() -> None:
     """Seal the log in a folder, and die at a point."""
-    log, point = StoredLog(Path(sys.argv[1])), sys.argv[2]
+    log, point, way = StoredLog(Path(sys.argv[1])), sys.argv[2], sys.argv[3]
     sign = sealing._sign
     signed: list[str] = []
 
@@ -110,6 +128,9 @@ def main() -> None:
         signed.append("")
         return dying(point)() if len(signed) == 2 else sign(*arguments)
 
+    if way == "running" and point != "before the commit":
+        asyncio.run(seal_running(log, point))
+        return
     match point:
         case "before the commit":
             vars(sealing)["_sign"] = sign_twice
@@ -119,7 +140,10 @@ def main() -> None:
             vars(sealing)["finish_seal"] = dying(point)
         case _:
             vars(os)["fsync"] = dying(point)  # the one that is left: of the folder of the key, after its renaming
-    log.seal()
+    if way == "running":
+        asyncio.run(seal_running(log, point))
+    else:
+        log.seal()
 
 
 if __name__ == "__main__":

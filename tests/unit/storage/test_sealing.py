@@ -168,10 +168,13 @@ async def test_a_log_is_sealed_again_and_again(log: StoredLog, tmp_path: Path) -
     assert prove(parts.entry, receipt_text(parts).encode(), TrustPolicy.parse(log.trust())).log_index == parts.index
 
 
+@pytest.mark.parametrize("way", ["stopped", "running"])
 @pytest.mark.parametrize("point", POINTS)
-async def test_a_seal_that_is_killed_is_undone_or_finished(log: StoredLog, tmp_path: Path, point: str) -> None:
+async def test_a_seal_that_is_killed_is_undone_or_finished(
+    log: StoredLog, tmp_path: Path, point: str, way: str
+) -> None:
     died = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.unit.storage.sealed", str(log.folder), point, stdout=subprocess.PIPE
+        sys.executable, "-m", "tests.unit.storage.sealed", str(log.folder), point, way, stdout=subprocess.PIPE
     )
     said, _ = await died.communicate()
     assert (died.returncode, said.decode()) == (-9, point)

@@ -19,7 +19,7 @@ from gateway.config import PREFIX, GatewayConfig
 from gateway.consentlog.note import VerifierKey
 from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.bundle import Bundle, Timeline
-from gateway.domain.directory import Endpoint
+from gateway.domain.directory import GATEWAY, Endpoint
 from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
 from gateway.housekeeping import Housekeeping
@@ -123,8 +123,8 @@ class Gateway:
                 )
         return dropped
 
-    def _away_s(self, city: CityId) -> float:
-        return self._installed.maintenance_left(city, self.clock.now_ms() / 1000)
+    def _away_s(self, peer: str) -> float:
+        return self._installed.maintenance_left(peer, self.clock.now_ms() / 1000)
 
     def build(self) -> Server:
         """The server, not yet started. Needs a running event loop."""
@@ -139,6 +139,7 @@ class Gateway:
             log=ReadLog(self.witnessed.receipts),
             bundle=self._bundle,
             clock=self.clock,
+            away_s=partial(self._away_s, GATEWAY),
         )
         reads = AuditReads(
             self.clock, self.witnessed.audited, self.store, lambda: self._installed.directory.auditor_scopes

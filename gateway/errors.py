@@ -51,6 +51,7 @@ class Reason(StrEnum):
     HOME_CITY_UNAVAILABLE = "HOME_CITY_UNAVAILABLE"
     PLATFORM_UNAVAILABLE = "PLATFORM_UNAVAILABLE"
     RULES_OUT_OF_FORCE = "RULES_OUT_OF_FORCE"
+    GATEWAY_MAINTENANCE = "GATEWAY_MAINTENANCE"
     LOG_UNAVAILABLE = "LOG_UNAVAILABLE"
     BUSY = "BUSY"
     SHUTTING_DOWN = "SHUTTING_DOWN"
@@ -149,6 +150,9 @@ CATALOGUE: dict[Reason, CatalogueEntry] = {
     Reason.PLATFORM_UNAVAILABLE: CatalogueEntry("UNAVAILABLE", "The city's score platform cannot answer now."),
     Reason.RULES_OUT_OF_FORCE: CatalogueEntry(
         "UNAVAILABLE", "The gateway's policies or directory have run out; apply the base offer and retry later."
+    ),
+    Reason.GATEWAY_MAINTENANCE: CatalogueEntry(
+        "UNAVAILABLE", "The gateway is under announced maintenance; apply the base offer, retry after the given time."
     ),
     Reason.LOG_UNAVAILABLE: CatalogueEntry(
         "UNAVAILABLE", "The consent log cannot take an entry now; no answer is given."

@@ -10,9 +10,8 @@ from gateway.cli.installation import Installation
 from gateway.cli.key_effects import consents_of, key_uses
 from gateway.cli.key_site import KeySite
 from gateway.cli.messages import time_of_s
-from gateway.cli.peer_state import GATEWAY
 from gateway.consentlog.note import SignerKey
-from gateway.domain.directory import Directory
+from gateway.domain.directory import GATEWAY, Directory
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.policy.installed import installed_directory
 

@@ -12,11 +12,11 @@ from gateway.cli.client import read_file
 from gateway.cli.installation import Installation
 from gateway.cli.key_files import KeySlot
 from gateway.cli.output import UsageError
-from gateway.cli.peer_state import GATEWAY, PeerState, state_of, until_followed
+from gateway.cli.peer_state import PeerState, state_of, until_followed
 from gateway.crypto.envelope import DIRECTORY_TYPE, MAX_ENVELOPE_BYTES, sign, verify
 from gateway.crypto.keys import PrivateKey
 from gateway.crypto.root_files import read_root
-from gateway.domain.directory import Directory, DirectoryKey, KeyPurpose
+from gateway.domain.directory import GATEWAY, Directory, DirectoryKey, KeyPurpose
 from gateway.policy.directory import build_directory, check_fresh, read_directory
 from gateway.policy.rotation import KeyOwner, keys_of
 from gateway.process import write_whole

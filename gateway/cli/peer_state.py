@@ -12,13 +12,12 @@ import grpc.aio
 from gateway.api.peer.v1 import status_pb2 as pb
 from gateway.api.peer.v1.status_pb2_grpc import StatusServiceStub
 from gateway.cli.output import progress
-from gateway.domain.directory import Directory, Endpoint
+from gateway.domain.directory import GATEWAY, Directory, Endpoint
 from gateway.domain.ids import CityId
 from gateway.transport.channel import open_channel
 from gateway.transport.errors import error_from_rpc
 from gateway.transport.tls import CertificateFiles, WatchedCertificate
 
-GATEWAY = "gateway"
 ASK_S = 5.0
 LOOK_EVERY_S = 0.25
 

@@ -108,12 +108,12 @@ def make_notice(
     ] = None,
     maintenance: Annotated[
         list[str] | None,
-        Parameter(name="--maintenance", negative="", help="CITY=FROM/UNTIL, at most 72 hours; may be repeated."),
+        Parameter(name="--maintenance", negative="", help="PEER=FROM/UNTIL, at most 72 hours; a city or gateway."),
     ] = None,
     out: Annotated[Path, Parameter(name="--out", help="The notice, to be signed: tiergate policy sign --type notice")],
     json: Json = False,
 ) -> None:
-    """Make a notice: remove a key or a peer at once, or announce a city's maintenance.
+    """Make a notice: remove a key or a peer at once, or announce the maintenance of a city or of the gateway.
 
     One authority's signature is enough, since a notice can only take away. What it removes stays removed until a newer
     directory, signed by as many authorities as the root asks for, lists it again.
@@ -131,10 +131,9 @@ def make_notice(
 def _maintenance(text: str) -> Maintenance:
     from gateway.cli.policy import seconds_of
     from gateway.domain.directory import Maintenance
-    from gateway.domain.ids import CityId
 
-    city, _, window = text.partition("=")
+    peer, _, window = text.partition("=")
     starts, _, ends = window.partition("/")
-    if not city or not ends:
-        raise UsageError(f"--maintenance {text} is not CITY=FROM/UNTIL", "xiamen=2026-12-01T02:00Z/2026-12-01T04:00Z")
-    return Maintenance(CityId(city), seconds_of(starts, "--maintenance"), seconds_of(ends, "--maintenance"))
+    if not peer or not ends:
+        raise UsageError(f"--maintenance {text} is not PEER=FROM/UNTIL", "xiamen=2026-12-01T02:00Z/2026-12-01T04:00Z")
+    return Maintenance(peer, seconds_of(starts, "--maintenance"), seconds_of(ends, "--maintenance"))

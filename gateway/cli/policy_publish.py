@@ -161,7 +161,8 @@ async def status(
 
     A peer that does not answer is shown with the reason. Exit code 3 when one of --wait-for has not followed in time.
     """
-    from gateway.cli.peer_state import GATEWAY, until_followed
+    from gateway.cli.peer_state import until_followed
+    from gateway.domain.directory import GATEWAY
     from gateway.policy.installed import load_installed
 
     place = _installation(config, profile)
@@ -214,7 +215,7 @@ def _document(installed: Installed, now_s: int) -> dict[str, Any]:
         ],
         "removed": {name: time_of_s(at) for name, at in sorted(installed.removed.items())},
         "maintenance": [
-            {"city": item.city, "starts": time_of_s(item.starts), "ends": time_of_s(item.ends)}
+            {"peer": item.peer, "starts": time_of_s(item.starts), "ends": time_of_s(item.ends)}
             for item in installed.maintenance
         ],
     }
@@ -223,7 +224,8 @@ def _document(installed: Installed, now_s: int) -> dict[str, Any]:
 async def _peers(place: Installation, installed: Installed) -> dict[str, PeerState]:
     import asyncio
 
-    from gateway.cli.peer_state import GATEWAY, state_of
+    from gateway.cli.peer_state import state_of
+    from gateway.domain.directory import GATEWAY
 
     directory = installed.directory
     names = [GATEWAY, *sorted(directory.cities)]
@@ -248,7 +250,7 @@ def _tables(document: dict[str, Any]) -> list[Any]:
     bundles = [list(item.values()) for item in document["bundles"]]
     notices = [["removed", name, at] for name, at in document["removed"].items()]
     notices += [
-        ["maintenance", item["city"], f"{item['starts']} to {item['ends']}"] for item in document["maintenance"]
+        ["maintenance", item["peer"], f"{item['starts']} to {item['ends']}"] for item in document["maintenance"]
     ]
     peers = [[item["name"], item["directory_version"], item["bundle"] or item["trouble"]] for item in document["peers"]]
     return [

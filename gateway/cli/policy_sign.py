@@ -175,7 +175,7 @@ def describe(kind: Kind, payload: bytes, *, in_force: bool = False) -> dict[str,
                 "keys": list(notice.keys),
                 "peers": list(notice.peers),
                 "maintenance": [
-                    f"{item.city}: {time_of_s(item.starts)} to {time_of_s(item.ends)}" for item in notice.maintenance
+                    f"{item.peer}: {time_of_s(item.starts)} to {time_of_s(item.ends)}" for item in notice.maintenance
                 ],
             }
     directory = read_directory(payload)

@@ -111,10 +111,14 @@ class Directory:
     """Whether no city is listed without a conformance passport."""
 
 
+GATEWAY = "gateway"
+"""The gateway where peers are named by a city's id or this."""
+
+
 @dataclass(frozen=True, slots=True)
 class Maintenance:
-    """A city announces that it does not answer from ``starts`` until before ``ends`` (Unix seconds)."""
+    """A city (by its id), or the gateway, announces not to answer from ``starts`` until before ``ends`` (Unix s)."""
 
-    city: CityId
+    peer: str
     starts: int
     ends: int

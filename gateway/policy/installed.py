@@ -16,7 +16,7 @@ from gateway.crypto.envelope import BUNDLE_TYPE, DIRECTORY_TYPE, MAX_ENVELOPE_BY
 from gateway.crypto.root_files import check_root, read_root
 from gateway.domain.bundle import Bundle, Timeline
 from gateway.domain.directory import Directory, Maintenance
-from gateway.domain.ids import BundleDigest, CityId
+from gateway.domain.ids import BundleDigest
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.policy.bundle import check_in_force, digest_of, read_bundle
 from gateway.policy.directory import check_fresh, read_directory
@@ -71,9 +71,9 @@ class Installed:
         newest = self.timeline.bundles[-1].version
         return Seen(self.root.version, self.directory.version, newest, self.removed)
 
-    def maintenance_left(self, city: CityId, now_s: float) -> float:
-        """For how many seconds more a city is under announced maintenance; 0 while it is not."""
-        ends = [item.ends for item in self.maintenance if item.city == city and item.starts <= now_s < item.ends]
+    def maintenance_left(self, peer: str, now_s: float) -> float:
+        """For how many seconds more a city, or the gateway, is under announced maintenance; 0 while it is not."""
+        ends = [item.ends for item in self.maintenance if item.peer == peer and item.starts <= now_s < item.ends]
         return max(ends, default=now_s) - now_s
 
 

@@ -1,8 +1,8 @@
 """Notices: short signed documents that take something away at once, with the signature of any one authority.
 
-A notice removes keys or peers from every directory that was issued before it, or announces a city's maintenance. It can
-add nothing: a directory that is issued later, and takes the threshold of signatures, may list again what was removed.
-Their files lie in the folder ``notices`` beside the directory; their order means nothing.
+A notice removes keys or peers from every directory that was issued before it, or announces the maintenance of a city or
+of the gateway. It can add nothing: a directory that is issued later, and takes the threshold of signatures, may list
+again what was removed. Their files lie in the folder ``notices`` beside the directory; their order means nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from gateway.crypto.keys import thumbprint
 from gateway.domain.directory import Directory, DirectoryKey, Maintenance
-from gateway.domain.ids import CityId, PeerIdentity
+from gateway.domain.ids import PeerIdentity
 from gateway.errors import Problem, ProblemsError, Reason
 from gateway.policy.directory_schema import Identity, Seconds
 from gateway.policy.problems import problems_of
@@ -28,9 +28,9 @@ _FILE = "notice"
 
 
 class MaintenanceDoc(Strict):
-    """From when until when a city does not answer."""
+    """From when until when a city (its id), or the gateway ("gateway"), does not answer."""
 
-    city: Slug
+    peer: Slug
     starts: Seconds
     ends: Seconds
 
@@ -72,7 +72,7 @@ def build_notice(notice: Notice) -> bytes:
             "keys": list(notice.keys),
             "peers": list(notice.peers),
             "maintenance": [
-                {"city": item.city, "starts": item.starts, "ends": item.ends} for item in notice.maintenance
+                {"peer": item.peer, "starts": item.starts, "ends": item.ends} for item in notice.maintenance
             ],
         }
     )
@@ -91,7 +91,7 @@ def read_notice(data: bytes) -> Notice:
     if rfc8785.dumps(document.model_dump(mode="json")) != data:
         raise _invalid([Problem(_FILE, "", "is not in canonical form")])
     if not (document.keys or document.peers or document.maintenance):
-        raise _invalid([Problem(_FILE, "", "takes nothing away", "name a key, a peer or a city's maintenance")])
+        raise _invalid([Problem(_FILE, "", "takes nothing away", "name a key, a peer or a maintenance")])
     wrong = [
         Problem(
             _FILE,
@@ -104,7 +104,7 @@ def read_notice(data: bytes) -> Notice:
     ]
     if wrong:
         raise _invalid(wrong)
-    planned = (Maintenance(CityId(item.city), item.starts, item.ends) for item in document.maintenance)
+    planned = (Maintenance(item.peer, item.starts, item.ends) for item in document.maintenance)
     return Notice(document.issued, tuple(document.keys), tuple(document.peers), tuple(planned))
 
 

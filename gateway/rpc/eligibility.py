@@ -32,18 +32,22 @@ class EligibilityServicer:
         log: ReadLog,
         bundle: Callable[[], Bundle],
         clock: Clock,
+        away_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """``away_s``: for how many seconds more the gateway has announced not to answer; 0 while it should."""
         self._checks = checks
         self._refusals = refusals
         self._log = log
         self._bundle = bundle
         self._clock = clock
+        self._away_s = away_s
         self._encoder = DecisionEncoder()
 
     async def CheckEligibility(  # noqa: N802 - the RPC's name
         self, request: pb.CheckEligibilityRequest, caller: Caller
     ) -> pb.CheckEligibilityResponse:
         """One check."""
+        self._require_open()
         operator = OperatorId(caller.identity.name)
         try:
             answer = await self._checks.check(_question(request, operator))
@@ -59,6 +63,7 @@ class EligibilityServicer:
         self, request: pb.BatchCheckEligibilityRequest, caller: Caller
     ) -> pb.BatchCheckEligibilityResponse:
         """Several checks; one commit, results in order."""
+        self._require_open()
         operator = OperatorId(caller.identity.name)
         items = request.items
         if len(items) > MAX_BATCH:
@@ -104,6 +109,12 @@ class EligibilityServicer:
         operator = OperatorId(caller.identity.name)
         entry, proof = await asyncio.to_thread(self._log.receipt, request.log_index, operator)
         return pb.GetReceiptResponse(receipt=pb.Receipt(entry=entry, proof=proof))
+
+    def _require_open(self) -> None:
+        """Return unless maintenance has been announced for now; what was decided before is still shown (receipts)."""
+        away_s = self._away_s()
+        if away_s > 0:
+            raise TiergateError(Reason.GATEWAY_MAINTENANCE, retry_after_s=away_s)
 
     async def _attach_receipt(self, decision: pb.Decision, operator: OperatorId) -> None:
         entry, proof = await asyncio.to_thread(self._log.receipt, decision.log_index, operator)

@@ -11,11 +11,14 @@ import pytest
 
 from gateway.cli.localnet.plan import Layout, Options
 from gateway.cli.localnet.processes import Processes
-from gateway.crypto.envelope import BUNDLE_TYPE, sign
+from gateway.crypto.envelope import BUNDLE_TYPE, NOTICE_TYPE, sign
 from gateway.crypto.keys import load_private_key
+from gateway.domain.directory import Maintenance
+from gateway.errors import Reason, TiergateError
 from gateway.policy.bundle import build_bundle, digest_of
 from gateway.policy.load import load_policies
-from tests.e2e.harness import LIBRARY, TOP, TestNetwork, running, until
+from gateway.policy.notices import Notice, build_notice
+from tests.e2e.harness import LIBRARY, TOP, TestNetwork, library_consent, running, until, withdraw
 from tests.e2e.rotation import CITY, reload, under_load
 from tests.fakes.network import POLICIES
 
@@ -89,3 +92,44 @@ async def test_no_check_fails_for_a_bundle_that_is_none(governed: TestNetwork) -
         await load.goes_on()
     (governed.layout.shared / "bundle.json" / "3.json").unlink()
     assert await digest_in_force(governed) == before
+
+
+async def test_a_gateway_under_maintenance_says_until_when_and_takes_withdrawals(governed: TestNetwork) -> None:
+    network, layout = governed, governed.layout
+    consent = await library_consent(network, uses=9)
+    before = await network.clients.check(consent)
+    now_s = int(time.time())
+    notice = build_notice(Notice(now_s, maintenance=(Maintenance("gateway", now_s - 1, now_s + 600),)))
+    folder = layout.shared / "notices"
+    folder.mkdir(exist_ok=True)
+    (folder / "maintenance.json").write_bytes(
+        sign(NOTICE_TYPE, notice, [load_private_key(layout.signing_key("xiamen"))])
+    )
+    reload(network, ["gateway"])
+    failures: list[TiergateError] = []
+
+    async def closed() -> bool:
+        try:
+            await network.clients.check(consent)
+        except TiergateError as error:
+            failures.append(error)
+        return bool(failures)
+
+    await until(closed, "the gateway to be under maintenance")
+    assert failures[0].reason is Reason.GATEWAY_MAINTENANCE
+    assert failures[0].retry_after_s is not None
+    assert 0 < failures[0].retry_after_s <= 600
+    assert (await withdraw(network, consent)).log_index > before.log_index
+
+    (folder / "maintenance.json").unlink()
+    reload(network, ["gateway"])
+
+    async def opened() -> bool:
+        try:
+            return bool(await digest_in_force(network))
+        except TiergateError as error:
+            if error.reason is not Reason.GATEWAY_MAINTENANCE:
+                raise
+            return False
+
+    await until(opened, "the gateway to be back")

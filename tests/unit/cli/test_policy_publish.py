@@ -153,7 +153,7 @@ def test_a_notice_is_made_signed_and_published(run: Run, network: Network, tmp_p
     assert run("policy", "publish", plain.with_suffix(".json"), "--config", config).code == 0
     status = run("policy", "status", "--config", config, "--json").document
     assert list(status["removed"]) == ["k" * 43]
-    assert status["maintenance"][0]["city"] == "quanzhou"
+    assert status["maintenance"][0]["peer"] == "quanzhou"
 
 
 def test_status_waits_until_the_peers_named_have_followed(

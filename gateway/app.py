@@ -69,7 +69,7 @@ class Gateway:
         self._installed = self._read_installed(Seen())
         self._keys = self._trusted(self._installed)
         database = config.data_dir / "gateway.db"
-        signer = listed_signer(database, config.log_key, self._installed.directory.gateway)
+        signer = listed_signer(database, config.log_key, self._installed.directory.gateway, self.clock)
         self._log_key, self._vkey = signer.verifier, str(signer.verifier)
         self._reloading = asyncio.Lock()
         self.certificate = WatchedCertificate(CertificateFiles(config.tls.cert, config.tls.key, config.tls.ca))
@@ -189,9 +189,19 @@ class Gateway:
         """Open the log and publish the bundle in it, before any decision can name it."""
         await self.witnessed.compare()
         await self.store.start(self._installed.directory.gateway.deployment)
-        installed = self._read_installed(Seen.of(self.store.seen()), self._installed.timeline)
-        self._installed, self._keys = installed, self._trusted(installed)
+        await self._adopt(self._read_installed(Seen.of(self.store.seen()), self._installed.timeline))
+
+    async def _adopt(self, installed: Installed) -> None:
+        """Work by newer signed files, all of them or none; seals the shard if they are the order to."""
+        keys = self._trusted(installed)
+        coming = self._next_shard.coming(installed.directory.gateway, self._log_key)
         await self._take(installed)
+        if coming is not None:
+            await self._next_shard.seal(coming, installed)
+        self._installed, self._keys = installed, keys
+        if coming is not None:  # in one step with the directory that lists it: in between no check would find a key
+            self._log_key, self._vkey = coming.verifier, str(coming.verifier)
+        self._next_shard.finish(self._log_key, installed.directory.gateway)
 
     async def _take(self, installed: Installed) -> None:
         """Remember the versions, and enter directory and bundles in the log: before any decision rests on them."""
@@ -208,25 +218,15 @@ class Gateway:
 
     async def _reload(self) -> None:
         try:
-            installed = await asyncio.to_thread(
-                self._read_installed, Seen.of(self.store.seen()), self._installed.timeline
-            )
-            keys = self._trusted(installed)
-            coming = self._next_shard.coming(installed.directory.gateway, self._log_key)
-            await self._take(installed)
-            if coming is not None:
-                await self._next_shard.seal(coming, installed)
+            seen, held = Seen.of(self.store.seen()), self._installed.timeline
+            await self._adopt(await asyncio.to_thread(self._read_installed, seen, held))
         except TiergateError as error:
             log.warning("reload refused", reason=error.reason.value, detail=error.detail)
             return
-        self._installed, self._keys = installed, keys
-        if coming is not None:  # in one step with the directory that lists it: in between no check would find a key
-            self._log_key, self._vkey = coming.verifier, str(coming.verifier)
         self.cache.clear()  # a key that the new directory has removed must vouch for nothing more
         for channel in self._dial():
             await channel.close(self.config.limits.city_deadline_s)
-        self._next_shard.finish(self._log_key, installed.directory.gateway)
-        log.info("reloaded", digest=self.digest, directory_version=installed.directory.version)
+        log.info("reloaded", digest=self.digest, directory_version=self._installed.directory.version)
 
     async def stop(self) -> None:
         """Finish what was submitted to the log, close it and the channels. The server has been stopped before."""

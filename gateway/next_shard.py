@@ -1,7 +1,8 @@
 """Which key the log is signed with, and going on with the next one while checks go on.
 
 The order to go on is a signed directory: it names the key in ``log.key.next`` as the log's, and the one in use last
-among the earlier ones. The reload that takes this directory seals the newest shard (``gateway.storage.sealing``).
+among the earlier ones. The reload or the start that takes this directory seals the newest shard
+(``gateway.storage.sealing``); a start compares its head with witnesses before.
 
 - A key that the directory does not trust any more MUST NOT seal: nothing is signed until the authorities have said
   until when it is trusted (``tests/unit/test_next_shard.py``).
@@ -31,13 +32,13 @@ log = structlog.get_logger("gateway")
 RETRY_S = 1.0
 
 
-def listed_signer(database: Path, log_key: Path, gateway: GatewayPeer) -> SignerKey:
-    """The key of the log's newest shard at start, which must be the one that the directory lists.
+def listed_signer(database: Path, log_key: Path, gateway: GatewayPeer, clock: Clock) -> SignerKey:
+    """The key of the log's newest shard at start: the one that the directory lists, or that may seal for it.
 
     Raises CONFIG_INVALID, KEY_INVALID, STORE_BUSY or STORE_FAILED.
     """
     signer = current_signer(database, log_key)
-    if str(signer.verifier) != gateway.log_vkey:
+    if str(signer.verifier) != gateway.log_vkey and not ordered(log_key, gateway, signer.verifier, clock):
         problem = Problem(str(log_key), "", "is not the log key that the directory lists")
         raise ProblemsError(Reason.CONFIG_INVALID, [problem])
     return signer
@@ -50,6 +51,19 @@ def distrusted(gateway: GatewayPeer, held: str, now_s: int) -> str | None:
     if now_s >= gateway.earlier_logs[-1].until:
         return "the present key is trusted no more by the directory: entries made since would be refused"
     return None
+
+
+def ordered(log_key: Path, gateway: GatewayPeer, held: VerifierKey, clock: Clock) -> SignerKey | None:
+    """The next shard's key, if this directory is the order to go on with it. Raises KEY_INVALID."""
+    file = next_key_file(log_key)
+    if gateway.log_vkey == str(held) or not file.exists():
+        return None
+    against = distrusted(gateway, str(held), clock.now_ms() // 1000)
+    if against is not None:
+        log.error("seal_refused", detail=against)
+        return None
+    coming = read_signer(file)
+    return coming if gateway.log_vkey == str(coming.verifier) else None
 
 
 class NextShard:
@@ -67,16 +81,8 @@ class NextShard:
         self._sleep = sleep
 
     def coming(self, gateway: GatewayPeer, held: VerifierKey) -> SignerKey | None:
-        """The next shard's key, if this directory is the order to go on with it. Raises KEY_INVALID."""
-        file = next_key_file(self._log_key)
-        if gateway.log_vkey == str(held) or not file.exists():
-            return None
-        against = distrusted(gateway, str(held), self._clock.now_ms() // 1000)
-        if against is not None:
-            log.error("seal_refused", detail=against)
-            return None
-        coming = read_signer(file)
-        return coming if gateway.log_vkey == str(coming.verifier) else None
+        """See :func:`ordered`."""
+        return ordered(self._log_key, gateway, held, self._clock)
 
     async def seal(self, coming: SignerKey, installed: Installed) -> None:
         """Seal the newest shard; the log then goes on in the next one, and witnesses are asked about both.

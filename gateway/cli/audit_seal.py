@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def seal_shard(*, config: ConfigFile, json: Json = False) -> None:
     """Seal the newest shard of a stopped gateway: its size is final, and the log goes on in the next one.
 
-    A gateway that runs needs none of this: it seals the shard by itself when it reloads (SIGHUP) such a directory.
+    A gateway seals the shard by itself when it reloads (SIGHUP) or starts with such a directory.
     The key of the next shard lies beside the log key (log.key.next), the directory in place names it as the log's key
     and the present one last among the earlier ones. The present key is destroyed with this. Repeat it after any
     interruption: the log is then unsealed, or sealed altogether.

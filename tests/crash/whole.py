@@ -22,20 +22,26 @@ from pathlib import Path
 from gateway.api.operator.v1.operator_pb2 import Decision
 from gateway.cli.backup import DATABASE
 from gateway.cli.localnet.clients import Consent
-from gateway.cli.localnet.plan import Options
+from gateway.cli.localnet.plan import TRUST_DOMAIN, Options
 from gateway.cli.stored_log import check_database
 from gateway.consentlog.entry import decode
-from gateway.consentlog.export import write_export
+from gateway.consentlog.export import shard_path, write_export
+from gateway.consentlog.note import SignerKey
 from gateway.consentlog.proof import LogProof
+from gateway.consentlog.shard import located, place_of
 from gateway.consentlog.trust import TrustPolicy
 from gateway.consentlog.verify import verify_export
 from gateway.errors import Reason, TiergateError
+from gateway.storage.sealing import next_key_file
 from tests.crash.run import PATIENCE_S, ROOT, Report
 from tests.crash.verify import BrokenPromiseError, require
 from tests.e2e.harness import LIBRARY, TOP, UNHURRIED, TestNetwork, running
+from tests.e2e.rotation import reload
+from tests.fakes.next_key import enter_next_key
 
 HOME = "fuzhou"
-VICTIMS = (("gateway",), (HOME,), ("gateway", HOME))
+SEALING = "gateway in a seal"
+VICTIMS = (("gateway",), (HOME,), (SEALING,), ("gateway", HOME))
 COUNTED, USES, TRIES = 5, 3, 5
 """Consents with a use count in each run, uses of each, and how many requests ask for one."""
 PAUSE_S = 0.05
@@ -99,8 +105,9 @@ class WholeRuns:
         self._folder = folder
         self._rng = rng
         self._trust = (network.layout.shared / "trust").read_bytes()
+        self._shards = 1
         self._held: dict[int, bytes] = {}
-        self._seen: dict[int, bytes] = {}
+        self._seen: dict[tuple[str, int], bytes] = {}
 
     async def run(self, victims: tuple[str, ...], report: Report) -> None:
         """Load, kill, restart, check. Raises BrokenPromiseError, or TiergateError from a check."""
@@ -114,6 +121,9 @@ class WholeRuns:
         try:
             await _until(lambda: load.acknowledged >= goal, "some acknowledgements")
             await asyncio.sleep(self._rng.uniform(0, 0.02))
+            if victims == (SEALING,):
+                await self._order_seal()
+                victims = ("gateway",)
             for victim in victims:
                 await self._network.stop_async(victim, signal.SIGKILL)
             for victim in victims:
@@ -132,14 +142,38 @@ class WholeRuns:
         await self._check_log(load, counted, unlimited)
         await self._check_city(load, counted, unlimited)
 
+    async def _order_seal(self) -> None:
+        """Order the log to go on in the next shard; returns before, while or after the gateway carries it out.
+
+        Whatever it has come to, the start after the kill carries it on to the end.
+        """
+        layout, origin = self._network.layout, f"{TRUST_DOMAIN}/log/later/shard{self._shards}"
+        signer = SignerKey.generate(origin)
+        coming = next_key_file(layout.gateway / "log.key")
+        coming.write_text(signer.to_secret_text() + "\n", "ascii")
+        coming.chmod(0o600)
+        enter_next_key(layout, str(signer.verifier))
+        reload(self._network, [HOME])  # whose reports would be refused until it knows the key
+        self._trust = f"log {signer.verifier}\n".encode() + self._trust
+        self._shards += 1
+        sealed = self._rng.random() < 0.5  # one half dies in the reload, the other some checks after it
+        reload(self._network, ["gateway"])
+        if sealed:
+            await _until(lambda: not coming.exists(), "the seal")
+        await asyncio.sleep(self._rng.uniform(0, 0.2))
+
     def _check_receipts(self, load: Load) -> None:
         trust = TrustPolicy.parse(self._trust)
         for decisions in load.told.values():
             for decision in decisions.values():
                 raw, proof = decision.receipt.entry, LogProof.parse(decision.receipt.proof.encode())
                 head = proof.verify(raw, trust).checkpoint
-                require(proof.index == decision.log_index, "a receipt is of another index than the answer")
-                require(self._seen.setdefault(head.size, head.root) == head.root, f"fork at size {head.size}")
+                require(
+                    place_of(head.origin, proof.index) == decision.log_index,
+                    "a receipt is of another index than the answer",
+                )
+                seen = self._seen.setdefault((head.origin, head.size), head.root)
+                require(seen == head.root, f"fork at size {head.size}")
                 require(decode(raw).text("id") == decision.decision_id, "a receipt is of another decision")
                 require(decision.log_index not in self._held, f"index {decision.log_index} was given twice")
                 self._held[decision.log_index] = raw
@@ -153,14 +187,17 @@ class WholeRuns:
                 require(same, "a request that was acknowledged has another decision now")
 
     async def _check_log(self, load: Load, counted: list[Consent], unlimited: list[Consent]) -> None:
-        log = await self._network.clients.download()
+        logs = [await self._network.clients.download(shard) for shard in range(self._shards)]
         for index, raw in self._held.items():
-            require(index < log.size() and log.items[index] == raw, "an acknowledged entry is missing, or another")
-        entries = [decode(raw) for raw in log.items]
+            shard, at = located(index)
+            there = at < logs[shard].size() and logs[shard].items[at] == raw
+            require(there, "an acknowledged entry is missing, or another")
+        entries = [decode(raw) for log in logs for raw in log.items]
         digests = {entry.text("bundle") for entry in entries if entry.type == "policy_published"}
         bundles = {digest: await self._network.clients.bundle(digest) for digest in digests}
         target = self._folder / "export"
-        write_export(log, target, bundles, self._trust)
+        for shard, log in enumerate(logs):
+            write_export(log, target / shard_path(shard) if shard else target, bundles, self._trust)
         verify_export(target, self._trust)
         of_consent = Counter(entry.number("consent") for entry in entries if entry.type == "decision")
         for consent in (*counted, *unlimited):
@@ -196,7 +233,10 @@ class WholeRuns:
             await self._network.stop_async(name)
         layout = self._network.layout
         checked = check_database(layout.gateway / "data" / DATABASE, self._trust)
-        require(all(index < checked.size for index in self._held), "the database holds fewer entries than were shown")
+        require(
+            all(index < place_of(checked.origin, checked.size) for index in self._held),
+            "the database holds fewer entries than were shown",
+        )
         for file in (layout.city(HOME) / "data").glob("*.db"):
             with closing(sqlite3.connect(file)) as connection:
                 (state,) = connection.execute("PRAGMA integrity_check(1)").fetchone()

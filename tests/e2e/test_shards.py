@@ -38,7 +38,7 @@ async def test_a_network_goes_on_across_a_seal(network: TestNetwork, witness: On
 
     await prepare_seal(network, witness)
     config = layout.gateway / "gateway.toml"
-    await tiergate("audit", "seal", "--config", config, code=3)  # the gateway holds its database
+    await tiergate("audit", "seal", "--config", config, code=3)  # by hand: the gateway holds its database
     await network.stop_async("gateway")
     sealed = await tiergate("audit", "seal", "--config", config)
     assert sealed["sealed"]

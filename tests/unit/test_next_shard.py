@@ -17,7 +17,7 @@ from gateway.consentlog.shard import first_of
 from gateway.domain.directory import EarlierLog, Endpoint, GatewayPeer
 from gateway.domain.ids import BundleDigest, PeerIdentity
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
-from gateway.next_shard import NextShard
+from gateway.next_shard import NextShard, listed_signer
 from gateway.policy.installed import Installed
 from gateway.storage.sealing import next_key_file
 from gateway.storage.sqlite_store import SqliteStore
@@ -214,3 +214,14 @@ def test_the_next_key_stays_where_it_is_while_the_one_in_use_signs(room: Room) -
         room.next_shard().finish(room.held, room.order)
     assert [line["event"] for line in logged] == ["log_key_unlisted"]
     assert next_key_file(room.log.key).exists()
+
+
+def test_a_start_takes_the_key_that_is_to_seal(room: Room) -> None:
+    database = room.log.database
+    assert listed_signer(database, room.log.key, room.order, room.log.clock).verifier == room.held
+    with pytest.raises(ProblemsError):
+        listed_signer(database, room.log.key, room.listed(str(room.coming)), room.log.clock)
+    order = room.order
+    next_key_file(room.log.key).unlink()
+    with pytest.raises(ProblemsError):
+        listed_signer(database, room.log.key, order, room.log.clock)

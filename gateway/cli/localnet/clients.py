@@ -20,6 +20,7 @@ from gateway.api.operator.v1.operator_pb2_grpc import EligibilityServiceStub
 from gateway.cli.downloads import download_bundle
 from gateway.cli.key_files import KeySlot, proof_key
 from gateway.cli.localnet.plan import Layout
+from gateway.consentlog.shard import first_of
 from gateway.crypto import jws
 from gateway.crypto.consent import TYP, new_id, token_hash
 from gateway.crypto.envelope import DIRECTORY_TYPE, verify
@@ -165,14 +166,17 @@ class Clients:
         """The audit API, called as the provincial auditor."""
         return AuditServiceStub(self._channel(self._layout.auditor, self.directory.gateway.endpoint))
 
-    async def download(self) -> DownloadedLog:
-        """The whole log with its bundles."""
+    async def download(self, shard: int = 0) -> DownloadedLog:
+        """All entries of a shard."""
         stub = self.audit()
         with typed_errors():
-            head = await stub.GetCheckpoint(audit_pb2.GetCheckpointRequest(), timeout=CALL_S)
+            head = await stub.GetCheckpoint(audit_pb2.GetCheckpointRequest(shard=shard), timeout=CALL_S)
             size = int(head.checkpoint.split("\n", 2)[1])
             entries: list[bytes] = []
-            async for run in stub.ListEntries(audit_pb2.ListEntriesRequest(end=size), timeout=60.0):
+            first = first_of(shard)
+            async for run in stub.ListEntries(
+                audit_pb2.ListEntriesRequest(start=first, end=first + size), timeout=60.0
+            ):
                 entries.extend(run.entries)
         return DownloadedLog(head.checkpoint, entries)
 

@@ -18,21 +18,19 @@ shard restates what is in force.
 from __future__ import annotations
 
 import base64
+import struct
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from gateway.consentlog.entry import Entry, decode
+from gateway.consentlog.packed import PackedTable
 from gateway.consentlog.shard import first_of, number_of
 from gateway.consentlog.trust import ALWAYS, Window
 from gateway.errors import Reason, TiergateError
 
-
-class _Registration(NamedTuple):
-    city: str
-    operator: str
-    token: str
+_REGISTRATION = struct.Struct(">II32s")
+"""Numbers of its city and operator, and the token commitment."""
 
 
 @dataclass
@@ -40,17 +38,31 @@ class _Consents:
     """What entries have said of consents. ``unseen``: registrations below this index are in shards that nobody gave."""
 
     unseen: int
-    registered: dict[int, _Registration] = field(default_factory=dict)
+    registered: PackedTable = field(default_factory=lambda: PackedTable(_REGISTRATION.size))
+    numbers: dict[str, int] = field(default_factory=dict)
+    """Of cities and operators, of which there are few."""
     withdrawn: set[int] = field(default_factory=set)
     paused: set[int] = field(default_factory=set)
     locked: set[int] = field(default_factory=set)
     erased: set[int] = field(default_factory=set)
 
+    def registration(self, entry: Entry) -> bytes:
+        """What an entry says of a registration."""
+        numbers = self.numbers
+        city = numbers.setdefault(entry.text("city"), len(numbers))
+        operator = numbers.setdefault(entry.text("operator"), len(numbers))
+        return _REGISTRATION.pack(city, operator, bytes.fromhex(entry.text("token")))
+
+    def is_of(self, registration: bytes, city: str) -> bool:
+        """Whether a registration is of this city."""
+        found: int = _REGISTRATION.unpack(registration)[0]
+        return found == self.numbers.get(city)
+
 
 class EntryAuditor:
     """Takes the entries in order and refuses the first that breaks a rule (LOG_CORRUPT, naming its index).
 
-    Memory grows with the number of consents and bundles, not with the number of decisions.
+    Memory grows with the number of consents (48 bytes each) and bundles, not with the number of decisions.
     """
 
     def __init__(self, origin: str, before: EntryAuditor | None = None, window: Window = ALWAYS) -> None:
@@ -120,9 +132,7 @@ class EntryAuditor:
             case "policy_published":
                 self._bundles.add(entry.text("bundle"))
             case "consent_registered":
-                self._consents.registered[self._index] = _Registration(
-                    entry.text("city"), entry.text("operator"), entry.text("token")
-                )
+                self._consents.registered.put(self._index, self._consents.registration(entry))
             case "consent_withdrawn" | "consent_paused" | "consent_resumed" | "erasure_requested":
                 self._check_change(entry)
             case "decision":
@@ -172,7 +182,7 @@ class EntryAuditor:
         registration = self._consents.registered.get(consent)
         if registration is None and consent < self._consents.unseen:
             self.unchecked["changes of consents"] += 1
-        elif registration is None or registration.city != entry.text("city"):
+        elif registration is None or not self._consents.is_of(registration, entry.text("city")):
             raise _broken("change of a consent that its city has not registered")
         match entry.type:
             case "consent_withdrawn":
@@ -190,7 +200,7 @@ class EntryAuditor:
         if "consent" not in entry.fields:
             return
         consent = entry.number("consent")
-        if self._consents.registered.pop(consent, None) is None:
+        if not self._consents.registered.drop(consent):
             if consent >= self._consents.unseen or consent in self._consents.erased:
                 raise _broken("erasure of a consent that is not registered, or is erased")
             self.unchecked["erasures"] += 1
@@ -198,11 +208,12 @@ class EntryAuditor:
 
     def _check_decision(self, entry: Entry) -> None:
         consent = entry.number("consent")
-        named = _Registration(entry.text("city"), entry.text("operator"), entry.text("token"))
+        named = self._consents.registration(entry)
         known = self._consents.registered.get(consent)
         if known is None and consent < self._consents.unseen and consent not in self._consents.erased:
             self.unchecked["registrations"] += 1  # the first decision stands for it: later ones must agree
-            known = self._consents.registered[consent] = named
+            known = named
+            self._consents.registered.put(consent, named)
         if known != named:
             raise _broken("decision without an earlier registration of the same city, operator and token")
         if entry.text("outcome") == "entitled" and consent in self._consents.withdrawn:

@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from gateway.consentlog.entry import Entry
+from gateway.consentlog.packed import PackedTable
 from gateway.crypto.attestation import MAX_LIFETIME_S
 from gateway.domain.bundle import Bundle
 from gateway.domain.decision import Outcome
@@ -126,7 +127,7 @@ class _Published:
 class Replay:
     """Takes a verified log's entries in order, from the first on, also through several shards of one log.
 
-    Memory grows with the number of consents and bundles, not with the number of decisions.
+    Memory grows with the number of consents (16 bytes each) and bundles, not with the number of decisions.
     """
 
     def __init__(self, read: Callable[[str], Bundle]) -> None:
@@ -136,7 +137,8 @@ class Replay:
         self._newest: _Published | None = None
         self._superseded_ms: dict[str, int] = {}
         """From when a newer bundle was in force, by the digest of the older one (Unix milliseconds)."""
-        self._consents: dict[int, int] = {}
+        self._consents = PackedTable(8)
+        """Their ends, in milliseconds."""
         self._rules: dict[tuple[object, ...], _Rules] = {}
         self._index = -1
         self.decisions = 0
@@ -152,7 +154,7 @@ class Replay:
             found = self._publication(entry)
         else:
             if entry.type == "consent_registered":
-                self._consents[self._index] = entry.number("expires") * 1000
+                self._consents.put(self._index, (entry.number("expires") * 1000).to_bytes(8, "big"))
             return None
         for difference in found.differences:
             self.counts[difference.code] += 1
@@ -246,7 +248,7 @@ class Replay:
         if until > logged_until(time + grain - 1 + LIFETIME_MS, grain):  # the latest moment that is logged as ``time``
             codes.append(Code.VALID_UNTIL_TOO_LATE)
         expires = self._consents.get(entry.number("consent"))
-        if expires is not None and until > logged_until(expires, grain):
+        if expires is not None and until > logged_until(int.from_bytes(expires, "big"), grain):
             codes.append(Code.OUTLIVES_CONSENT)
         return tuple(codes)
 

@@ -36,6 +36,7 @@ def publish(
 
     Refused, with nothing changed: what does not verify, has expired, is older than what is installed, or has its
     version with another content. A process takes it on SIGHUP; a bundle that is effective later waits until then.
+    What a notice names and the installed directory does not is told: a wrong name takes nothing away.
     """
     from gateway.cli.client import read_file
     from gateway.cli.policy_sign import describe, verified_payload
@@ -56,7 +57,11 @@ def publish(
     write_whole(file, data)
     gone = _tidy(file.parent, root) if kind == "bundle" and file.parent == place.bundle else []
     document = {"file": str(file), "signed_by": signed_by, **described, "removed": [str(item) for item in gone]}
-    show(document, lambda: [facts("Published", document), "the process takes it on SIGHUP"], as_json=json)
+    told = ["the process takes it on SIGHUP"]
+    if kind == "notice":
+        document["unlisted"] = _unlisted(place, root, payload)
+        told += [f"not in the installed directory, so nothing of it goes: {name}" for name in document["unlisted"]]
+    show(document, lambda: [facts("Published", document), *told], as_json=json)
 
 
 def _installation(config: Path | None, profile: Path | None) -> Installation:
@@ -91,6 +96,16 @@ def _require_newer(place: Installation, root: Root, kind: Kind, payload: bytes, 
     if hashlib.sha256(payload).hexdigest() not in installed and version <= max(installed.values(), default=0):
         text = f"{kind} version {version} is not newer than version {max(installed.values())}, which is installed"
         raise RefusedError("VERSION_NOT_NEWER", text, "build it with a higher version, and have it signed again")
+
+
+def _unlisted(place: Installation, root: Root, payload: bytes) -> list[str]:
+    from gateway.crypto.envelope import DIRECTORY_TYPE, verify
+    from gateway.policy.directory import read_directory
+    from gateway.policy.notices import read_notice, unlisted
+
+    if not place.directory.exists():
+        return []
+    return unlisted(read_notice(payload), read_directory(verify(root, DIRECTORY_TYPE, place.directory.read_bytes())))
 
 
 def _installed_directory(place: Installation, root: Root) -> dict[str, int]:

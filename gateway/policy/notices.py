@@ -15,7 +15,7 @@ import rfc8785
 from pydantic import Field, StringConstraints, ValidationError
 
 from gateway.crypto.keys import thumbprint
-from gateway.domain.directory import Directory, DirectoryKey, Maintenance
+from gateway.domain.directory import GATEWAY, CityPeer, Directory, DirectoryKey, Maintenance, OperatorPeer
 from gateway.domain.ids import PeerIdentity
 from gateway.errors import Problem, ProblemsError, Reason
 from gateway.policy.directory_schema import Identity, Seconds
@@ -140,6 +140,20 @@ def without(directory: Directory, removed: Mapping[str, int]) -> Directory:
         },
         witnesses={name: identity for name, identity in directory.witnesses.items() if stays(identity)},
     )
+
+
+def unlisted(notice: Notice, directory: Directory) -> list[str]:
+    """What a notice names and a directory, as it was signed, does not: taking that away changes nothing."""
+    peers: list[CityPeer | OperatorPeer] = [*directory.cities.values(), *directory.operators.values()]
+    keys = {thumbprint(key.jwk) for peer in peers for key in peer.keys}
+    others = (directory.gateway.identity, *directory.auditors.values(), *directory.witnesses.values())
+    identities = {identity.uri for identity in (*(peer.identity for peer in peers), *others)}
+    names = {GATEWAY, *directory.cities}
+    return [
+        *(key for key in notice.keys if key not in keys),
+        *(peer for peer in notice.peers if peer not in identities),
+        *(item.peer for item in notice.maintenance if item.peer not in names),
+    ]
 
 
 def newest_removals(notices: Iterable[Notice], before: Mapping[str, int]) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,8 @@ import pytest
 from gateway.cli.localnet.plan import AUTHORITIES, SIGNERS
 from gateway.cli.localnet.provision import Network
 from gateway.cli.peer_state import PeerState
-from gateway.policy.installed import Installed
+from gateway.crypto.keys import thumbprint
+from gateway.policy.installed import Installed, installed_directory
 from tests.unit.cli.conftest import Run
 
 
@@ -146,14 +147,36 @@ def test_a_folder_keeps_what_is_in_force_and_what_is_to_come(
 
 def test_a_notice_is_made_signed_and_published(run: Run, network: Network, tmp_path: Path) -> None:
     config, plain = network.layout.gateway / "gateway.toml", tmp_path / "notice.plain"
-    window = "quanzhou=2026-12-01T02:00Z/2026-12-01T04:00+00:00"
+    starts = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
+    ends = starts + timedelta(hours=2)
+    window = f"quanzhou={starts:%Y-%m-%dT%H:%M:%SZ}/{ends.isoformat()}"
     done = run("policy", "notice", "--maintenance", window, "--remove-key", "k" * 43, "--out", plain, "--json")
-    assert done.document["maintenance"] == ["quanzhou: 2026-12-01T02:00:00Z to 2026-12-01T04:00:00Z"]
+    assert done.document["maintenance"] == [f"quanzhou: {starts:%Y-%m-%dT%H:%M:%SZ} to {ends:%Y-%m-%dT%H:%M:%SZ}"]
     sign(run, plain, network.layout.signing_key("xiamen"), "--type", "notice")  # any one may take away
-    assert run("policy", "publish", plain.with_suffix(".json"), "--config", config).code == 0
+    published = run("policy", "publish", plain.with_suffix(".json"), "--config", config, "--json").document
+    assert published["unlisted"] == ["k" * 43]
     status = run("policy", "status", "--config", config, "--json").document
     assert list(status["removed"]) == ["k" * 43]
     assert status["maintenance"][0]["peer"] == "quanzhou"
+
+
+def test_a_notice_that_names_nobody_is_told(run: Run, network: Network, tmp_path: Path) -> None:
+    config, plain = network.layout.gateway / "gateway.toml", tmp_path / "notice.plain"
+    shared = network.layout.installed(network.layout.gateway)
+    directory = installed_directory(shared / "root.json", shared / "directory.json")
+    city = next(iter(directory.cities.values()))
+    named = [f"--remove-key={thumbprint(city.keys[0].jwk)}", f"--remove-peer={city.identity.uri}"]
+    starts = datetime.now(UTC) + timedelta(days=3)
+    window = f"{starts.isoformat()}/{(starts + timedelta(hours=2)).isoformat()}"
+    planned = [f"--maintenance={name}={window}" for name in (city.id, "gateway")]
+    strange = ["k" * 43, f"{city.identity.uri}-2", "fuzhuo"]
+    stray = [f"--remove-key={strange[0]}", f"--remove-peer={strange[1]}", f"--maintenance={strange[2]}={window}"]
+    for more, unlisted in ((stray, strange), ([], [])):
+        assert run("policy", "notice", *named, *planned, *more, "--out", plain).code == 0
+        sign(run, plain, network.layout.signing_key("xiamen"), "--type", "notice")
+        done = run("policy", "publish", plain.with_suffix(".json"), "--config", config)
+        assert done.code == 0
+        assert [name for name in strange if f"nothing of it goes: {name}" in done.out] == unlisted
 
 
 def test_status_waits_until_the_peers_named_have_followed(

@@ -13,9 +13,15 @@ from pathlib import Path
 
 
 def write_whole(file: Path, data: bytes) -> None:
-    """Write a file, so that a reader sees all of the old content or all of the new. Raises OSError."""
+    """Write a file, so that a reader sees all of the old content or all of the new, even after a power cut.
+
+    Raises OSError.
+    """
     partial = file.with_name(f".{file.name}.{os.getpid()}")
-    partial.write_bytes(data)
+    with partial.open("wb") as opened:
+        opened.write(data)
+        opened.flush()
+        os.fsync(opened.fileno())
     partial.replace(file)
 
 

@@ -89,6 +89,7 @@ def init(
     with new_folder(folder) as draft:
         keys = [make_listed_key(draft / "keys" / f"{purpose}.pem", purpose) for purpose in _PURPOSES]
         write_secret(draft / "keys" / "pairwise.secret", secrets.token_bytes(32))
+        (draft / "bundles").mkdir()
         make_certificate_request(draft / "tls", holder, server_name)
         make_certificate_request(draft / "app" / "tls", PeerIdentity(trust_domain, "city-app", city), None)
         entry: dict[str, object] = {

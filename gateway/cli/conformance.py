@@ -146,12 +146,13 @@ def check_passport(
 ) -> None:
     """Verify a passport: signature, form, and that it is in force. Exit code 4 when it does not verify.
 
-    ``directory_entry`` is what the peer directory says of it, as ``passport`` of the city.
+    ``directory_entry`` is what the peer directory says of it, as ``passport`` of the city. ``of_this_kit``: whether it
+    is over the checks that this kit makes; `policy directory` takes no other.
     """
     from dataclasses import asdict
 
     from gateway.cli.messages import time_of_s
-    from gateway.cli.passport_file import passport_in
+    from gateway.cli.passport_file import is_of_this_kit, passport_in
 
     found, entry = passport_in(file, key)
     document = {
@@ -161,6 +162,7 @@ def check_passport(
         "implementation": found.implementation,
         "kit": found.kit,
         "checks_digest": found.checks,
+        "of_this_kit": is_of_this_kit(found),
         "results_digest": found.results,
         "passed": found.passed,
         "not_applicable": list(found.not_applicable),

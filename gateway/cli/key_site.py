@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gateway.cli.client import read_file
 from gateway.cli.installation import Installation
 from gateway.cli.key_files import KeySlot
 from gateway.cli.output import UsageError
 from gateway.cli.peer_state import PeerState, state_of, until_followed
-from gateway.crypto.envelope import DIRECTORY_TYPE, MAX_ENVELOPE_BYTES, sign, verify
+from gateway.crypto.envelope import DIRECTORY_TYPE, sign, verify
 from gateway.crypto.keys import PrivateKey
 from gateway.crypto.root_files import read_root
 from gateway.domain.directory import GATEWAY, Directory, DirectoryKey, KeyPurpose
-from gateway.policy.directory import build_directory, check_fresh, read_directory
+from gateway.policy.directory import build_directory, check_fresh
+from gateway.policy.installed import installed_directory
 from gateway.policy.rotation import KeyOwner, keys_of
 from gateway.process import write_whole
 
@@ -53,9 +53,12 @@ class KeySite:
         return KeySlot(found[1], found[0])
 
     def directory(self) -> Directory:
-        """The directory installed here, verified and in force. Raises CONFIG_, SIGNATURE_ or DIRECTORY_INVALID."""
-        envelope = read_file(self.installation.directory, MAX_ENVELOPE_BYTES)
-        directory = read_directory(verify(read_root(self.installation.root), DIRECTORY_TYPE, envelope))
+        """The directory installed here, verified, in force, and without what notices have removed.
+
+        So a later version that is made of it does not bring that back.
+        Raises CONFIG_, SIGNATURE_, NOTICE_ or DIRECTORY_INVALID.
+        """
+        directory = installed_directory(self.installation.root, self.installation.directory)
         return check_fresh(directory, int(time.time()), 0)
 
     def listed(self, purpose: KeyPurpose) -> list[DirectoryKey]:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from gateway.cli.client import read_file
 from gateway.cli.output import UsageError
+from gateway.conformance.check import KIT_VERSION, digest_of_checks
 from gateway.conformance.passport import Passport, passport_digest, read_passport
+from gateway.conformance.table import CHECKS
 from gateway.crypto.jws import strict_object
 from gateway.crypto.keys import parse_jwk
 from gateway.domain.directory import PassportEntry
@@ -27,3 +29,8 @@ def passport_in(file: Path, runner: Path) -> tuple[Passport, PassportEntry]:
     text = read_file(file, 8192).decode("ascii", "replace").strip()
     found = read_passport(text, public, now_s=time.time())
     return found, PassportEntry(passport_digest(text), found.expires_at)
+
+
+def is_of_this_kit(passport: Passport) -> bool:
+    """Whether it is over the checks that the kit makes today."""
+    return passport.kit == KIT_VERSION and passport.checks == digest_of_checks(CHECKS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +14,8 @@ from gateway.cli.output import EXIT_OK, EXIT_REFUSED, UsageError, facts, show, t
 if TYPE_CHECKING:
     from gateway.policy.load import LoadedPolicies
 
+_FIRST_YEAR, _LAST_YEAR = 2000, 9000
+
 app = App(name="policy", help="Check, test, build, sign, verify, publish and show policies.")
 app.command("gateway.cli.policy_show:show_policies", name="show", help="Show tiers, concordances and scenarios.")
 app.command("gateway.cli.policy_matrix:show_matrix", name="matrix", help="Show whose residents get what where.")
@@ -24,7 +26,7 @@ app.command("gateway.cli.policy_schema:schemas", name="schema", help="JSON Schem
 app.command("gateway.cli.policy_sign:sign", name="sign", help="Sign a bundle, directory, root or notice.")
 app.command("gateway.cli.policy_sign:verify", name="verify", help="Verify a signed file under the root.")
 app.command("gateway.cli.policy_publish:publish", name="publish", help="Put a signed file where a process reads it.")
-app.command("gateway.cli.policy_publish:status", name="status", help="What is in force, here and at the peers.")
+app.command("gateway.cli.policy_status:status", name="status", help="What is in force, here and at the peers.")
 app.command("gateway.cli.policy_directory:make_directory", name="directory", help="Enter a city or an operator.")
 app.command("gateway.cli.policy_make:make_root", name="root", help="Make a root, to be signed by its authorities.")
 app.command("gateway.cli.policy_make:make_notice", name="notice", help="Make a notice: remove a key, maintenance.")
@@ -117,8 +119,12 @@ def build(
         Parameter(name="--effective", help="From when it is in force, such as 2026-12-01T02:00Z. Default: at once."),
     ] = None,
     grace_hours: Annotated[
-        int, Parameter(name="--grace-hours", help="How long peers may still ask under the bundle before, 0 to 720.")
-    ] = 24,
+        int | None,
+        Parameter(
+            name="--grace-hours",
+            help="How long after --effective peers may still ask under the bundle before, 0 to 720. Default: 24.",
+        ),
+    ] = None,
     directory_from: Annotated[
         int, Parameter(name="--directory-from", help="The lowest version of the peer directory that it goes with.")
     ] = 1,
@@ -131,12 +137,14 @@ def build(
         last = date.fromisoformat(expires)
     except ValueError as error:
         raise UsageError("--expires is not a day", "such as 2027-12-31") from error
+    starts = 0 if effective is None else seconds_of(effective, "--effective")
+    grace = (24 if starts else 0) if grace_hours is None else grace_hours
     data = build_bundle(
         load(folder),
         version,
         last,
-        effective=0 if effective is None else seconds_of(effective, "--effective"),
-        grace_s=grace_hours * 3600,
+        effective=starts,
+        grace_s=grace * 3600,
         directory_from=directory_from,
     )
     out.write_bytes(data)
@@ -145,6 +153,7 @@ def build(
         "digest": digest_of(data),
         "version": version,
         "effective": effective or "at once",
+        "grace_hours": grace,
         "expires": last.isoformat(),
     }
     show(document, lambda: [facts("Bundle", document), "sign it with: tiergate policy sign"], as_json=json)
@@ -158,4 +167,6 @@ def seconds_of(text: str, option: str) -> int:
         raise UsageError(f"{option} is not a time", "such as 2026-12-01T02:00Z") from error
     if found.tzinfo is None:
         raise UsageError(f"{option} has no time zone", "end it with Z for UTC, or with an offset such as +08:00")
-    return int(found.astimezone(UTC).timestamp())
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        raise UsageError(f"{option} is not in a year from {_FIRST_YEAR} to {_LAST_YEAR}", "such as 2026-12-01T02:00Z")
+    return int(found.timestamp())

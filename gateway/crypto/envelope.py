@@ -69,6 +69,8 @@ class Root:
     version: int = 1
     expires: int = NEVER_S
     """Unix seconds. What was signed under an expired root is refused, until a newer root has been installed."""
+    before: Root | None = None
+    """The root that it followed, if that was read as well."""
 
     def to_json(self) -> bytes:
         """The root as a file for ``root_files.read_root``, or as the payload of a signed one."""

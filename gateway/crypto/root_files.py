@@ -9,6 +9,7 @@ visiting every peer. An expired root may lead to a newer one; nothing else is ac
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -67,7 +68,7 @@ def succeed(root: Root, envelope: bytes, path: Path) -> Root:
         raise ProblemsError(Reason.CONFIG_INVALID, [problem]) from error
     if following.version != root.version + 1:
         raise _root_error(path, "version", f"is {following.version}; after {root.version} comes {root.version + 1}")
-    return following
+    return replace(following, before=root)
 
 
 def check_root(root: Root, now_s: int, newest_seen: int = 0) -> Root:

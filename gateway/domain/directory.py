@@ -109,6 +109,8 @@ class Directory:
     auditor_scopes: Mapping[str, AuditScope] = field(default_factory=dict)
     require_passports: bool = False
     """Whether no city is listed without a conformance passport."""
+    removed: frozenset[str] = frozenset()
+    """What notices have taken away from it since it was issued: key thumbprints (RFC 7638) and SPIFFE ids."""
 
 
 GATEWAY = "gateway"

@@ -89,6 +89,11 @@ class PeerIdentity:
             case _:
                 return f"{base}/{self.role}/{self.name}"
 
+    @property
+    def app(self) -> PeerIdentity:
+        """A city's own app, which its city alone knows."""
+        return PeerIdentity(self.trust_domain, "city-app", self.name)
+
     @classmethod
     def parse(cls, uri: str) -> PeerIdentity:
         """Parse a SPIFFE ID; anything but the six shapes above raises CALLER_UNKNOWN."""

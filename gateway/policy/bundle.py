@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -29,8 +29,8 @@ MAX_BUNDLE_BYTES = 16 * 1024 * 1024
 """A thousand scenarios and three hundred cities, each listing all others, take under 4 MiB."""
 MAX_CITIES, MAX_OFFERS = 1000, 10_000
 FORMAT: Final = "tiergate-bundle/1"
-DEFAULT_GRACE_S = 86_400
 MAX_GRACE_S = 30 * 86_400
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
 _FILE = "bundle"
 Item = TypeVar("Item", bound=schema.Named)
 
@@ -66,15 +66,16 @@ def build_bundle(
     expires: date,
     *,
     effective: int = 0,
-    grace_s: int = DEFAULT_GRACE_S,
+    grace_s: int = 0,
     directory_from: int = 1,
 ) -> bytes:
     """The canonical bytes of a bundle; ``expires`` is the last day (UTC) on which it may be used.
 
-    ``effective``: from when it is in force (Unix seconds; 0: at once), and ``grace_s``: how long the one before is
-    still answered under; ``directory_from``: the lowest version of the directory that it goes with.
+    ``effective``: from when it is in force (Unix seconds; 0: at once), and ``grace_s``: how long after that the one
+    before is still answered under; ``directory_from``: the lowest version of the directory that it goes with.
 
-    Raises BUNDLE_INVALID for a version or size out of range. The same policies, version and day give the same bytes.
+    Raises BUNDLE_INVALID for a version, a size or times out of range. The same policies and options give the same
+    bytes.
     """
     try:
         document = BundleDoc(
@@ -93,6 +94,8 @@ def build_bundle(
         )
     except ValidationError as error:
         raise ProblemsError(Reason.BUNDLE_INVALID, problems_of(_FILE, error, {})) from error
+    if problems := list(_times(document)):
+        raise ProblemsError(Reason.BUNDLE_INVALID, problems)
     data = _canonical(document)
     if len(data) > MAX_BUNDLE_BYTES:
         raise TiergateError(Reason.BUNDLE_INVALID, f"bundle is larger than {MAX_BUNDLE_BYTES} bytes")
@@ -115,7 +118,7 @@ def read_bundle(data: bytes, breathe: Callable[[], None] = lambda: None) -> Bund
     document = _document(data, breathe)
     if _canonical(document, breathe) != data:
         raise TiergateError(Reason.BUNDLE_INVALID, "bundle is not in canonical form")
-    problems = list(check(_documents(document)).errors)
+    problems = [*_times(document), *check(_documents(document)).errors]
     for kind, items in (
         ("cities", document.cities),
         ("scenarios", document.scenarios),
@@ -149,6 +152,15 @@ def read_bundle(data: bytes, breathe: Callable[[], None] = lambda: None) -> Bund
         document.grace_s,
         document.directory_from,
     )
+
+
+def _times(document: BundleDoc) -> Iterator[Problem]:
+    """What its times say about one another: a grace that no time begins would have ended in 1970."""
+    if document.grace_s and not document.effective:
+        remedy = "name the time: policy build --effective"
+        yield Problem(_FILE, "grace_s", "is counted from effective, and the bundle is effective at once", remedy)
+    if document.effective >= (document.expires.toordinal() + 1 - _EPOCH_DAY) * 86_400:
+        yield Problem(_FILE, "effective", "is after the bundle's last day", "it would never be in force")
 
 
 def check_in_force(bundle: Bundle, day: date) -> Bundle:

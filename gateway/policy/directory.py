@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from types import MappingProxyType
@@ -24,6 +24,7 @@ from gateway.domain.directory import (
     EarlierLog,
     Endpoint,
     GatewayPeer,
+    KeyPurpose,
     OperatorPeer,
     PassportEntry,
 )
@@ -33,9 +34,13 @@ from gateway.policy.directory_schema import DirectoryDoc, JwkDoc, KeyDoc
 from gateway.policy.problems import problems_of
 
 MAX_DIRECTORY_BYTES = 2 * 1024 * 1024
+ISSUED_AHEAD_S = 600
+"""How far the clock of whoever issues a directory or a notice may be ahead of the clock of whoever reads it."""
+ISSUED_AHEAD = "was issued in the time to come, by the clock of this machine"
 _FILE = "directory"
 _MEMBERS = {"ES256": ("EC", "P-256", {"crv", "kty", "x", "y"}), "EdDSA": ("OKP", "Ed25519", {"crv", "kty", "x"})}
-_CITY_PURPOSES = {"consent", "attestation", "event"}
+CITY_PURPOSES: frozenset[KeyPurpose] = frozenset({"consent", "attestation", "event"})
+"""What a city signs. It may be left without a key for one of them, when that was stolen: then nothing of it holds."""
 
 
 def build_directory(directory: Directory) -> bytes:
@@ -114,8 +119,11 @@ def read_directory(data: bytes) -> Directory:
 def check_fresh(directory: Directory, now_s: int, newest_seen_version: int) -> Directory:
     """The directory, if it is in force at ``now_s`` (Unix seconds) and not older than the newest version seen (or 0).
 
-    Raises DIRECTORY_INVALID: an old directory could bring back a key that was removed.
+    Raises DIRECTORY_INVALID: an old directory could bring back a key that was removed; one that was issued in the time
+    to come would outlive what notices remove until then.
     """
+    if directory.issued > now_s + ISSUED_AHEAD_S:
+        raise TiergateError(Reason.DIRECTORY_INVALID, f"directory version {directory.version} {ISSUED_AHEAD}")
     if now_s >= directory.expires:
         raise TiergateError(Reason.DIRECTORY_INVALID, f"directory version {directory.version} has expired")
     if directory.version < newest_seen_version:
@@ -186,9 +194,7 @@ def _scope_faults(document: DirectoryDoc) -> Iterator[tuple[str, str]]:
 def _key_faults(document: DirectoryDoc) -> Iterator[tuple[str, str]]:
     seen: set[str] = set()
     for place, city in enumerate(document.cities):
-        lacking = _CITY_PURPOSES - {key.purpose for key in city.keys}
-        yield from ((f"cities.{place}.keys", f"no key of purpose {purpose}") for purpose in sorted(lacking))
-        yield from _owner_faults(f"cities.{place}", city.keys, _CITY_PURPOSES, seen)
+        yield from _owner_faults(f"cities.{place}", city.keys, CITY_PURPOSES, seen)
     for place, operator in enumerate(document.operators):
         yield from _owner_faults(f"operators.{place}", operator.keys, {"proof"}, seen)
         for number, key in enumerate(operator.keys):
@@ -196,7 +202,9 @@ def _key_faults(document: DirectoryDoc) -> Iterator[tuple[str, str]]:
                 yield f"operators.{place}.keys.{number}.kid", "is not the key's thumbprint (RFC 7638)"
 
 
-def _owner_faults(owner: str, keys: Sequence[KeyDoc], purposes: set[str], seen: set[str]) -> Iterator[tuple[str, str]]:
+def _owner_faults(
+    owner: str, keys: Sequence[KeyDoc], purposes: Collection[str], seen: set[str]
+) -> Iterator[tuple[str, str]]:
     names: set[tuple[str, str]] = set()
     for number, key in enumerate(keys):
         path = f"{owner}.keys.{number}"

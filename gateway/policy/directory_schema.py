@@ -103,7 +103,7 @@ class CityDoc(Strict):
     name_en: Line
     identity: Identity
     endpoint: EndpointDoc
-    keys: Annotated[list[KeyDoc], Field(min_length=1, max_length=32)]
+    keys: Annotated[list[KeyDoc], Field(max_length=32)]
     passport: PassportDoc | None = None
 
 

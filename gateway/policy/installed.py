@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +20,12 @@ from gateway.domain.directory import Directory, Maintenance
 from gateway.domain.ids import BundleDigest
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.policy.bundle import check_in_force, digest_of, read_bundle
-from gateway.policy.directory import check_fresh, read_directory
+from gateway.policy.directory import ISSUED_AHEAD, ISSUED_AHEAD_S, check_fresh, read_directory
 from gateway.policy.notices import Notice, newest_removals, read_notice, without
 
 MAX_FILES = 64
+MAX_NOTICES = 1024
+"""More than an emergency can need: one notice takes 64 keys, and those that have served are taken away."""
 NOTICES = "notices"
 _REMOVED = "removed:"
 _AT_ONCE_S, _BETWEEN_S = 0.002, 0.006
@@ -96,6 +99,8 @@ def load_installed(
     trusted = check_root(read_root(root), now_s, seen.root)
     listed = check_fresh(read_directory(verify(trusted, DIRECTORY_TYPE, _read(directory))), now_s, seen.directory)
     notices = read_notices(trusted, directory)
+    if any(notice.issued > now_s + ISSUED_AHEAD_S for notice in notices):
+        raise TiergateError(Reason.NOTICE_INVALID, f"a notice {ISSUED_AHEAD}")  # it would outlive directories to come
     removed = newest_removals(notices, seen.removed)
     bundles, contents = read_bundles(trusted, bundle, held)
     timeline = Timeline(bundles)
@@ -103,12 +108,13 @@ def load_installed(
     if bundles[-1].version < seen.bundle:
         detail = f"bundle version {bundles[-1].version} is older than version {seen.bundle}, seen before"
         raise TiergateError(Reason.BUNDLE_INVALID, detail)
-    if in_force.version < listed.bundle_from or listed.version < in_force.directory_from:
-        detail = (
-            f"directory version {listed.version} goes with bundles from version {listed.bundle_from} on, and bundle "
-            f"version {in_force.version} with directories from version {in_force.directory_from} on"
-        )
-        raise TiergateError(Reason.BUNDLE_INVALID, detail)
+    for found in bundles[bundles.index(in_force) :]:  # those to come turn by the clock: nobody looks again then
+        if found.version < listed.bundle_from or listed.version < found.directory_from:
+            detail = (
+                f"directory version {listed.version} goes with bundles from version {listed.bundle_from} on, and "
+                f"bundle version {found.version} with directories from version {found.directory_from} on"
+            )
+            raise TiergateError(Reason.BUNDLE_INVALID, detail)
     planned = tuple(item for notice in notices for item in notice.maintenance if item.ends > now_s)
     return Installed(trusted, without(listed, removed), timeline, contents, planned, removed)
 
@@ -124,11 +130,44 @@ def installed_directory(root: Path, directory: Path) -> Directory:
 
 
 def read_notices(trusted: Root, directory: Path) -> list[Notice]:
-    """The notices beside a directory's file, verified. Raises CONFIG_INVALID, SIGNATURE_INVALID, NOTICE_INVALID."""
-    folder = directory.parent / NOTICES
+    """The notices beside a directory's file, verified. Raises CONFIG_INVALID, SIGNATURE_INVALID, NOTICE_INVALID.
+
+    One by an authority that an earlier root named, and ``trusted`` does not, is passed over: it was right in its time,
+    and whoever has taken its key since can remove nobody.
+    """
+    return [notice for notice in _notices(trusted, directory).values() if notice is not None]
+
+
+def served_notices(trusted: Root, directory: Path, listed: Directory, now_s: int) -> list[Path]:
+    """Files of notices that do nothing any more: by authorities that left, or over and before ``listed`` was issued.
+
+    Raises what :func:`read_notices` raises.
+    """
     return [
-        read_notice(_named(file, lambda data: verify(trusted, NOTICE_TYPE, data))) for file in _files(folder, "*.json")
+        file
+        for file, notice in _notices(trusted, directory).items()
+        if notice is None
+        or (
+            all(item.ends <= now_s for item in notice.maintenance)
+            and (not notice.removed or notice.issued < listed.issued)
+        )
     ]
+
+
+def _notices(trusted: Root, directory: Path) -> dict[Path, Notice | None]:
+    """By file; None for one that is passed over."""
+    return {file: _notice(trusted, file) for file in _files(directory.parent / NOTICES, "*.json", MAX_NOTICES)}
+
+
+def _notice(trusted: Root, file: Path) -> Notice | None:
+    try:
+        return read_notice(_named(file, lambda data: verify(trusted, NOTICE_TYPE, data)))
+    except TiergateError as error:
+        if error.reason is Reason.SIGNATURE_INVALID and trusted.before is not None:
+            with suppress(TiergateError):
+                _notice(trusted.before, file)
+                return None
+        raise
 
 
 def read_bundles(
@@ -183,11 +222,11 @@ def _named(path: Path, check: Callable[[bytes], bytes]) -> bytes:
         raise TiergateError(error.reason, f"{path.name}: {error.detail}") from error
 
 
-def _files(folder: Path, pattern: str) -> list[Path]:
-    """Files of a folder in order of name; none if it does not exist. Raises CONFIG_INVALID for more than is sane."""
+def _files(folder: Path, pattern: str, most: int = MAX_FILES) -> list[Path]:
+    """Files of a folder in order of name; none if it does not exist. Raises CONFIG_INVALID for more than ``most``."""
     found = sorted(file for file in folder.glob(pattern) if not file.name.startswith("."))
-    if len(found) > MAX_FILES:
-        problem = Problem(str(folder), "", f"holds more than {MAX_FILES} files", "take away those that have served")
+    if len(found) > most:
+        problem = Problem(str(folder), "", f"holds more than {most} files", "take away those that have served")
         raise ProblemsError(Reason.CONFIG_INVALID, [problem])
     return found
 

@@ -112,7 +112,8 @@ def without(directory: Directory, removed: Mapping[str, int]) -> Directory:
     """The directory without the keys and peers that were removed after it was issued.
 
     ``removed`` gives, by thumbprint or SPIFFE id, the newest time of removal (Unix seconds). A removal of the very
-    second of issue counts: when in doubt, a key verifies nothing.
+    second of issue counts: when in doubt, a key verifies nothing. Who is no member of it, the gateway or a city's own
+    app, is kept out by ``Directory.removed``.
     """
     gone = {name for name, at in removed.items() if at >= directory.issued}
     if not gone:
@@ -126,6 +127,7 @@ def without(directory: Directory, removed: Mapping[str, int]) -> Directory:
 
     return replace(
         directory,
+        removed=frozenset(gone),
         cities={
             name: replace(peer, keys=kept(peer.keys)) for name, peer in directory.cities.items() if stays(peer.identity)
         },
@@ -147,7 +149,8 @@ def unlisted(notice: Notice, directory: Directory) -> list[str]:
     peers: list[CityPeer | OperatorPeer] = [*directory.cities.values(), *directory.operators.values()]
     keys = {thumbprint(key.jwk) for peer in peers for key in peer.keys}
     others = (directory.gateway.identity, *directory.auditors.values(), *directory.witnesses.values())
-    identities = {identity.uri for identity in (*(peer.identity for peer in peers), *others)}
+    apps = (city.identity.app for city in directory.cities.values())
+    identities = {identity.uri for identity in (*(peer.identity for peer in peers), *others, *apps)}
     names = {GATEWAY, *directory.cities}
     return [
         *(key for key in notice.keys if key not in keys),

@@ -53,7 +53,11 @@ def with_first(directory: Directory, owner: KeyOwner, purpose: KeyPurpose, kid: 
 
 
 def without_key(directory: Directory, owner: KeyOwner, purpose: KeyPurpose, kid: str) -> Directory:
-    """The key removed."""
+    """The key removed. Raises DIRECTORY_INVALID for a city's last one of the purpose: a new one comes first."""
+    rest = [key for key in keys_of(directory, owner) if key.purpose == purpose and key.kid != kid]
+    if owner.kind == "city" and not rest:
+        problem = Problem("directory", f"cities.{owner.name}.keys", f"no key of purpose {purpose} would be left")
+        raise ProblemsError(Reason.DIRECTORY_INVALID, [problem])
     return _changed(
         directory, owner, lambda keys: tuple(key for key in keys if (key.purpose, key.kid) != (purpose, kid))
     )

@@ -53,7 +53,8 @@ class Callers:
         """The caller of a SPIFFE ID. Raises CALLER_UNKNOWN."""
         directory = self._directory()
         if directory is not self._seen:
-            self._index = {item.uri.encode(): Caller(item) for item in self._known(directory)}
+            known = (item for item in self._known(directory) if item.uri not in directory.removed)
+            self._index = {item.uri.encode(): Caller(item) for item in known}
             self._seen = directory
         caller = self._index.get(uri)
         if caller is None:
@@ -69,7 +70,7 @@ class Callers:
         yield from directory.auditors.values()
         yield from directory.witnesses.values()
         if self._own.role == "city":
-            yield PeerIdentity(self._own.trust_domain, "city-app", self._own.name)
+            yield self._own.app
 
     @staticmethod
     def _why_unknown(uri: bytes, directory: Directory) -> str:

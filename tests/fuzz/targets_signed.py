@@ -123,7 +123,7 @@ def _entry(data: bytes) -> bool:
     """An entry that was handed over, and the directory that lists it."""
     found = entries.read_entry(("city", "operator")[data[:1] == b"\1"], data[1:], "entry.json")
     plain = directory.read_directory(directory_bytes())
-    made, _ = entries.enter(plain, found, None, issued=plain.issued, expires=plain.expires)
+    made = entries.next_directory(plain, found, None, issued=plain.issued, expires=plain.expires)
     assert directory.read_directory(made).version == plain.version + 1
     return True
 

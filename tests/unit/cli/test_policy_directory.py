@@ -1,4 +1,4 @@
-"""The next version of the peer directory, with somebody entered."""
+"""The next version of the peer directory: somebody entered, left out, or kept out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rfc8785
 
 from gateway.cli.localnet.plan import TRUST_DOMAIN
 from gateway.cli.localnet.provision import Network
@@ -15,10 +16,12 @@ from gateway.conformance.check import Result
 from gateway.conformance.passport import issue_passport, passport_digest
 from gateway.conformance.table import CHECKS
 from gateway.crypto.envelope import DIRECTORY_TYPE, verify
-from gateway.crypto.keys import generate_signing_key, public_jwk
+from gateway.crypto.keys import generate_signing_key, public_jwk, thumbprint
 from gateway.crypto.root_files import read_root
+from gateway.domain.directory import Directory
 from gateway.domain.ids import CityId
 from gateway.policy.directory import read_directory
+from gateway.policy.installed import installed_directory
 from tests.unit.cli.conftest import Ran, Run, signed_by
 
 CITY = "eleventh"
@@ -72,9 +75,12 @@ def test_a_city_is_entered_in_the_next_version(run: Run, network: Network, entry
     settings = network.layout.gateway / "gateway.toml"
     assert run("policy", "publish", signed, "--config", settings).code == 0
     changed(entry, name_en="Another name")
-    again = enter(run, network, "--city", entry, "--expires", "2030-01-01T00:00Z")
+    soon = time.strftime("%Y-%m-%dT00:00:00Z", time.gmtime(time.time() + 60 * 86_400))
+    again = enter(run, network, "--city", entry, "--expires", soon)
     assert (again.document["version"], again.document["entry"]) == (3, "replaced")
-    assert again.document["expires"] == "2030-01-01T00:00:00Z"
+    assert again.document["expires"] == soon
+    renewed = read_directory(plain.read_bytes()).cities[CityId(CITY)]
+    assert (renewed.name_en, renewed.passport) == ("Another name", city.passport)  # it stays admitted
 
 
 @pytest.mark.parametrize(
@@ -158,3 +164,109 @@ def test_passports_are_required_once_every_city_has_one(
     done = enter(run, network, "--city", entry, "--passport", file, "--runner-key", runner, required)
     assert done.code == 0, done.err
     assert read_directory(Path(done.document["file"]).read_bytes()).require_passports is True
+
+
+def test_a_passport_that_nobody_has_verified_is_not_entered(
+    run: Run, network: Network, entry: Path, tmp_path: Path
+) -> None:
+    changed(entry, passport={"digest": "ab" * 32, "expires": 2**52})
+    done = enter(run, network, "--city", entry)
+    assert done.code == 4
+    assert [item["path"] for item in done.document["error"]["problems"]] == ["passport"]
+    file, runner, text = passport(tmp_path, CITY)
+    done = enter(run, network, "--city", entry, "--passport", file, "--runner-key", runner)
+    assert done.code == 0, done.err
+    admitted = read_directory(Path(done.document["file"]).read_bytes()).cities[CityId(CITY)].passport
+    assert admitted is not None
+    assert admitted.digest == passport_digest(text)
+
+
+def test_a_passport_by_another_list_of_checks_is_outdated(
+    run: Run, network: Network, entry: Path, tmp_path: Path
+) -> None:
+    key = generate_signing_key("EdDSA")
+    results = [Result(item.id, item.says, item.source, "passed") for item in CHECKS[:-1]]
+    text = issue_passport(
+        key, runner="r", city=CITY, implementation="i", checks=CHECKS[:-1], results=results, days=90
+    )  # fmt: skip
+    file, runner = tmp_path / "old.jwt", tmp_path / "old.jwk"
+    file.write_text(text, "ascii")
+    runner.write_text(json.dumps(public_jwk(key)), "ascii")
+    done = enter(run, network, "--city", entry, "--passport", file, "--runner-key", runner)
+    assert (done.code, done.document["error"]["reason"]) == (1, "PASSPORT_OUTDATED")
+
+
+def notice(run: Run, network: Network, folder: Path, *named: str) -> None:
+    plain = folder / "notice.plain"
+    assert run("policy", "notice", *named, "--out", plain).code == 0
+    key = network.layout.signing_keys[0]
+    assert run("policy", "sign", plain, "--type", "notice", "--key", key, "--out", folder / "notice.json").code == 0
+    config = network.layout.gateway / "gateway.toml"
+    assert run("policy", "publish", folder / "notice.json", "--config", config).code == 0
+
+
+def publish(run: Run, network: Network, done: Ran, later_s: int = 0) -> Directory:
+    """Sign what was made, publish it, and give the directory as it then holds."""
+    shared = network.layout.shared
+    signed = network.layout.base / "signed.json"
+    assert done.code == 0, done.err
+    plain = Path(done.document["file"])
+    plain.write_bytes(rfc8785.dumps(json.loads(plain.read_bytes()) | {"issued": int(time.time()) + later_s}))
+    assert sign(run, network, plain, signed) == 0
+    published = run("policy", "publish", signed, "--config", network.layout.gateway / "gateway.toml")
+    assert published.code == 0, published.err
+    return installed_directory(shared / "root.json", shared / "directory.json")
+
+
+def test_what_a_notice_removed_stays_removed_in_later_versions(
+    run: Run, network: Network, entry: Path, tmp_path: Path
+) -> None:
+    shared = network.layout.shared
+    city = installed_directory(shared / "root.json", shared / "directory.json").cities[CityId("quanzhou")]
+    stolen = thumbprint(city.keys[0].jwk)
+    notice(run, network, tmp_path, f"--remove-key={stolen}")
+    made = enter(run, network, "--city", entry)
+    assert made.document["left_out"] == [stolen]
+    held = publish(run, network, made, later_s=2)  # a notice of the same second would go before it
+    assert CITY in held.cities
+    assert stolen not in {thumbprint(key.jwk) for key in held.cities[CityId("quanzhou")].keys}
+    assert not list((shared / "notices").iterdir())  # it has served: the directory itself lists the key no more
+
+
+def test_what_a_notice_removed_comes_back_by_its_name_alone(
+    run: Run, network: Network, entry: Path, tmp_path: Path
+) -> None:
+    shared = network.layout.shared
+    jwk = json.loads(entry.read_text("utf-8"))["keys"][0]["jwk"]
+    held = publish(run, network, enter(run, network, "--city", entry))
+    stolen, identity = thumbprint(jwk), held.cities[CityId(CITY)].identity.uri
+    notice(run, network, tmp_path, f"--remove-key={stolen}", f"--remove-peer={identity}")
+    assert CITY not in installed_directory(shared / "root.json", shared / "directory.json").cities
+    refused = enter(run, network, "--city", entry)
+    assert (refused.code, refused.document["error"]["reason"]) == (1, "REMOVED_BEFORE")
+    one = enter(run, network, "--city", entry, f"--relist={identity}")
+    assert one.document["error"]["reason"] == "REMOVED_BEFORE"
+    both = enter(run, network, "--city", entry, f"--relist={identity}", f"--relist={stolen}")
+    held = publish(run, network, both, later_s=2)
+    assert stolen in {thumbprint(key.jwk) for key in held.cities[CityId(CITY)].keys}
+
+
+def test_the_directory_is_renewed_and_a_peer_leaves(run: Run, network: Network) -> None:
+    shared = network.layout.shared
+    renewed = enter(run, network, "--expires", "2030-01-01T00:00Z")
+    assert renewed.document["expires"] == "2030-01-01T00:00:00Z"
+    before = installed_directory(shared / "root.json", shared / "directory.json")
+    peer = next(iter(before.operators.values())).identity
+    held = publish(run, network, enter(run, network, f"--remove={peer.uri}"))
+    assert set(held.operators) == set(before.operators) - {peer.name}
+    assert held.cities == before.cities
+
+
+@pytest.mark.parametrize(
+    "given",
+    [("--remove", "k" * 43), ("--remove", "spiffe://a.invalid/gateway"), ("--relist", "k" * 43)],
+)
+def test_a_name_that_is_not_there_is_told(run: Run, network: Network, given: tuple[str, str]) -> None:
+    done = enter(run, network, *given, "--expires", "2030-01-01T00:00Z")
+    assert done.code == 2
+    assert given[1] in done.document["error"]["message"]

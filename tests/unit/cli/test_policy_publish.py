@@ -77,8 +77,18 @@ def test_a_root_follows_and_is_published(run: Run, keys: dict[str, Path], networ
     assert run("policy", "publish", signed, "--config", config).code == 2  # one of the two that it asked for
     sign(run, signed, before[1])
     done = run("policy", "publish", signed, "--config", config, "--json")
+    # directory and bundle are signed under the root before alone: the process could not start under the next one
+    assert (done.code, done.document["error"]["reason"]) == (1, "INSTALLATION_BROKEN")
+    assert not (shared / "root.2.json").exists()
+    for name in ("directory.json", "bundle.json"):
+        both = tmp_path / name
+        both.write_bytes((shared / name).read_bytes())
+        sign(run, both, (keys["province"], keys["fuzhou"]))
+        assert run("policy", "publish", both, "--config", config).code == 0
+    done = run("policy", "publish", signed, "--config", config, "--json")
     assert done.code == 0, done.err
     assert (shared / "root.2.json").read_bytes() == signed.read_bytes()
+    assert run("policy", "status", "--config", config).code == 0
 
 
 def test_a_newer_bundle_is_published_and_an_older_is_not(
@@ -87,7 +97,7 @@ def test_a_newer_bundle_is_published_and_an_older_is_not(
     shared, config = network.layout.shared, network.layout.gateway / "gateway.toml"
     development = network.layout.signing_keys
     for version, name in ((1, "same"), (2, "newer")):
-        build(run, policies, tmp_path / f"{name}.plain", version, "--grace-hours", 1)
+        build(run, policies, tmp_path / f"{name}.plain", version)
         sign(run, tmp_path / f"{name}.plain", development, "--type", "bundle")
     before = (shared / "bundle.json").read_bytes()
     refused = run("policy", "publish", tmp_path / "same.json", "--config", config, "--json")
@@ -145,6 +155,62 @@ def test_a_folder_keeps_what_is_in_force_and_what_is_to_come(
     assert run("policy", "status", "--config", config).code == 0
 
 
+def test_a_bundle_to_come_does_not_take_the_place_of_the_one_in_force(
+    run: Run, network: Network, policies: Path, tmp_path: Path
+) -> None:
+    config, installed = network.layout.gateway / "gateway.toml", network.layout.shared / "bundle.json"
+    before = installed.read_bytes()
+    soon = datetime.fromtimestamp(time.time() + 3600, UTC).isoformat()
+    build(run, policies, tmp_path / "next.plain", 2, "--effective", soon)
+    sign(run, tmp_path / "next.plain", network.layout.signing_keys, "--type", "bundle")
+    done = run("policy", "publish", tmp_path / "next.json", "--config", config)
+    assert done.code == 1
+    assert "no bundle is effective yet" in done.err
+    assert "needs a folder" in done.err
+    assert installed.read_bytes() == before
+
+
+def test_an_installation_that_is_broken_is_put_together_again(
+    run: Run, network: Network, policies: Path, tmp_path: Path
+) -> None:
+    config, shared = network.layout.gateway / "gateway.toml", network.layout.shared
+    directory = shared / "directory.json"
+    directory.rename(tmp_path / "kept.json")
+    build(run, policies, tmp_path / "next.plain", 2)
+    sign(run, tmp_path / "next.plain", network.layout.signing_keys, "--type", "bundle")
+    done = run("policy", "publish", tmp_path / "next.json", "--config", config)
+    assert done.code == 0, done.err
+    assert "still cannot start" in done.out
+    done = run("policy", "publish", tmp_path / "kept.json", "--config", config)
+    assert done.code == 0, done.err
+    assert "SIGHUP" in done.out
+    assert run("policy", "status", "--config", config).code == 0
+
+
+def test_notices_that_have_served_are_taken_away(run: Run, network: Network, tmp_path: Path) -> None:
+    config, plain = network.layout.gateway / "gateway.toml", tmp_path / "notice.plain"
+    notices = network.layout.shared / "notices"
+    past = datetime.now(UTC) - timedelta(days=2)
+    for hours in (1, 2):
+        ends = (past + timedelta(hours=hours)).isoformat()
+        run("policy", "notice", "--maintenance", f"quanzhou={past.isoformat()}/{ends}", "--out", plain)
+        sign(run, plain, network.layout.signing_key("xiamen"), "--type", "notice")
+        assert run("policy", "publish", plain.with_suffix(".json"), "--config", config).code == 0
+    run("policy", "notice", "--remove-key", "k" * 43, "--out", plain)
+    sign(run, plain, network.layout.signing_key("xiamen"), "--type", "notice")
+    assert run("policy", "publish", plain.with_suffix(".json"), "--config", config).code == 0
+    (left,) = notices.iterdir()
+    assert left.read_bytes() == plain.with_suffix(".json").read_bytes()
+
+
+@pytest.mark.parametrize("time_of", ["0001-01-01T00:00+14:00", "9999-12-31T23:59-12:00"])
+def test_a_time_out_of_all_bounds_is_refused(run: Run, policies: Path, tmp_path: Path, time_of: str) -> None:
+    given = ("--version", 2, "--expires", "2027-12-31", "--effective", time_of, "--out", tmp_path / "bundle.plain")
+    done = run("policy", "build", policies, *given)
+    assert done.code == 2
+    assert "--effective is not in a year" in done.err
+
+
 def test_a_notice_is_made_signed_and_published(run: Run, network: Network, tmp_path: Path) -> None:
     config, plain = network.layout.gateway / "gateway.toml", tmp_path / "notice.plain"
     starts = datetime.now(UTC).replace(microsecond=0) + timedelta(days=3)
@@ -191,7 +257,7 @@ def test_status_waits_until_the_peers_named_have_followed(
         version, bundle = [(0, "other"), (1, "other"), (1, ours)][min(len(looks), 3) - 1]
         return {"gateway": PeerState(version, {}, bundle=bundle), "quanzhou": PeerState(0, {})}
 
-    monkeypatch.setattr("gateway.cli.policy_publish._peers", peers)
+    monkeypatch.setattr("gateway.cli.policy_status._peers", peers)
     monkeypatch.setattr("gateway.cli.peer_state.LOOK_EVERY_S", 0)
     status = ("policy", "status", "--config", network.layout.gateway / "gateway.toml")
     done = run(*status, "--wait-for", "gateway", "--json")

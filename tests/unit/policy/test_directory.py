@@ -179,8 +179,6 @@ MALFORMED: list[tuple[Callable[[Any], object], str]] = [
     (lambda d: d["cities"][0].update(identity="spiffe://elsewhere.invalid/city/alpha"), "cities.0.identity"),
     (lambda d: d["cities"][0].update(identity="https://alpha"), "cities.0.identity"),
     (lambda d: d["cities"][0].update(id="Alpha"), "cities.0.id"),
-    (lambda d: d["cities"][0].update(keys=[]), "cities.0.keys"),
-    (lambda d: d["cities"][0]["keys"].pop(), "cities.0.keys"),
     (lambda d: d["cities"][0]["keys"][0].update(purpose="proof"), "cities.0.keys.0.purpose"),
     (lambda d: d["cities"][0]["keys"][0].update(alg="HS256"), "cities.0.keys.0.alg"),
     (lambda d: d["cities"][0]["keys"][0].update(alg="EdDSA"), "cities.0.keys.0.jwk"),
@@ -210,13 +208,18 @@ def test_a_fault_is_reported_where_it_is(directory: Directory, change: Callable[
     assert path in problem_paths(changed(directory, change))
 
 
+def test_a_city_may_be_left_without_a_key(directory: Directory) -> None:
+    raw = changed(directory, lambda d: d["cities"][0].update(keys=[]))
+    assert read_directory(raw).cities[CityId("alpha")].keys == ()
+
+
 def test_all_faults_are_reported_at_once(directory: Directory) -> None:
     def change(document: Any) -> None:
         document["expires"] = 1
-        document["cities"][0]["keys"].pop()
+        document["cities"][0]["keys"][0]["purpose"] = "proof"
         document["operators"][0]["keys"][0]["kid"] = "mine"
 
-    assert problem_paths(changed(directory, change)) == ["expires", "cities.0.keys", "operators.0.keys.0.kid"]
+    assert problem_paths(changed(directory, change)) == ["expires", "cities.0.keys.0.purpose", "operators.0.keys.0.kid"]
 
 
 def test_a_directory_with_a_fault_is_not_built(directory: Directory) -> None:

@@ -2,89 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import pytest
 
 from gateway.crypto.envelope import (
     BUNDLE_TYPE,
-    DIRECTORY_TYPE,
-    NOTICE_TYPE,
-    PAYLOAD_TYPES,
-    ROOT_TYPE,
-    Authority,
-    Root,
     countersign,
     sign,
     signers,
     verify,
 )
-from gateway.crypto.keys import PrivateKey, generate_signing_key, public_jwk, thumbprint
+from gateway.crypto.keys import PrivateKey, thumbprint
 from gateway.crypto.root_files import check_root, read_root
-from gateway.crypto.signed_schema import NEVER_S
-from gateway.domain.bundle import Timeline
 from gateway.domain.directory import Directory, Maintenance
-from gateway.errors import Reason, TiergateError
-from gateway.policy.bundle import build_bundle
-from gateway.policy.directory import build_directory
-from gateway.policy.installed import Installed, Seen, installed_directory, load_installed
-from gateway.policy.load import load_policies
+from gateway.errors import Reason
+from gateway.policy.installed import (
+    Seen,
+    installed_directory,
+)
 from gateway.policy.notices import MAX_MAINTENANCE_S, Notice, build_notice, read_notice
-from tests.fakes.network import FUZHOU, POLICIES, XIAMEN, XIAMEN_LIBRARY, Network
-
-NOW = 1_793_491_200
-PROVINCE, CITY_A, CITY_B, STRANGER = (generate_signing_key("EdDSA") for _ in range(4))
-LOADED = load_policies(POLICIES)
-
-
-def root(*keys: PrivateKey, threshold: int = 2, version: int = 1, expires: int = NEVER_S) -> Root:
-    names = {PROVINCE: "province", CITY_A: "a", CITY_B: "b", STRANGER: "stranger"}
-    authorities = tuple(
-        Authority(names[key], public_jwk(key), PAYLOAD_TYPES) for key in keys or (PROVINCE, CITY_A, CITY_B)
-    )
-    return Root(authorities, dict.fromkeys(PAYLOAD_TYPES, threshold), version, expires)
-
-
-def bundle(version: int = 1, **options: int) -> bytes:
-    return build_bundle(LOADED, version, date(2027, 12, 31), **options)
-
-
-class Place:
-    """The files of one process; all are signed by the province and city A unless said otherwise."""
-
-    def __init__(self, folder: Path, directory: Directory) -> None:
-        self.folder = folder
-        self.directory = directory
-        (folder / "root.json").write_bytes(root().to_json())
-        (folder / "bundles").mkdir()
-        (folder / "notices").mkdir()
-        self.list(directory)
-        self.put(bundle())
-
-    def list(self, directory: Directory) -> None:
-        self.directory = directory
-        data = sign(DIRECTORY_TYPE, build_directory(directory), [PROVINCE, CITY_A])
-        (self.folder / "directory.json").write_bytes(data)
-
-    def put(self, data: bytes, *keys: PrivateKey) -> None:
-        name = f"bundles/{len(list(self.folder.glob('bundles/*')))}.json"
-        (self.folder / name).write_bytes(sign(BUNDLE_TYPE, data, list(keys) or [PROVINCE, CITY_A]))
-
-    def notice(self, key: PrivateKey = CITY_B, **content: tuple[object, ...]) -> None:
-        data = build_notice(Notice(NOW, **content))  # type: ignore[arg-type]  # the fields of a notice
-        name = f"notices/{len(list(self.folder.glob('notices/*')))}.json"
-        (self.folder / name).write_bytes(sign(NOTICE_TYPE, data, [key]))
-
-    def follow(self, number: int, following: Root, *keys: PrivateKey) -> None:
-        data = sign(ROOT_TYPE, following.to_json(), list(keys))
-        (self.folder / f"root.{number}.json").write_bytes(data)
-
-    def load(self, now_s: int = NOW, seen: Seen | None = None, held: Timeline | None = None) -> Installed:
-        paths = (self.folder / "root.json", self.folder / "directory.json", self.folder / "bundles")
-        return load_installed(*paths, now_s=now_s, seen=seen, held=held)
+from tests.fakes.network import FUZHOU, XIAMEN, XIAMEN_LIBRARY, Network
+from tests.unit.policy.installation import CITY_A, CITY_B, NOW, PROVINCE, STRANGER, Place, bundle, refused, root
 
 
 @pytest.fixture(scope="module")
@@ -95,13 +35,6 @@ def directory() -> Directory:
 @pytest.fixture
 def place(tmp_path: Path, directory: Directory) -> Place:
     return Place(tmp_path, directory)
-
-
-def refused(call: Callable[[], object], reason: Reason) -> str:
-    with pytest.raises(TiergateError) as caught:
-        call()
-    assert caught.value.reason is reason
-    return caught.value.detail
 
 
 def test_one_authority_after_the_other_signs(place: Place) -> None:
@@ -130,7 +63,7 @@ def test_a_bundle_takes_effect_at_its_time(place: Place) -> None:
 
 
 def test_two_bundles_of_one_version_are_refused(place: Place) -> None:
-    place.put(bundle(1, grace_s=7))
+    place.put(bundle(1, effective=7))
     refused(place.load, Reason.BUNDLE_INVALID)
 
 
@@ -250,3 +183,18 @@ def test_a_bundle_that_is_held_is_verified_and_not_read_again(place: Place) -> N
     assert [item.version for item in again.bundles] == [1, 2]
     (place.folder / "bundles" / "0.json").write_bytes(sign(BUNDLE_TYPE, bundle(), [STRANGER]))
     refused(lambda: place.load(held=held), Reason.SIGNATURE_INVALID)
+
+
+def test_a_bundle_to_come_goes_with_the_directory_too(place: Place) -> None:
+    place.put(bundle(2, effective=NOW + 3600, directory_from=place.directory.version + 1))
+    detail = refused(place.load, Reason.BUNDLE_INVALID)
+    assert "bundle version 2 with directories" in detail
+    place.list(replace(place.directory, version=place.directory.version + 1))
+    place.load()
+
+
+@pytest.mark.parametrize(
+    "options", [{"grace_s": 3600}, {"effective": NOW + 10_000 * 86_400}], ids=["no time of effect", "after its end"]
+)
+def test_a_bundle_whose_times_contradict_one_another_is_not_built(options: dict[str, int]) -> None:
+    refused(lambda: bundle(2, **options), Reason.BUNDLE_INVALID)

@@ -251,6 +251,21 @@ def test_what_a_notice_removed_comes_back_by_its_name_alone(
     assert stolen in {thumbprint(key.jwk) for key in held.cities[CityId(CITY)].keys}
 
 
+def test_a_rotation_does_not_bring_back_what_a_notice_removed(run: Run, network: Network, tmp_path: Path) -> None:
+    shared, settings = network.layout.shared, network.layout.city("quanzhou") / "adapter.toml"
+    settings.write_text(settings.read_text("utf-8").replace("@PLATFORM_PORT@", "1"), "utf-8")
+    city = installed_directory(shared / "root.json", shared / "directory.json").cities[CityId("quanzhou")]
+    stolen = next(thumbprint(key.jwk) for key in city.keys if key.purpose == "event")
+    notice(run, network, tmp_path, f"--remove-key={stolen}")
+    alone = ("--without", "gateway", "--without", "quanzhou", "--wait", 0)
+    given = ("--purpose", "consent", "--config", settings, *signed_by(network, "--authority-key"), *alone)
+    assert run("keys", "rotate", *given).code == 0
+    signed = verify(read_root(shared / "root.json"), DIRECTORY_TYPE, (shared / "directory.json").read_bytes())
+    after = read_directory(signed).cities[CityId("quanzhou")]
+    assert len(after.keys) == len(city.keys)  # one more, and one less
+    assert stolen not in {thumbprint(key.jwk) for key in after.keys}
+
+
 def test_the_directory_is_renewed_and_a_peer_leaves(run: Run, network: Network) -> None:
     shared = network.layout.shared
     renewed = enter(run, network, "--expires", "2030-01-01T00:00Z")

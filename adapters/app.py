@@ -40,6 +40,7 @@ from gateway.clock import SystemClock
 from gateway.domain.ids import CityId, ResidentRef
 from gateway.errors import TiergateError
 from gateway.observability import MetricsEndpoint, new_registry
+from gateway.process import kept_running
 from gateway.transport.access import ADAPTER_ACCESS
 from gateway.transport.channel import open_channel
 from gateway.transport.expiries import watch_expiries
@@ -178,8 +179,8 @@ class Adapter:
         if settings.metrics_listen is not None:
             stack.callback(MetricsEndpoint(settings.metrics_listen, self._registry).close)
         stack.push_async_callback(self._end_tasks)
-        self._spawn(self._tidy())
-        self._spawn(self._platform.keep_checking(self._standing.in_force))
+        self._spawn(kept_running("tidying", self._tidy))
+        self._spawn(kept_running("platform", lambda: self._platform.keep_checking(self._standing.in_force)))
         return server
 
     def _build_server(self, pusher: EventPusher, punctual: Punctual) -> Server:

@@ -24,6 +24,7 @@ from adapters.store.city_store import CityStore
 from adapters.store.outbox import MarkSent, PendingEvent, Settled, SettleEvents
 from gateway.consentlog.receipt import prove_event
 from gateway.errors import CATALOGUE, Reason, TiergateError
+from gateway.process import kept_running
 
 RUN = 64
 FIRST_PAUSE_S = 0.2
@@ -84,7 +85,7 @@ class EventPusher:
     def start(self) -> None:
         """Start sending, with whatever a former run of this process left behind."""
         self._wake.set()
-        self._task = asyncio.create_task(self._run(), name="event-pusher")
+        self._task = asyncio.create_task(kept_running("events", self._run), name="event-pusher")
 
     async def close(self) -> None:
         """Stop sending; what is not settled stays in the outbox."""

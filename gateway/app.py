@@ -26,7 +26,7 @@ from gateway.housekeeping import Housekeeping
 from gateway.next_shard import NextShard, listed_signer
 from gateway.observability import MetricsEndpoint, configure_logging, new_registry
 from gateway.policy.installed import Installed, Seen, load_installed
-from gateway.process import stop_event, write_ready
+from gateway.process import kept_running, stop_event, write_ready
 from gateway.rpc.audit import AuditServicer
 from gateway.rpc.cities import CityPeerClient
 from gateway.rpc.eligibility import EligibilityServicer
@@ -237,9 +237,9 @@ class Gateway:
     async def run_background(self) -> None:
         """Reports and housekeeping, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.reporter.run())
-            tasks.create_task(self.witnessed.run())
-            tasks.create_task(self._housekeeping.run())
+            tasks.create_task(kept_running("reports", self.reporter.run))
+            tasks.create_task(kept_running("witnesses", self.witnessed.run))
+            tasks.create_task(kept_running("housekeeping", self._housekeeping.run))
 
     def _read_installed(self, seen: Seen, held: Timeline | None = None) -> Installed:
         config, now_s = self.config, self.clock.now_ms() // 1000

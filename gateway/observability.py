@@ -14,11 +14,18 @@ import threading
 import traceback
 from collections.abc import Callable, MutableMapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 from wsgiref.simple_server import WSGIServer
 
 import structlog
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    start_http_server,
+)
 
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 
@@ -42,12 +49,41 @@ MAX_CAUSES = 5
 _Event = MutableMapping[str, Any]
 
 
+class _Lines:
+    """Where log lines go: a stream that may fail, as on a full disk, without anybody being told but the metrics.
+
+    A line is written beside something that matters more: an answer, a task that goes on. It must not take that along.
+    """
+
+    def __init__(self) -> None:
+        self.stream: TextIO = sys.stderr
+        self.lost = 0
+
+    def write(self, text: str) -> int:
+        """Write, or count what could not be written."""
+        try:
+            return self.stream.write(text)
+        except (OSError, ValueError):  # ValueError: the stream is closed
+            self.lost += 1
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or count: what is buffered goes out later, if at all."""
+        try:
+            self.stream.flush()
+        except (OSError, ValueError):
+            self.lost += 1
+
+
+_lines = _Lines()
+
+
 def configure_logging(process: str, *, level: str = "info", stream: TextIO | None = None) -> None:
     """Send this process's log, and what other libraries log from WARNING upwards, to stderr as JSON lines.
 
     ``process`` names it, such as ``gateway`` or ``adapter-fuzhou``.
     """
-    out = stream or sys.stderr
+    _lines.stream = stream or sys.stderr
 
     def name(_logger: Any, _method: str, event: _Event) -> _Event:
         event["process"] = process
@@ -65,7 +101,7 @@ def configure_logging(process: str, *, level: str = "info", stream: TextIO | Non
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _lines)),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[_LibraryHandler()], level=logging.WARNING, force=True)
@@ -135,8 +171,10 @@ def _describe(error: BaseException) -> str:
 
 
 def new_registry() -> CollectorRegistry:
-    """A registry with the usual figures of the process (memory, CPU, garbage collection)."""
+    """A registry with the usual figures of the process (memory, CPU, garbage collection), and of its log."""
     registry = CollectorRegistry()
+    lost = Gauge("tiergate_log_writes_failed", "Writes of log lines that failed since the start.", registry=registry)
+    lost.set_function(lambda: _lines.lost)
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     GCCollector(registry=registry)

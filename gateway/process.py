@@ -8,8 +8,13 @@ import os
 import select
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+
+import structlog
+
+AGAIN_S = 10.0
+_log = structlog.get_logger("process")
 
 
 def write_whole(file: Path, data: bytes) -> None:
@@ -47,6 +52,19 @@ def stop_event(on_reload: Callable[[], None] | None, lifeline_fd: int | None = N
     if lifeline_fd is not None:
         watch(lifeline_fd, stopped.set)
     return stopped
+
+
+async def kept_running(name: str, run: Callable[[], Awaitable[None]], *, again_s: float = AGAIN_S) -> None:
+    """Run a background task until it is cancelled or done; after an error it is begun again in ``again_s`` seconds.
+
+    What hangs on it, reports and withdrawals among them, must not wait for somebody to restart the process.
+    """
+    while True:
+        try:
+            return await run()
+        except Exception:  # noqa: BLE001  # whatever it was, it is told, and not the end
+            _log.exception("task_failed", kind=name, retry_after_s=again_s)
+        await asyncio.sleep(again_s)
 
 
 def watch(descriptor: int, ended: Callable[[], None]) -> None:

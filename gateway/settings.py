@@ -18,6 +18,8 @@ _MAX_BYTES = 256 * 1024
 
 
 def _from_base(path: Path, info: ValidationInfo) -> Path:
+    if "\0" in str(path):
+        raise ValueError("holds a NUL character")
     base = (info.context or {}).get("base")
     return path if base is None else Path(base) / path
 

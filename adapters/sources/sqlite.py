@@ -72,6 +72,11 @@ class SqliteFile:
 
 
 def open_read_only(path: Path, *, timeout_s: float) -> sqlite3.Connection:
-    """A connection for any one thread at a time; it waits ``timeout_s`` for a lock. Raises sqlite3.Error."""
+    """A connection for any one thread at a time; it waits ``timeout_s`` for a lock. Raises sqlite3.Error.
+
+    Text that is not UTF-8 is read with replacements, so that it is its record's fault and not the platform's.
+    """
     uri = path.absolute().as_uri() + "?mode=ro"  # as_uri escapes ? and #
-    return sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None, check_same_thread=False)
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")
+    return connection

@@ -78,11 +78,14 @@ class ReportUses:
         self._alarm = alarm
         self._sleep = sleep
         self._late: set[CityId] = set()
+        self._looked: dict[CityId, float] = {}
+        self._begun = clock.monotonic()
         self._sizes: deque[tuple[int, float]] = deque(maxlen=2 * MAX_LAG_S)
 
     def may_cache(self, city: CityId) -> bool:
-        """Whether the city's reports are recent enough for cached answers."""
-        return city not in self._late
+        """Whether the city's reports are recent enough for cached answers; not if nobody could look for as long."""
+        looked = self._looked.get(city, self._begun)
+        return city not in self._late and self._clock.monotonic() - looked <= MAX_LAG_S
 
     async def run(self) -> None:
         """Report until cancelled. A city that comes into the directory is taken up, one that leaves it is dropped."""
@@ -114,6 +117,7 @@ class ReportUses:
         run = await asyncio.to_thread(self._next, city, receiver)
         age_s = self._age(run.first)
         (self._late.add if age_s > MAX_LAG_S else self._late.discard)(city)
+        self._looked[city] = self._clock.monotonic()
         if not run.message:
             return PAUSE_S
         held = await receiver.deliver(run.message)

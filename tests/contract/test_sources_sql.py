@@ -72,6 +72,14 @@ async def test_two_rows_for_one_resident_are_a_bad_record(platform: CityPlatform
     assert (await failure(platform, query=query)).reason is Reason.SOURCE_INVALID
 
 
+@pytest.mark.parametrize("platform", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("column", ["egret_points", "computed_on"])
+async def test_text_that_is_not_utf8_is_that_records_fault(platform: CityPlatform, column: str) -> None:
+    bad = COLUMNS.replace(column, f"CAST(x'323032ff' AS TEXT) AS {column}")
+    query = f"SELECT {bad} FROM egret_score WHERE resident_no = :resident"  # noqa: S608  # constants
+    assert (await failure(platform, query=query)).reason is Reason.SOURCE_INVALID
+
+
 async def test_somebody_elses_row_is_a_bad_record(platform: CityPlatform) -> None:
     query = f"SELECT {COLUMNS} FROM egret_score WHERE resident_no > :resident ORDER BY resident_no LIMIT 1"  # noqa: S608
     assert (await failure(platform, query=query)).reason is Reason.SOURCE_INVALID

@@ -73,6 +73,14 @@ def test_toml_that_python_cannot_hold_is_a_problem_of_the_file(text: str, tmp_pa
     assert "is not TOML" in str(error)
 
 
+def test_a_nul_in_a_path_is_a_problem_of_the_setting(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('log_key = "a\\u0000b"')
+    error = refused(lambda: read_settings(GatewayConfig, file, prefix=PREFIX, environment={}), Reason.CONFIG_INVALID)
+    assert isinstance(error, ProblemsError)
+    assert "NUL" in next(item.message for item in error.problems if item.path == "log_key")
+
+
 @pytest.mark.parametrize("depth", range(400, 681, 20))
 def test_a_nested_log_entry_is_corrupt(depth: int) -> None:
     """What was read at this depth could not be written again for the message."""

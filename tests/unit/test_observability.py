@@ -120,6 +120,32 @@ def test_a_level_below_the_chosen_one_is_not_written(out: io.StringIO) -> None:
     assert not out.getvalue()
 
 
+class Full(io.StringIO):
+    """A stream on a full disk, or one that nobody reads any more."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self._error = error
+
+    def write(self, _text: str) -> int:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), BrokenPipeError(32, "Broken pipe"), ValueError("closed")]
+)
+def test_a_line_that_cannot_be_written_is_counted_and_harms_nobody(out: io.StringIO, error: Exception) -> None:
+    registry = new_registry()
+    before = registry.get_sample_value("tiergate_log_writes_failed") or 0.0
+    configure_logging("gateway", stream=Full(error))
+    structlog.get_logger().warning("something", exc_info=OSError(28, "x"))
+    logging.getLogger("another").warning("library")
+    assert registry.get_sample_value("tiergate_log_writes_failed") == before + 4  # two lines, each with its end
+    configure_logging("gateway", stream=out)
+    structlog.get_logger().warning("again")
+    assert lines(out)[-1]["event"] == "again"
+
+
 def test_metrics_are_served_until_closed() -> None:
     endpoint = MetricsEndpoint("127.0.0.1:0", new_registry())
     with urllib.request.urlopen(f"http://127.0.0.1:{endpoint.port}/metrics", timeout=20) as reply:

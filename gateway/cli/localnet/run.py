@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -10,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -25,10 +27,13 @@ from gateway.cli.localnet.network import LocalNetwork
 from gateway.cli.localnet.plan import CITY_NAMES, Layout, Options
 from gateway.cli.localnet.processes import Processes
 from gateway.cli.localnet.provision import provision
+from gateway.cli.output import EXIT_REFUSED, report_plain
 from gateway.errors import Reason, TiergateError
 
 CHECKOUT = Path(__file__).parents[3]
 STATE = CHECKOUT / ".state"
+LEAST_FREE_BYTES = 16 << 20
+"""Less room than this, and what failed may have failed for it: a network of two cities takes some five MiB."""
 
 
 class StoppedError(Exception):
@@ -77,7 +82,7 @@ def demo(*, as_json: bool) -> int:
 
         return end
 
-    return _played(Options(policies=CHECKOUT / "policies"), play)
+    return _played(Options(policies=CHECKOUT / "policies"), play, as_json=as_json)
 
 
 def demo_everywhere(cities: tuple[str, ...], *, as_json: bool) -> int:
@@ -93,10 +98,12 @@ def demo_everywhere(cities: tuple[str, ...], *, as_json: bool) -> int:
         return end
 
     patient: dict[str, int | float | bool] = {"city_deadline_s": 20.0}  # a dozen processes on a small machine
-    return _played(Options(policies=CHECKOUT / "policies", cities=cities, gateway_limits=patient), play)
+    return _played(
+        Options(policies=CHECKOUT / "policies", cities=cities, gateway_limits=patient), play, as_json=as_json
+    )
 
 
-def _played(options: Options, play: Callable[[LocalNetwork], Callable[[float], int]]) -> int:
+def _played(options: Options, play: Callable[[LocalNetwork], Callable[[float], int]], *, as_json: bool) -> int:
     """Start a network, play on it, stop and remove everything, and only then let ``play``'s end be told."""
     layout = Layout(STATE / f"demo-{os.getpid()}")
     started = time.monotonic()
@@ -111,7 +118,7 @@ def _played(options: Options, play: Callable[[LocalNetwork], Callable[[float], i
         say(f"stopped by signal {stopped.number}; nothing is left running")
         return 128 + stopped.number
     except (TiergateError, OSError) as error:
-        return _failed(layout, error)
+        return _failed(layout, error, as_json=as_json)
     shutil.rmtree(layout.base)
     seconds = time.monotonic() - started
     code = end(seconds)
@@ -130,13 +137,9 @@ def sweep() -> None:
 def up() -> int:
     """Start the network, print what to try, wait for a signal; the exit code."""
     layout = Layout(STATE / "up")
-    if (layout.base / "running").exists() and _alive(layout.base / "running"):
-        say("a network is already up; stop it first (Ctrl-C where it runs)")
-        return 1
     try:
-        with stopped_by_signals(), Processes() as processes:
+        with stopped_by_signals(), only_one(STATE / "up.lock"), Processes() as processes:
             local = _start(layout, Options(policies=CHECKOUT / "policies"), processes)
-            (layout.base / "running").write_text(str(os.getpid()), "utf-8")
             sys.stdout.write(_commands(layout))
             sys.stdout.flush()
             while True:
@@ -145,8 +148,20 @@ def up() -> int:
     except StoppedError:
         say("stopped; nothing is left running")
         return 0
+    except BlockingIOError:
+        say("a network is already up; stop it first (Ctrl-C where it runs)")
+        return 1
     except (TiergateError, OSError) as error:
         return _failed(layout, error)
+
+
+@contextmanager
+def only_one(lock: Path) -> Iterator[None]:
+    """Hold a lock that ends with this process, however it ends. Raises BlockingIOError when another one holds it."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def _start(layout: Layout, options: Options, processes: Processes) -> LocalNetwork:
@@ -160,23 +175,27 @@ def _start(layout: Layout, options: Options, processes: Processes) -> LocalNetwo
     return local
 
 
-def _failed(layout: Layout, error: TiergateError | OSError) -> int:
+def _failed(layout: Layout, error: TiergateError | OSError, *, as_json: bool = False) -> int:
     if isinstance(error, TiergateError):
         # INTERNAL's public sentence is for callers far away; here the detail is the whole story
         public = "" if error.reason is Reason.INTERNAL else f"{error}: "
-        say(f"failed: {public}{error.detail}")
+        reason, text = error.reason.value, f"{public}{error.detail}"
     else:
-        say(f"failed: {error}")
-    say(f"remedy: look at the logs in {layout.base / 'logs'}, mend the cause, and run again")
-    return 1
+        reason, text = "LOCAL_FAILURE", f"{error.strerror or error}" + (f": {error.filename}" if error.filename else "")
+    return report_plain(reason, f"failed: {text}", EXIT_REFUSED, as_json=as_json, remedy=_remedy(layout, error))
 
 
-def _alive(marker: Path) -> bool:
-    try:
-        os.kill(int(marker.read_text("utf-8")), 0)
-    except (OSError, ValueError):
-        return False
-    return True
+def _remedy(layout: Layout, error: TiergateError | OSError) -> str:
+    """What to do about a failure. A full disk stops a process as it can, so it is looked at whatever came of it."""
+    place = next(folder for folder in (layout.base, *layout.base.parents) if folder.exists())
+    with suppress(OSError):
+        free = shutil.disk_usage(place).free
+        if free < LEAST_FREE_BYTES or getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}:
+            return f"make room on the disk of {place} ({free >> 20} MiB are free), and run again"
+    if getattr(error, "errno", None) in {errno.EROFS, errno.EACCES, errno.EPERM}:
+        return f"{place} must be writable by you: run in a checkout of your own"
+    logs = layout.base / "logs"
+    return f"look at the logs in {logs}, mend the cause, and run again" if logs.exists() else "mend it, and run again"
 
 
 def _show(told: Told) -> None:

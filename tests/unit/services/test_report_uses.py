@@ -144,6 +144,26 @@ async def test_a_lagging_city_gets_no_cached_answers_until_it_has_caught_up(desk
     assert desk.reporter.may_cache(FUZHOU)
 
 
+async def test_a_city_that_nobody_could_look_after_gets_no_cached_answers(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(_city: object, _limit: int) -> None:
+        raise TiergateError(Reason.STORE_BUSY)
+
+    await desk.reporter.report_once(FUZHOU)
+    with monkeypatch.context() as broken:
+        broken.setattr(desk.store, "unreported", unreadable)
+        for _ in range(2):
+            desk.clock.advance(MAX_LAG_S / 2)
+            assert desk.reporter.may_cache(FUZHOU)
+            with pytest.raises(TiergateError):
+                await desk.reporter.report_once(FUZHOU)
+        desk.clock.advance(1)
+        assert not desk.reporter.may_cache(FUZHOU)
+    await desk.reporter.report_once(FUZHOU)
+    assert desk.reporter.may_cache(FUZHOU)
+
+
 async def test_full_runs_keep_a_distance_only_while_reports_are_young(desk: Desk) -> None:
     await record(desk.store, *(draft(desk.clock, number) for number in range(2 * RUN + 1)))
     assert await desk.reporter.report_once(FUZHOU) == CALM_PAUSE_S

@@ -135,6 +135,8 @@ class EventPusher:
             _log.error("event_receipt_invalid", detail=detail)
         if settled:
             await self._store.submit(SettleEvents(settled))
+        if off := [item.seq for item, ack in zip(events, acks, strict=True) if ack.refused == Reason.EVENT_DEFERRED]:
+            await self._store.submit(MarkSent(off, sent=False))  # nothing came of it: corrections may join it again
         for item, ack in zip(events, acks, strict=True):
             if any(item.seq == done.seq for done in settled):
                 self._settle(item, ack)

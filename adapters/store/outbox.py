@@ -63,25 +63,29 @@ class SettleEvents:
 
 @dataclass(frozen=True, slots=True)
 class MarkSent:
-    """Mark events as on their way, before they are sent."""
+    """Mark events as on their way, before they are sent; or as still here, once the gateway has put them off."""
 
     seqs: Sequence[int]
+    sent: bool = True
 
     def run(self, connection: sqlite3.Connection) -> None:
         """Mark each."""
-        connection.executemany("UPDATE events SET sent = 1 WHERE seq = ?", [(seq,) for seq in self.seqs])
+        connection.executemany("UPDATE events SET sent = ? WHERE seq = ?", [(self.sent, seq) for seq in self.seqs])
 
 
 def pending_events(connection: sqlite3.Connection, limit: int) -> list[PendingEvent]:
-    """The oldest events still to be sent, of each consent the first alone.
+    """The oldest events still to be sent, of each consent the first alone, and one correction at most.
 
     What the gateway puts off it must not be overtaken by: the next event of a consent waits until this one is settled.
+    Corrections are taken a few a minute, however many there are: they must not fill the run.
     """
     rows = connection.execute(
         "SELECT seq, id, event, kind = 'correction' AND sent = 0 FROM events AS e"
         " WHERE log_index IS NULL AND refused IS NULL AND NOT EXISTS"
         " (SELECT 1 FROM events WHERE consent_id = e.consent_id AND seq < e.seq"
-        " AND log_index IS NULL AND refused IS NULL) ORDER BY seq LIMIT ?",
+        " AND log_index IS NULL AND refused IS NULL)"
+        " AND (kind <> 'correction' OR seq = (SELECT MIN(seq) FROM events"
+        " WHERE kind = 'correction' AND log_index IS NULL AND refused IS NULL)) ORDER BY seq LIMIT ?",
         (limit,),
     )
     return [PendingEvent(seq, event_id, event, bool(held)) for seq, event_id, event, held in rows]

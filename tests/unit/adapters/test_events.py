@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from adapters.events import FIRST_PAUSE_S, LONGEST_PAUSE_S, RUN, Ack
-from gateway.errors import Reason
+from adapters.store.outbox import MarkSent
+from gateway.crypto.event import event_claims
+from gateway.domain.ids import ResidentRef
+from gateway.errors import Reason, TiergateError
 from tests.fakes.city import RESIDENT, FakeCity
 from tests.fakes.network import Network
 from tests.unit.adapters.conftest import refuses
@@ -189,3 +193,59 @@ async def test_a_refusal_of_what_could_not_be_read_is_known_by_its_place(city: F
     await city.pusher_to(Unreading()).push_once()
     assert city.store.count_pending() == 0
     assert city.alarms.raised["event_refused"] == 1
+
+
+class Slow:
+    """A gateway that takes so many corrections, and puts off the others."""
+
+    def __init__(self, city: FakeCity, takes: int) -> None:
+        self.city = city
+        self.takes = takes
+        self.put_off = 0
+
+    async def push(self, events: Sequence[str]) -> Sequence[Ack]:
+        acks: list[Ack] = []
+        for event in events:
+            claims = event_claims(event)
+            correction = "correction" in str(claims["events"])
+            if correction and not self.takes:
+                self.put_off += 1
+                acks.append(Ack(str(claims["jti"]), None, "EVENT_DEFERRED"))
+                continue
+            self.takes -= correction
+            acks += await self.city.gateway.push([event])
+        return acks
+
+
+async def test_corrections_that_are_put_off_hold_up_no_withdrawal(city: FakeCity) -> None:
+    slow = Slow(city, 6)
+    pusher = city.pusher_to(slow)
+    granted = await city.grant()
+    for number in range(RUN + 10):
+        await city.desk.correct(ResidentRef(f"synthetic-{number}"), "correct")
+        with contextlib.suppress(TiergateError):
+            await pusher.push_once()
+    assert city.store.count_pending() == 1  # those after the sixth joined the one that waits
+    await city.authority.change(RESIDENT, granted.id, "withdraw")
+    with pytest.raises(TiergateError):
+        await pusher.push_once()
+    assert [event.consent_id for event in city.gateway.events] == [None] * 6 + [granted.id]
+    slow.takes = 1
+    await pusher.push_once()
+    assert city.store.count_pending() == 0
+
+
+async def test_of_many_corrections_one_is_sent_at_a_time(city: FakeCity) -> None:
+    slow = Slow(city, 0)
+    for _ in range(3):  # each on its way when the next one was made
+        await city.desk.correct(RESIDENT, "correct")
+        (first, *_) = city.store.pending_events(RUN)
+        await city.store.submit(MarkSent([first.seq + number for number in range(3)]))
+    assert city.store.count_pending() == 3
+    with pytest.raises(TiergateError):
+        await city.pusher_to(slow).push_once()
+    assert slow.put_off == 1
+    slow.takes = 3
+    while await city.pusher_to(slow).push_once():
+        pass
+    assert city.store.count_pending() == 0

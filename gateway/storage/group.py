@@ -18,6 +18,7 @@ from gateway.consentlog.entry import VERSION, Value, encode
 from gateway.consentlog.note import SignerKey, sign_note
 from gateway.domain.consent import EventKind
 from gateway.domain.decision import Decision
+from gateway.domain.evaluate import logged_from
 from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
 from gateway.ports import ConsentEvent, DecisionDraft
@@ -43,16 +44,18 @@ from gateway.storage.operations import (
     Result,
 )
 from gateway.storage.proofs import PROOFS, keep_proof, used_proofs
-from gateway.storage.rows import commitment, short, stored_decision
+from gateway.storage.rows import commitment, short, stands_after, stored_decision
 from gateway.storage.statements import (
     ATTESTATIONS,
     CHANGES,
     CONSENTS,
+    CORRECTED,
     ENTRIES,
     REQUESTS,
     SELECT_CONSENTS,
     SELECT_REQUESTS,
     keep_bundle,
+    remember,
     require_decision,
 )
 from gateway.storage.tree import Head, TreeWriter
@@ -62,7 +65,7 @@ class GroupTransaction:
     """Applies groups. Lives on the writer thread; ``connection`` is the one the group's transaction is open on."""
 
     def __init__(self, tree: TreeWriter, signer: SignerKey, corrected: dict[CityId, int]) -> None:
-        """``corrected``: index of the newest committed correction by city, as far as this process has seen any."""
+        """``corrected``: index of the newest committed correction by city."""
         self._corrected = corrected
         self._correcting: dict[CityId, int] = {}
         self._tree = tree
@@ -169,15 +172,16 @@ class GroupTransaction:
         # read here, inside the transaction: a withdrawal that is committed has won (I7)
         rung = 0 if consent is not None and consent.silent else draft.rung
         seen = self._requests.get(request)
+        corrected = self._correcting.get(draft.city, self._corrected.get(draft.city, -1))
         if seen is not None:
             if seen[0] != body:
                 return TiergateError(Reason.REQUEST_CONFLICT)
             stored = seen[1]
-            if stored.valid_until_ms > draft.decided_at_ms and stored.bundle == draft.bundle and stored.rung == rung:
+            lives = stored.valid_until_ms > draft.decided_at_ms and stored.bundle == draft.bundle
+            if lives and stored.rung == rung and stands_after(stored, corrected):
                 return stored
         if seen is None and draft.proof in self._proofs:
             return TiergateError(Reason.PROOF_REPLAYED)
-        corrected = self._correcting.get(draft.city, self._corrected.get(draft.city, -1))
         if draft.asked_at_size <= corrected:
             return TiergateError(Reason.ATTESTATION_INVALID, "attested before a correction")
         if consent is not None and consent.resumed is not None and draft.asked_at_size <= consent.resumed:
@@ -195,7 +199,7 @@ class GroupTransaction:
     def _register(self, key: str, known: ConsentState | None, draft: DecisionDraft) -> ConsentState:
         state = known or ConsentState(None, os.urandom(32), None)
         state.index = self._append(
-            draft.decided_at_ms,
+            logged_from(draft.decided_at_ms, draft.grain_ms),  # no finer than the decision that it stands beside
             "consent_registered",
             city=draft.city,
             operator=draft.operator,
@@ -229,6 +233,7 @@ class GroupTransaction:
         else:
             index = self._append(at_ms, "correction", **common)
             self._mark_corrected(event.city, index)
+            remember({f"{CORRECTED}{event.city}": index}, connection)
         connection.execute("INSERT INTO event (city, id, idx) VALUES (?, ?, ?)", (event.city, event.event_id, index))
         return index
 

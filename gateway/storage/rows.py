@@ -19,6 +19,11 @@ def commitment(key: bytes, digest: bytes) -> str:
     return hmac.digest(key, digest, "sha256").hex()
 
 
+def stands_after(stored: Decision, corrected: int) -> bool:
+    """Whether a stored decision may be given again after its home city's newest correction, at a place in the log."""
+    return stored.rung == 0 or stored.log_index > corrected
+
+
 def stored_decision(leaf: str, index: int, at_ms: int, until_ms: int) -> Decision:
     """A decision as its log entry tells it, with the exact times of its request's row."""
     entry = decode(leaf.encode("ascii"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from gateway.consentlog.note import SignerKey
 from gateway.consentlog.shard import number_of
 from gateway.domain.decision import Decision
-from gateway.domain.ids import BundleDigest, CityId
+from gateway.domain.ids import BundleDigest
 from gateway.errors import Reason, TiergateError
 from gateway.ports import Clock, ConsentEvent, DecisionDraft, KnownRequest
 from gateway.sqlite.connect import DatabaseLock, connect_reader, connect_writer
@@ -33,10 +33,11 @@ from gateway.storage.operations import (
     Result,
 )
 from gateway.storage.reading import Reading, Shown
+from gateway.storage.rows import stands_after
 from gateway.storage.schema import MIGRATIONS
 from gateway.storage.sealing import Policy, commit_seal, require_keys
 from gateway.storage.shards import origin_of, root_at, stored_shards
-from gateway.storage.statements import remember
+from gateway.storage.statements import corrections, remember
 from gateway.storage.tree import NodeCache, TreeWriter
 
 REQUEST_KEPT_MS = 24 * 3600 * 1000
@@ -61,8 +62,7 @@ class SqliteStore(Facts, Reading):
             self._signer = signer
             self._coming: SignerKey | None = None
             self._cache = NodeCache()
-            # of this process alone: what an earlier one had been attested is not kept
-            self._corrected: dict[CityId, int] = {}
+            self._corrected = corrections(self.seen())
             self._load()
             self._mark = HighWaterMark(mark, signer.name, [origin_of(head.checkpoint) for head in self._sealed])
             self._mark.check(self._tree.end, lambda end: root_at(self._connection, end))
@@ -177,9 +177,12 @@ class SqliteStore(Facts, Reading):
     ) -> KnownRequest | None:
         """See ``DecisionStore``."""
         found = known_request(self._lookup, request, body, consent, bundle, now_ms)
-        if found is not None and found.decision is not None and found.decision.log_index >= self.end():
-            return replace(found, decision=None)  # its mark is not durable yet
-        return found
+        stored = None if found is None else found.decision
+        if found is None or stored is None:
+            return found
+        marked = stored.log_index < self.end()  # else its mark is not durable yet
+        stands = stands_after(stored, self._corrected.get(stored.home_city, -1))
+        return found if marked and stands else replace(found, decision=None)
 
     def proof_used(self, proof: bytes) -> bool:
         """See ``DecisionStore``."""

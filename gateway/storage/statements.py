@@ -36,6 +36,8 @@ CHANGES: Mapping[EventKind, str] = {
     "erasure": "erasure_requested",
 }
 """What the log calls an event that changes a consent."""
+CORRECTED = "corrected:"
+"""Before a city's name, among the numbers that are remembered: the place of its newest correction."""
 
 
 def require_decision(connection: sqlite3.Connection, index: int, city: CityId) -> None:
@@ -54,6 +56,12 @@ def keep_bundle(connection: sqlite3.Connection, digest: str, index: int, data: b
         "INSERT INTO bundle (digest, idx, data) VALUES (?, ?, ?) ON CONFLICT (digest) DO UPDATE SET idx = excluded.idx",
         (digest, index, data),
     )
+
+
+def corrections(numbers: Mapping[str, int]) -> dict[CityId, int]:
+    """The place of each city's newest correction, of numbers by name."""
+    found = {name.removeprefix(CORRECTED): at for name, at in numbers.items() if name.startswith(CORRECTED)}
+    return {CityId(city): at for city, at in found.items()}
 
 
 def remember(numbers: Mapping[str, int], connection: sqlite3.Connection) -> int:

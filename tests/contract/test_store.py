@@ -214,6 +214,8 @@ async def test_times_are_rounded_to_the_grain_in_the_entry_alone(store: SqliteSt
     entry = log_of(store)[decision.log_index]
     assert entry.time == clock.now_ms() - clock.now_ms() % 86_400_000
     assert entry.number("valid_until") == entry.time + 86_400_000
+    registration = log_of(store)[entry.number("consent")]
+    assert (registration.type, registration.time) == ("consent_registered", entry.time)
     assert (decision.decided_at_ms, decision.valid_until_ms) == (asked.decided_at_ms, asked.valid_until_ms)
     assert await record(store, asked) == [decision]
     known = store.known_request(asked.request, asked.body, asked.consent, BUNDLE, clock.now_ms())
@@ -235,6 +237,23 @@ async def test_what_was_attested_before_a_correction_is_not_decided_on(store: Sq
     assert store.size() == size
     await record(store, draft(clock, 2, asked_at_size=size))
     await record(store, replace(draft(clock, 3, consent="of-xiamen", asked_at_size=before), city=CityId("xiamen")))
+
+
+async def test_a_request_of_before_a_correction_is_decided_anew(open_store: Open, clock: FakeClock) -> None:
+    store = await open_store()
+    asked = draft(clock, 1)
+    (before,) = await record(store, asked)
+    await store.record_event(correction(clock))
+    for number in range(2):  # the second time after a restart
+        known = store.known_request(asked.request, asked.body, asked.consent, BUNDLE, clock.now_ms())
+        assert known is not None
+        assert (known.decision, known.running) == (None, True)
+        if not number:
+            await store.close()
+            store = await open_store()
+    (after,) = await record(store, replace(asked, asked_at_size=store.size()))
+    assert after.log_index > before.log_index
+    assert await record(store, replace(asked, asked_at_size=store.size())) == [after]
 
 
 async def test_a_correction_wins_over_decisions_of_its_own_group(store: SqliteStore, clock: FakeClock) -> None:

@@ -21,7 +21,9 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.merkle import leaf_hash
+from gateway.consentlog.note import parse_note
 from gateway.consentlog.scope import Leaf
 from gateway.consentlog.tiles import (
     TILE_WIDTH,
@@ -120,10 +122,12 @@ def write_form(
             raise TiergateError(Reason.BUNDLE_INVALID, "bundle bytes do not match their digest")
     if (directory / form.foreign(Bundle(0, 1))).parents[1].exists():
         raise TiergateError(Reason.LOG_CORRUPT, "the directory holds an export of another form")
+    raw = TrustPolicy.parse(trust).verified_part(raw)
     try:
+        held = _held(directory, verified.checkpoint)
         for name, data in form.beside.items():
             _write_immutable(directory, name, data)
-        current = _write_tree(leaves, directory, verified, form)
+        current = _write_tree(leaves, directory, verified, form, held)
         for digest, data in bundles.items():
             _write_immutable(directory, policy_path(digest), data)
         _write(directory / TRUST, trust)
@@ -141,8 +145,27 @@ def _encode_whole(leaves: Sequence[Leaf]) -> bytes:
 _WHOLE = Form(bundle_path, _encode_whole, lambda bundle: bundle_path(bundle).replace("tile", SCOPE_FOLDER, 1), {})
 
 
-def _write_tree(leaves: Iterator[Leaf], directory: Path, verified: VerifiedCheckpoint, form: Form) -> set[str]:
-    """Write bundles and tiles; the paths of the partial ones."""
+def _held(directory: Path, head: Checkpoint) -> Checkpoint | None:
+    """The checkpoint of an earlier export in ``directory``. Raises LOG_CORRUPT if ``head`` cannot go on from it."""
+    path = directory / CHECKPOINT
+    if not path.exists():
+        return None
+    try:
+        held = Checkpoint.parse(parse_note(path.read_bytes()).text)
+    except TiergateError as error:
+        raise TiergateError(Reason.LOG_CORRUPT, f"the directory's checkpoint cannot be read: {error.detail}") from error
+    if held.origin != head.origin:
+        raise TiergateError(Reason.LOG_CORRUPT, f"the directory holds {held.origin}, which is another log or shard")
+    if held.size > head.size:
+        detail = f"the directory holds {held.size} entries, and is shown {head.size}: it is kept as evidence"
+        raise TiergateError(Reason.LOG_CORRUPT, detail)
+    return held
+
+
+def _write_tree(
+    leaves: Iterator[Leaf], directory: Path, verified: VerifiedCheckpoint, form: Form, held: Checkpoint | None
+) -> set[str]:
+    """Write bundles and tiles; the paths of the partial ones. Nothing is changed unless they go on from ``held``."""
     head = verified.checkpoint
     builder = TileBuilder()
     pending: list[Leaf] = []
@@ -150,6 +173,9 @@ def _write_tree(leaves: Iterator[Leaf], directory: Path, verified: VerifiedCheck
     for leaf in leaves:
         pending.append(leaf)
         full = builder.add(leaf.hash)
+        if held is not None and builder.frontier.size == held.size and builder.frontier.root() != held.root:
+            detail = f"the directory holds another history of {held.size} entries: it is kept as evidence"
+            raise TiergateError(Reason.LOG_CORRUPT, detail)
         if len(pending) == TILE_WIDTH:
             bundle = Bundle(builder.frontier.size // TILE_WIDTH - 1, TILE_WIDTH)
             _write_immutable(directory, form.path(bundle), form.encode(pending))

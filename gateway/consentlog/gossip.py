@@ -14,6 +14,7 @@ from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.entry import MAX_ENTRY_BYTES
 from gateway.consentlog.note import MAX_NOTE_BYTES
 from gateway.consentlog.proof import LogProof
+from gateway.consentlog.shard import number_of
 from gateway.consentlog.trust import NONE, TrustPolicy
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 
@@ -82,3 +83,10 @@ def _bytes_of(path: Path, limit: int) -> bytes:
     if len(data) > limit:
         raise TiergateError(Reason.NOTE_INVALID, f"larger than {limit} bytes")
     return data
+
+
+def is_ahead(heard: Checkpoint, shown: Checkpoint) -> bool:
+    """Whether others have seen more than is shown here: of the newest shard, or of one after it."""
+    if heard.origin == shown.origin:
+        return heard.size > shown.size
+    return number_of(heard.origin) > number_of(shown.origin)

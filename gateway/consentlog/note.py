@@ -7,7 +7,7 @@ Everything malformed or unverified raises NOTE_INVALID; keys that cannot be read
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -219,6 +219,18 @@ def open_note(raw: bytes, keys: Sequence[VerifierKey]) -> VerifiedNote:
     if not verified:
         raise TiergateError(Reason.NOTE_INVALID, "no signature by a known key")
     return VerifiedNote(note.text, tuple(verified.items()))
+
+
+def only_signed_by(raw: bytes, keys: Container[tuple[str, bytes]]) -> bytes:
+    """A note without the signature lines of other keys (name and id), and without a second one of any. Not verified.
+
+    Raises NOTE_INVALID for what is no note.
+    """
+    note = parse_note(raw)
+    kept = {(line.name, line.key_id): line for line in reversed(note.signatures) if (line.name, line.key_id) in keys}
+    lines = [line for line in note.signatures if kept.get((line.name, line.key_id)) is line]
+    text = "".join(f"— {line.name} {encode_base64(line.key_id + line.signature)}\n" for line in lines)
+    return f"{note.text}\n{text}".encode()
 
 
 def sign_note(text: str, signers: Sequence[SignerKey], timestamp: int | None = None) -> bytes:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from gateway.consentlog.entry import Entry
 from gateway.consentlog.packed import PackedTable
+from gateway.consentlog.shard import located
 from gateway.crypto.attestation import MAX_LIFETIME_S
 from gateway.domain.bundle import Bundle
 from gateway.domain.decision import Outcome
@@ -135,6 +136,8 @@ class Replay:
         self._read = read
         self._bundles: dict[str, Bundle | None] = {}
         self._newest: _Published | None = None
+        self._published: dict[str, int] = {}
+        """The shard that a bundle was last published in, by its digest."""
         self._superseded_ms: dict[str, int] = {}
         """From when a newer bundle was in force, by the digest of the older one (Unix milliseconds)."""
         self._consents = PackedTable(8)
@@ -168,10 +171,13 @@ class Replay:
             codes.append(Code.BUNDLE_UNREADABLE)
         elif bundle.version != version:
             codes.append(Code.VERSION_DIFFERS)
-        newest = self._newest
-        if newest is not None and newest.digest != digest and version <= newest.version:
+        shard, newest = located(self._index)[0], self._newest
+        # a shard begins with the bundles that were in force or to come at its forerunner's end: nothing new is in that
+        restated = self._published.get(digest, shard) < shard
+        self._published[digest] = shard
+        if not restated and newest is not None and newest.digest != digest and version <= newest.version:
             codes.append(Code.VERSION_FALLS)
-        if newest is None or newest.digest != digest:
+        if not restated and (newest is None or newest.digest != digest):
             self._newest = _Published(digest, version)
             from_ms = max(entry.time, 0 if bundle is None else bundle.effective * 1000)
             for other in self._bundles:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.encoding import decode_decimal
-from gateway.consentlog.note import COSIGNATURE_MLDSA44, COSIGNATURES, ED25519, VerifierKey, open_note
+from gateway.consentlog.note import COSIGNATURE_MLDSA44, COSIGNATURES, ED25519, VerifierKey, only_signed_by, open_note
 from gateway.domain.directory import GatewayPeer
 from gateway.errors import Reason, TiergateError
 
@@ -85,6 +85,8 @@ class TrustPolicy:
             except (ValueError, TiergateError) as error:
                 cause = error.detail if isinstance(error, TiergateError) else str(error)
                 raise TiergateError(Reason.POLICY_INVALID, f"trust file, line {number}: {cause}") from error
+        if reader.dangling:
+            raise TiergateError(Reason.POLICY_INVALID, "trust file ends in a time of validity that no log line follows")
         if reader.quorum is None:
             raise TiergateError(Reason.POLICY_INVALID, "trust file has no quorum line")
         return cls(tuple(reader.logs), reader.witnesses, reader.groups, reader.quorum, reader.windows)
@@ -103,6 +105,11 @@ class TrustPolicy:
         witnessed = {name: time for name, key in self.witnesses.items() if (time := times.get(key)) is not None}
         self.require_quorum(witnessed)
         return VerifiedCheckpoint(checkpoint, log, witnessed)
+
+    def verified_part(self, raw: bytes) -> bytes:
+        """A checkpoint that :meth:`verify` accepts, with the signatures of its known keys alone, each once."""
+        keys = {(key.name, key.id) for key in (*self.logs, *self.witnesses.values())}
+        return only_signed_by(raw, keys)
 
     def window(self, log: VerifierKey) -> Window:
         """When a log's key is trusted."""
@@ -145,11 +152,17 @@ class _Reader:
             b"quorum": self._quorum,
         }
 
+    @property
+    def dangling(self) -> bool:
+        return self._window is not None
+
     def read(self, line: bytes) -> None:
         if _FORBIDDEN.search(line):
             raise ValueError("control character")
         line = line.strip(b" \t")
         if line.startswith(_VALID):
+            if self._window is not None:
+                raise ValueError("two times of validity before one log line")
             self._window = _window(line)
             return
         if not line or line.startswith(b"#"):

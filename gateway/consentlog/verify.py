@@ -147,7 +147,10 @@ def _verify_shard(
     policy = TrustPolicy.parse(trust)
     if read_part(directory, TRUST, MAX_TRUST_BYTES) != trust:
         raise TiergateError(Reason.LOG_CORRUPT, "the export's trust file is not the one given")
-    verified = policy.verify(read_part(directory, CHECKPOINT, MAX_NOTE_BYTES))
+    raw = read_part(directory, CHECKPOINT, MAX_NOTE_BYTES)
+    verified = policy.verify(raw)
+    if policy.verified_part(raw) != raw:  # a line that nobody verifies could say anything
+        raise TiergateError(Reason.NOTE_INVALID, "the checkpoint has signatures that the trust file does not know")
     head = verified.checkpoint
     auditor = EntryAuditor(head.origin, before, policy.window(verified.log))
     builder = TileBuilder()
@@ -162,7 +165,7 @@ def _verify_shard(
     for digest in auditor.bundles:
         if sha256(read_part(directory, policy_path(digest), MAX_BUNDLE_FILE_BYTES)).hexdigest() != digest:
             raise TiergateError(Reason.BUNDLE_INVALID, "a policy bundle does not match its digest")
-    _check_files(directory, chain(_expected(head.size, auditor.bundles, path), beside))
+    _check_files(directory, chain(_expected(head.size, auditor.bundles, path), beside), top=before is None)
     return VerifiedExport(
         origin=head.origin,
         size=head.size,
@@ -204,12 +207,12 @@ def _expected(size: int, bundles: frozenset[str], path: Callable[[Bundle], str])
     yield from map(tile_path, tiles_of(size))
 
 
-def _check_files(directory: Path, expected: Iterator[str]) -> None:
-    """Every expected file has been read by now; find what is there beside them."""
+def _check_files(directory: Path, expected: Iterator[str], *, top: bool) -> None:
+    """Every expected file has been read by now; find what is there beside them. ``top``: later shards lie below it."""
     names = set(expected)
     for path in directory.rglob("*"):
         name = path.relative_to(directory).as_posix()
-        if name.partition("/")[0] == SHARDS:
+        if top and name.partition("/")[0] == SHARDS:
             continue  # exports of their own
         if path.is_symlink() or (not path.is_dir() and name not in names):
             raise TiergateError(Reason.LOG_CORRUPT, f"unexpected file in the export: {name}")

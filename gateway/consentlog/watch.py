@@ -13,7 +13,7 @@ from hashlib import sha256
 from gateway.consentlog.audit import EntryAuditor
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.entry import Entry
-from gateway.consentlog.gossip import Gossip
+from gateway.consentlog.gossip import Gossip, is_ahead
 from gateway.consentlog.link import ReadShard, require_link
 from gateway.consentlog.merkle import Frontier, verify_consistency
 from gateway.consentlog.scope import Leaf
@@ -247,14 +247,14 @@ class Watcher:
             if mark in self._heard:
                 continue
             mine = None if item.head is None else self._head_of(item.head.origin, head)
-            if item.head is None or mine is None:
-                detail = item.detail or "a checkpoint of another log"
-                alarms.append(Alarm(Kind.GOSSIP_UNUSABLE, f"{item.name}: {detail}"))
-            elif item.head.size > mine.size and mine.origin == head.origin:
+            if item.head is not None and is_ahead(item.head, head):
                 if source.live and self._now() - item.since >= self._wanted.grace_s:
                     detail = f"{item.name} is of {item.head.size} entries; this one is shown {head.size}"
                     alarms.append(Alarm(Kind.WITHHELD, detail, None, self._kept(item, raw)))
                 continue  # until the log shown here is as long
+            if item.head is None or mine is None:
+                detail = item.detail or "a checkpoint of another log"
+                alarms.append(Alarm(Kind.GOSSIP_UNUSABLE, f"{item.name}: {detail}"))
             elif item.head.size and not await self._is_prefix(source, item.head, mine):
                 detail = f"{item.name}, of {item.head.size} entries, is of another history than the one shown here"
                 alarms.append(Alarm(Kind.SPLIT_VIEW, detail, None, self._kept(item, raw)))

@@ -10,6 +10,7 @@ from gateway.cli.audit_list import CSV_FIELDS, csv_header, csv_row, print_csv
 from gateway.cli.consent_trail import ConsentTrail
 from gateway.consentlog.entry import ORIGIN, SCHEMAS, Entry, decode, encode
 from gateway.errors import Reason, TiergateError
+from tests.unit.cli.conftest import Run
 from tests.unit.consentlog.samples import TIME, decision, entry, genesis, published, registered, withdrawn
 
 RECEIPT = encode(decision(2))
@@ -94,3 +95,10 @@ def test_no_column_can_hold_a_formula() -> None:
     formulas = [json.dumps(sign + rest) for sign in "=+-@\t\r" for rest in ("", "1", "a", "A1-1")] + ["-1"]
     assert not [kind.name for kind in kinds for formula in formulas if re.fullmatch(kind.pattern, formula)]
     assert any(re.fullmatch(ORIGIN.pattern, formula) for formula in formulas)  # which is why it has no column
+
+
+@pytest.mark.parametrize("given", [("--type", "decisions"), ("--outcome", "Entitled"), ("--outcome", "")])
+def test_a_word_that_no_entry_has_is_told_and_finds_not_nothing(run: Run, given: tuple[str, str]) -> None:
+    done = run("audit", "list", *given, "--json")
+    assert (done.code, done.document["error"]["reason"]) == (2, "USAGE")
+    assert given[0] in done.document["error"]["message"]

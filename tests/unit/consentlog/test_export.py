@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.consentlog.entry import encode
 from gateway.consentlog.export import held_entries, write_export
 from gateway.consentlog.merkle import leaf_hash, root_of
+from gateway.consentlog.note import SignerKey
 from gateway.consentlog.verify import verify_export
 from gateway.errors import Reason, TiergateError
-from tests.unit.consentlog.samples import BUNDLE, DIGEST, ORIGIN, TRUST, MemoryLog, long_log, small_log
+from tests.unit.consentlog.samples import BUNDLE, DIGEST, ORIGIN, TRUST, MemoryLog, decision, long_log, small_log
 
 BUNDLES: Mapping[str, bytes] = {DIGEST: BUNDLE}
 
@@ -144,3 +146,33 @@ def test_a_place_that_cannot_be_written_is_a_typed_error(tmp_path: Path) -> None
     with pytest.raises(TiergateError) as caught:
         export(tmp_path / "file", small_log())
     assert caught.value.reason is Reason.STORE_FAILED
+
+
+OTHER = {
+    "shorter": long_log(90),
+    "shorter fork": [*long_log(50), encode(decision(2, rung=1)), *long_log(90)[51:]],
+    "fork of the same size": [*long_log(50), encode(decision(2, rung=1)), *long_log(100)[51:]],
+    "longer fork": [*long_log(50), encode(decision(2, rung=1)), *long_log(120)[51:]],
+    "fork that fills the tile": [*long_log(50), encode(decision(2, rung=1)), *long_log(300)[51:]],
+}
+
+
+@pytest.mark.parametrize("which", OTHER)
+def test_what_does_not_go_on_from_an_export_leaves_it_as_it_is(tmp_path: Path, which: str) -> None:
+    export(tmp_path, long_log(100))
+    before = files(tmp_path)
+    with pytest.raises(TiergateError) as caught:
+        export(tmp_path, OTHER[which])
+    assert caught.value.reason is Reason.LOG_CORRUPT
+    assert files(tmp_path) == before
+
+
+def test_another_logs_checkpoint_does_not_take_its_place(tmp_path: Path) -> None:
+    export(tmp_path, small_log())
+    before = files(tmp_path)
+    other = SignerKey.generate("log.example/another")
+    trust = f"log {other.verifier}\nquorum none\n".encode()
+    with pytest.raises(TiergateError) as caught:
+        write_export(MemoryLog(small_log(), other, other.name), tmp_path, BUNDLES, trust)
+    assert caught.value.reason is Reason.LOG_CORRUPT
+    assert files(tmp_path) == before

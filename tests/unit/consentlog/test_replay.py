@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from gateway.consentlog.entry import Value, decode, encode
 from gateway.consentlog.replay import END_MS, LIFETIME_MS, MEANINGS, Code, Replay, Replayed
+from gateway.consentlog.shard import PLACES
 from gateway.domain.bundle import Bundle
 from gateway.domain.evaluate import GRAINS_MS, logged_from, logged_until, utc_day
 from gateway.domain.ids import BundleDigest, CityId, ScenarioId
@@ -27,6 +28,9 @@ from tests.unit.consentlog.replayed import (
     sound,
 )
 from tests.unit.consentlog.samples import genesis
+
+SECOND = PLACES
+"""Log index of the second shard's first entry."""
 
 
 def _read(digest: str) -> Bundle:
@@ -177,6 +181,30 @@ def test_publications_are_compared_with_their_bundles() -> None:
     assert codes([genesis(), published(2), published(1)]) == [(2, Code.VERSION_FALLS)]
     assert codes([genesis(), published(1), published(1), published(2)]) == []
     assert codes([genesis(), published() | {"bundle": "ab" * 32}]) == [(1, Code.BUNDLE_UNREADABLE)]
+
+
+@pytest.mark.parametrize("effective_after_ms", [0, 2 * 3_600_000], ids=["one in grace", "one to come"])
+def test_bundles_that_the_next_shard_restates_are_nothing_new(effective_after_ms: int) -> None:
+    hour = 3_600_000
+    effective_s = (NOON + effective_after_ms) // 1000 if effective_after_ms else 0
+    one, two = policies(1), policies(2, effective_s)
+    bundles: dict[str, Bundle] = {one.digest: one, two.digest: two}
+    replay = Replay(bundles.__getitem__)
+
+    def publication(bundle: Bundle, time: int) -> Mapping[str, Value]:
+        return {"v": 1, "type": "policy_published", "bundle": bundle.digest, "version": bundle.version, "time": time}
+
+    late = NOON + 3 * hour
+    items = {
+        0: genesis(), 1: publication(one, NOON), 2: publication(two, NOON), 3: registration(),
+        SECOND + 1: publication(one, NOON + hour), SECOND + 2: publication(two, NOON + hour),
+        SECOND + 3: decided(1, 3, time=late, valid_until=late + 5 * MINUTE, bundle=two.digest),
+    }  # fmt: skip
+    for index, item in items.items():
+        replay.take(index, decode(encode(item)))
+    assert dict(replay.counts) == {}
+    replay.take(SECOND + 4, decode(encode(publication(one, late))))  # once more, and nobody has sealed anything
+    assert dict(replay.counts) == {Code.VERSION_FALLS: 1}
 
 
 def test_what_fails_while_a_bundle_is_read_is_not_taken_for_a_difference() -> None:

@@ -225,3 +225,14 @@ def test_a_later_shard_has_to_say_where_it_comes_from(tmp_path: Path) -> None:
         with pytest.raises(TiergateError) as caught:
             encode(begin)
         assert caught.value.reason is Reason.INTERNAL
+
+
+def test_a_later_shards_folder_holds_no_shards_of_its_own(tmp_path: Path) -> None:
+    export(tmp_path, SOUND, [published()])
+    verify_export(tmp_path, BOTH)
+    stray = tmp_path / shard_path(1) / "shards" / "anything"
+    stray.parent.mkdir()
+    stray.write_bytes(b"")
+    with pytest.raises(TiergateError) as caught:
+        verify_export(tmp_path, BOTH)
+    assert (caught.value.reason, "shards/anything" in caught.value.detail) == (Reason.LOG_CORRUPT, True)

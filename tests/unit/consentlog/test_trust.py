@@ -87,3 +87,14 @@ def test_the_message_names_the_line() -> None:
     with pytest.raises(TiergateError) as caught:
         TrustPolicy.parse(b"# one\nquorum none\nbogus\n")
     assert "line 3" in caught.value.detail
+
+
+@pytest.mark.parametrize("line", ["", "# tiergate-valid - 2027-01-01T00:00:00Z\nlog {other}\n"])
+def test_a_time_of_validity_is_of_the_log_line_right_after_it(line: str) -> None:
+    window = "# tiergate-valid - 2026-01-01T00:00:00Z\n"
+    other = SignerKey.generate("another.example").verifier
+    text = f"log {LOG.verifier}\nquorum none\n{window}{line.format(other=other)}"
+    with pytest.raises(TiergateError) as caught:
+        TrustPolicy.parse(text.encode())
+    assert caught.value.reason is Reason.POLICY_INVALID
+    assert "time" in caught.value.detail

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from gateway.cli.watch_sources import ExportSource
 from gateway.consentlog.entry import Value
 from gateway.consentlog.export import shard_path, write_export
-from gateway.consentlog.gossip import read_gossip
+from gateway.consentlog.gossip import Gossip, read_gossip
 from gateway.consentlog.merkle import consistency_proof, leaf_hash, root_of
 from gateway.consentlog.scope import Leaf
 from gateway.consentlog.shard import PLACES, located
@@ -126,3 +127,29 @@ async def test_an_export_is_watched_across_shards(tmp_path: Path) -> None:
     assert await watcher.poll(ExportSource(folder)) == []
     assert await monitor(tmp_path).poll(ExportSource(folder / shard_path(1))) == []
     assert watcher.size == 3
+
+
+async def test_a_shard_that_is_hidden_is_withheld(tmp_path: Path) -> None:
+    """Others have checkpoints of the second shard; here the first one's last is shown for ever."""
+    watcher, gossip = monitor(tmp_path), tmp_path / "gossip"
+    gossip.mkdir()
+    (gossip / "theirs").write_text(second(decision(2)).checkpoint(), "utf-8")
+
+    def heard() -> list[Gossip]:
+        return [replace(item, since=-1e9) for item in read_gossip(gossip, POLICY)]
+
+    told = [alarm.kind for alarm in await watcher.poll(ShownShards(FIRST), heard)]
+    assert told == [Kind.WITHHELD]
+
+
+async def test_what_is_heard_of_a_coming_shard_is_compared_when_it_is_shown(tmp_path: Path) -> None:
+    watcher, gossip = monitor(tmp_path), tmp_path / "gossip"
+    gossip.mkdir()
+    (gossip / "theirs").write_text(second(decision(2, rung=1)).checkpoint(), "utf-8")
+
+    def heard() -> list[Gossip]:
+        return [replace(item, since=1_000.0) for item in read_gossip(gossip, POLICY)]
+
+    assert await watcher.poll(ShownShards(FIRST), heard) == []
+    told = [alarm.kind for alarm in await watcher.poll(ShownShards(FIRST, second(decision(2))), heard)]
+    assert told == [Kind.SPLIT_VIEW]

@@ -25,8 +25,8 @@ class NoticeTemplate:
     """The registered consent notice in both languages.
 
     Placeholders in braces: ``operator_name``, ``operator_contact``, ``scenario_name``, ``purpose``, ``city_name``,
-    ``valid_days``, ``uses``; ``without``, the base offer; ``at_best``, what the consent can bring at best, marked where
-    it is illustrative. Never anything about a person.
+    ``lifetime``, ``uses``; ``present``, who must be there at a check; ``without``, the base offer; ``at_best``, what
+    the consent can bring at best, marked where it is illustrative. Never anything about a person.
     """
 
     id: str

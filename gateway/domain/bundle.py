@@ -92,6 +92,10 @@ class Timeline:
                 return bundle
         raise TiergateError(Reason.BUNDLE_INVALID, "no bundle is effective yet")
 
+    def held(self, digest: BundleDigest) -> Bundle | None:
+        """The bundle of a digest, whether or not anybody may ask under it still: to tell what was answered under it."""
+        return next((bundle for bundle in self.bundles if bundle.digest == digest), None)
+
     def named(self, digest: BundleDigest, now_s: float) -> Bundle:
         """The bundle of a digest, if a peer may ask under it now: it is in force, in grace, or about to be in force.
 

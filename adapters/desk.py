@@ -149,10 +149,12 @@ class ResidentDesk:
         return [self._case(row) for row in self._store.cases_of(resident)]
 
     async def look_after_cases(self) -> None:
-        """Alarm for each open case that is late; end those whose last deadline has passed: all of them."""
+        """Alarm for each open case that is late, or reckoned without a calendar; end those past their last deadline."""
         page = self._store.unfinished_cases(None)
         while page:
             for case in map(self._case, page):
+                if self._deadlines.uncovered(case.row.opened_at):
+                    self._alarms.alarm("calendar_missing")
                 if self._clock.now_ms() / 1000 >= case.due.lapses_at:
                     self._alarms.alarm("case_lapsed")
                     await self.advance(case.row.id, "lapsed")

@@ -19,9 +19,15 @@ class NewEvent(NamedTuple):
     event: str
 
 
-def put_event(connection: sqlite3.Connection, event: NewEvent) -> None:
-    """Put an event at the end of the outbox, in the caller's transaction."""
-    connection.execute("INSERT INTO events (id, kind, consent_id, event) VALUES (?,?,?,?)", event)
+def put_event(connection: sqlite3.Connection, event: NewEvent, ordering: str | None = None) -> None:
+    """Put an event at the end of the outbox, in the caller's transaction.
+
+    It waits for those before it of the same ``ordering``: by default its consent; without either for none.
+    """
+    connection.execute(
+        "INSERT INTO events (id, kind, consent_id, event, ordering) VALUES (?,?,?,?,?)",
+        (*event, ordering or event.consent_id),
+    )
 
 
 class PendingEvent(NamedTuple):
@@ -73,14 +79,14 @@ class MarkSent:
 
 
 def pending_events(connection: sqlite3.Connection, limit: int) -> list[PendingEvent]:
-    """The oldest events still to be sent, of each consent the first alone.
+    """The oldest events still to be sent, of each consent and each case the first alone.
 
-    What the gateway puts off it must not be overtaken by: the next event of a consent waits until this one is settled.
+    What the gateway puts off must not be overtaken: the next event of a consent or case waits until it is settled.
     """
     rows = connection.execute(
         "SELECT seq, id, event, kind = 'correction' AND sent = 0 FROM events AS e"
         " WHERE log_index IS NULL AND refused IS NULL AND NOT EXISTS"
-        " (SELECT 1 FROM events WHERE consent_id = e.consent_id AND seq < e.seq"
+        " (SELECT 1 FROM events WHERE ordering = e.ordering AND seq < e.seq"
         " AND log_index IS NULL AND refused IS NULL) ORDER BY seq LIMIT ?",
         (limit,),
     )

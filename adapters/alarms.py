@@ -26,6 +26,7 @@ AlarmKind = Literal[
     "reference_refused",
     "case_late",
     "case_lapsed",
+    "calendar_missing",
     "signing_key_unlisted",
     "handles_guessed",
 ]

@@ -100,7 +100,7 @@ class Adapter:
             self._open = stack.pop_all()
 
     def announce(self) -> None:
-        """Say in the log what is served, and by which rules."""
+        """Say in the log what is served, and by which rules; and what is missing for the deadlines of cases."""
         reference = self._standing.in_force()
         _log.info(
             "serving",
@@ -109,6 +109,8 @@ class Adapter:
             digest=reference.bundle.digest,
             directory_version=reference.directory.version,
         )
+        if years := self._settings.cases.deadlines().uncovered(self._clock.now_ms() // 1000):
+            _log.warning("calendar_missing", years=list(years))
 
     async def stop(self) -> None:
         """Let calls in hand finish, then close everything in the reverse order of opening."""

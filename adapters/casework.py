@@ -28,7 +28,10 @@ FOLLOWS: Mapping[Step, frozenset[Step]] = {
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Working days after the day of opening. ``holidays`` are none, ``workdays`` are, in spite of a weekend."""
+    """Working days after the day of opening. ``holidays`` are none, ``workdays`` are, in spite of a weekend.
+
+    Both are as the State Council's yearly notice has them: no rule gives them in advance, and none is built in.
+    """
 
     flag: int = 1
     forward: int = 2
@@ -43,12 +46,21 @@ class Deadlines:
 
     def end_after(self, opened_at: int, working_days: int) -> int:
         """Unix seconds of the end (midnight in China) of the n-th working day after the day of ``opened_at``."""
-        day = datetime.fromtimestamp(opened_at, UTC).astimezone(CHINA).date()
+        day = _day(opened_at)
         while working_days > 0:
             day += timedelta(days=1)
             working_days -= self.is_working_day(day)
         midnight = datetime(day.year, day.month, day.day, tzinfo=CHINA) + timedelta(days=1)
         return int(midnight.timestamp())
+
+    def uncovered(self, opened_at: int) -> tuple[int, ...]:
+        """The years that a case opened at a Unix time reaches into and of which no holiday is known.
+
+        Days off count as working days there, and deadlines over them end too early.
+        """
+        first, last = _day(opened_at) + timedelta(days=1), _day(self.end_after(opened_at, self.lapse) - 1)
+        known = {day.year for day in self.holidays}
+        return tuple(year for year in range(first.year, last.year + 1) if year not in known)
 
     def of(self, opened_at: int) -> Due:
         """All deadlines of a case opened at a Unix time in seconds."""
@@ -65,10 +77,14 @@ class Due:
     lapses_at: int
 
     def is_late(self, step: Step, now_s: float) -> bool:
-        """Whether a case at ``step`` should have come further. Sending on is for those that need it: never late."""
-        if not FOLLOWS[step]:
-            return False
-        return now_s >= (self.flag_by if step == "opened" else self.decide_by)
+        """Whether a case at ``step`` should have come further: marked, then sent on or decided, then decided."""
+        by = {"opened": self.flag_by, "flagged": self.forward_by, "forwarded": self.decide_by}.get(step)
+        return by is not None and now_s >= by
+
+
+def _day(at_s: int) -> date:
+    """The day in China of a Unix time in seconds."""
+    return datetime.fromtimestamp(at_s, UTC).astimezone(CHINA).date()
 
 
 def require_follows(step: Step, wanted: Step) -> None:

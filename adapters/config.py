@@ -73,7 +73,8 @@ class Answers(Settings):
 class Cases(Settings):
     """Deadlines of cases about contested decisions, in working days after the day of opening.
 
-    ``holidays``: days from Monday to Friday that are free; ``workdays``: days of a weekend that are not.
+    ``holidays``: days from Monday to Friday that are free; ``workdays``: days of a weekend that are not; both from the
+    State Council's notice on the year's holidays.
     """
 
     flag_days: int = Field(default=1, ge=0, le=60)

@@ -24,9 +24,10 @@ from gateway.consentlog.entry import Entry, decode
 from gateway.consentlog.proof import LogProof, hashes_of
 from gateway.consentlog.shard import located
 from gateway.crypto.consent import new_id
+from gateway.domain.bundle import Bundle
 from gateway.domain.consent import Contested, Step
 from gateway.domain.evaluate import Evaluated, evaluate
-from gateway.domain.ids import ResidentRef, ScenarioId
+from gateway.domain.ids import BundleDigest, ResidentRef, ScenarioId
 from gateway.errors import Reason, TiergateError
 
 DEFAULT_USES = 50
@@ -120,7 +121,7 @@ class ResidentDesk:
         silence = self._store.silenced(held.consent_id, log_index)
         code = reason_of(entry.number("rung"), held.attested, held.reason, silence)
         distance = await self._distance(resident, ScenarioId(entry.text("scenario"))) if code == "score" else None
-        judged = self._evaluated(entry.text("scenario"), 0)
+        judged = self._evaluated(self._reference().bundle, entry.text("scenario"), 0)
         return Explanation(code, REASONS[code], distance, CONTEST, judged is not None and judged.illustrative)
 
     async def contest(self, resident: ResidentRef, log_index: int) -> CaseView:
@@ -148,10 +149,12 @@ class ResidentDesk:
         return [self._case(row) for row in self._store.cases_of(resident)]
 
     async def look_after_cases(self) -> None:
-        """Alarm for each open case that is late; end those whose last deadline has passed: all of them."""
+        """Alarm for each open case that is late, or reckoned without a calendar; end those past their last deadline."""
         page = self._store.unfinished_cases(None)
         while page:
             for case in map(self._case, page):
+                if self._deadlines.uncovered(case.row.opened_at):
+                    self._alarms.alarm("calendar_missing")
                 if self._clock.now_ms() / 1000 >= case.due.lapses_at:
                     self._alarms.alarm("case_lapsed")
                     await self.advance(case.row.id, "lapsed")
@@ -165,16 +168,15 @@ class ResidentDesk:
 
     def _view(self, held: HeldUse) -> UseView:
         entry = decode(held.entry)
-        known = entry.text("bundle") == self._reference().bundle.digest
-        evaluated = self._evaluated(entry.text("scenario"), entry.number("rung")) if known else None
+        rules = self._reference().timeline.held(BundleDigest(entry.text("bundle")))
+        evaluated = self._evaluated(rules, entry.text("scenario"), entry.number("rung"))
         proof = LogProof(located(held.log_index)[1], hashes_of(held.inclusion), held.checkpoint.encode())
         return UseView(held, entry, evaluated, proof.to_bytes())
 
-    def _evaluated(self, name: str, rung: int) -> Evaluated | None:
-        """What a rung of a scenario comes to under the bundle in force; None if it has no such scenario."""
-        reference = self._reference()
-        scenario = reference.bundle.scenarios.get(ScenarioId(name))
-        return None if scenario is None else evaluate(reference.bundle, scenario, reference.city.id, rung)
+    def _evaluated(self, rules: Bundle | None, name: str, rung: int) -> Evaluated | None:
+        """What a rung of a scenario comes to under a bundle; None without one, or if it has no such scenario."""
+        scenario = None if rules is None else rules.scenarios.get(ScenarioId(name))
+        return None if rules is None or scenario is None else evaluate(rules, scenario, self._reference().city.id, rung)
 
     async def _distance(self, resident: ResidentRef, scenario: ScenarioId) -> Words | None:
         reference = self._reference()

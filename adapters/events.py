@@ -4,7 +4,8 @@
   log, and the receipt MUST be kept with it; an acknowledgement without one is an alarm (``test_event_receipts.py``).
 - An event MUST survive the end of either side at any moment, and MUST reach the log once
   (``test_withdrawal_crashes.py``, over processes ``test_withdrawals.py``).
-- Events of one consent MUST reach the log in the order in which they were recorded (``test_outbox.py``).
+- Events of one consent, and steps of one case, MUST reach the log in the order in which they were recorded
+  (``test_outbox.py``, ``test_cases.py``).
 - An event that the gateway puts off MUST be sent again, and MUST NOT hold up those of other consents
   (``test_events.py``).
 """

@@ -218,8 +218,8 @@ def _preview(offer: Offer) -> consent.PreviewConsentResponse:
         notice_digest=offer.notice.digest,
         without_zh=scenario.base.text_zh,
         without_en=scenario.base.text_en,
-        at_best_zh=best.text_zh if best else "",
-        at_best_en=best.text_en if best else "",
+        at_best_zh=best.text_zh,
+        at_best_en=best.text_en,
         illustrative=offer.illustrative,
     )
 

@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from adapters.clock import DAY_S, utc_day
+from adapters.clock import utc_day
 from adapters.reference import Reference
 from adapters.store.consents import ConsentRow
 from gateway.crypto.keys import parse_jwk, thumbprint
 from gateway.domain.consent import Life
 from gateway.domain.evaluate import at_best
-from gateway.domain.ids import OperatorId, ScenarioId
-from gateway.domain.notice import RenderedNotice, placeholders_in, render_notice
+from gateway.domain.ids import Bound, OperatorId, ScenarioId
+from gateway.domain.notice import RenderedNotice, render_notice
 from gateway.domain.scenario import Scenario, Terms
 from gateway.errors import Reason, TiergateError
 
-MIN_LIFETIME_S = 60
+MINUTE_S = MIN_LIFETIME_S = 60
 
 
 @dataclass(frozen=True, slots=True)
 class ConsentTerms:
     """What a resident is asked to consent to.
 
-    ``uses`` 0: not counted. ``bound``: to the operator's key; ``device_key``: to this key of her device (public JWK).
+    ``lifetime_s``: whole minutes, in seconds. ``uses`` 0: not counted. ``bound``: to the operator's key;
+    ``device_key``: to this key of her device (public JWK).
     """
 
     operator: OperatorId
@@ -33,20 +34,25 @@ class ConsentTerms:
     bound: bool
     device_key: Mapping[str, str] | None = None
 
+    @property
+    def holder(self) -> Bound:
+        """Whose key the token will be bound to."""
+        return "operator" if self.bound else "none" if self.device_key is None else "device"
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
     """Terms that may be consented to, with the notice that belongs to them.
 
     ``key_thumbprint``: the operator's or the device's key that the token will be bound to; None if to none.
-    ``best``: what it can bring anybody at best; None where the notice, from an older bundle, does not say it.
+    ``best``: what it can bring anybody at best.
     """
 
     terms: ConsentTerms
     scenario: Scenario
     notice: RenderedNotice
     key_thumbprint: str | None
-    best: Terms | None
+    best: Terms
     illustrative: bool
 
 
@@ -67,8 +73,8 @@ def offer(terms: ConsentTerms, reference: Reference, now_s: float) -> Offer:
     bundle = reference.bundle
     scenario = bundle.scenario_for(terms.scenario, terms.operator, reference.city.id, utc_day(now_s))
     limits = scenario.consent
-    if not MIN_LIFETIME_S <= terms.lifetime_s <= limits.max_lifetime_s:
-        raise TiergateError(Reason.CONSENT_LIMITS, "lifetime")
+    if not MIN_LIFETIME_S <= terms.lifetime_s <= limits.max_lifetime_s or terms.lifetime_s % MINUTE_S:
+        raise TiergateError(Reason.CONSENT_LIMITS, "lifetime: whole minutes, within the scenario's limit")
     if terms.bound and terms.device_key is not None:
         raise TiergateError(Reason.CONSENT_LIMITS, "a token is bound to the operator or to a device, not to both")
     if terms.uses != 1 and not terms.bound and terms.device_key is None:  # DESIGN, I4
@@ -76,7 +82,6 @@ def offer(terms: ConsentTerms, reference: Reference, now_s: float) -> Offer:
     if not 0 <= terms.uses <= limits.max_uses or (terms.uses == 0 and not limits.unlimited):
         raise TiergateError(Reason.CONSENT_LIMITS, "number of uses")
     best = at_best(bundle, scenario, reference.city.id)
-    said = placeholders_in(bundle.notice.text_zh) & placeholders_in(bundle.notice.text_en)
     return Offer(
         terms=terms,
         scenario=scenario,
@@ -86,12 +91,13 @@ def offer(terms: ConsentTerms, reference: Reference, now_s: float) -> Offer:
             scenario,
             reference.city.name_zh,
             reference.city.name_en,
-            valid_days=-(-terms.lifetime_s // DAY_S),
+            lifetime_s=terms.lifetime_s,
             uses=terms.uses or None,
+            bound=terms.holder,
             best=best,
         ),
         key_thumbprint=_key_thumbprint(terms, reference),
-        best=best.terms if "at_best" in said else None,
+        best=best.terms,
         illustrative=best.illustrative,
     )
 

@@ -81,7 +81,7 @@ def _note_step(connection: sqlite3.Connection, row: CaseRow, at: int, event: New
     connection.execute(
         "INSERT INTO case_steps (case_id, step, at, event_id) VALUES (?,?,?,?)", (row.id, row.step, at, event.id)
     )
-    put_event(connection, event)
+    put_event(connection, event, row.id)
     note_act(connection, at * 1000, row.resident, f"case {row.step}", None)
 
 

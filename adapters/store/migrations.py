@@ -9,6 +9,7 @@ a consent with the opening of its commitment, ``consents.record`` what a receipt
 consent is erased. ``proofs`` holds the marks of devices' proofs until no proof of their age is fresh (Unix seconds),
 ``device_keys`` keyed marks of devices' keys and of whose they are. ``handles`` are one-time codes by keyed hash, with
 their sealed tokens; ``misses`` tells by operator from when on nothing is held against it (Unix milliseconds).
+``events.ordering`` names a consent or a case, or is the kind of an event of neither: those go out one after the other.
 ``unreported`` are attestations that no report named in time.
 ``erasures`` locks whoever has asked for erasure until her rows are deleted (``shown``: the consents of all others), and
 ``erased`` says that somebody's were, by whose order, and whether the file has been written anew since. ``tombstones``
@@ -275,6 +276,15 @@ CREATE TABLE erased (
     order_digest TEXT,
     scrubbed INTEGER NOT NULL DEFAULT 0
 ) STRICT
+""",
+    ),
+    Migration(
+        8,
+        "steps of one case in order",
+        """
+ALTER TABLE events ADD COLUMN ordering TEXT;
+UPDATE events SET ordering = COALESCE(consent_id, (SELECT case_id FROM case_steps WHERE event_id = events.id), kind);
+CREATE INDEX events_waiting ON events (ordering, seq) WHERE log_index IS NULL AND refused IS NULL
 """,
     ),
 )

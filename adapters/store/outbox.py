@@ -19,9 +19,15 @@ class NewEvent(NamedTuple):
     event: str
 
 
-def put_event(connection: sqlite3.Connection, event: NewEvent) -> None:
-    """Put an event at the end of the outbox, in the caller's transaction."""
-    connection.execute("INSERT INTO events (id, kind, consent_id, event) VALUES (?,?,?,?)", event)
+def put_event(connection: sqlite3.Connection, event: NewEvent, ordering: str | None = None) -> None:
+    """Put an event at the end of the outbox, in the caller's transaction.
+
+    It waits for those before it of the same ``ordering``: by default its consent; all corrections are of one.
+    """
+    connection.execute(
+        "INSERT INTO events (id, kind, consent_id, event, ordering) VALUES (?,?,?,?,?)",
+        (*event, ordering or event.consent_id or event.kind),
+    )
 
 
 class PendingEvent(NamedTuple):
@@ -74,18 +80,16 @@ class MarkSent:
 
 
 def pending_events(connection: sqlite3.Connection, limit: int) -> list[PendingEvent]:
-    """The oldest events still to be sent, of each consent the first alone, and one correction at most.
+    """The oldest events still to be sent, of each consent and each case the first alone, and one correction at most.
 
-    What the gateway puts off it must not be overtaken by: the next event of a consent waits until this one is settled.
-    Corrections are taken a few a minute, however many there are: they must not fill the run.
+    What the gateway puts off must not be overtaken: the next event of a consent or case waits until it is settled. And
+    corrections are taken a few a minute, however many there are: they must not fill the run.
     """
     rows = connection.execute(
         "SELECT seq, id, event, kind = 'correction' AND sent = 0 FROM events AS e"
         " WHERE log_index IS NULL AND refused IS NULL AND NOT EXISTS"
-        " (SELECT 1 FROM events WHERE consent_id = e.consent_id AND seq < e.seq"
-        " AND log_index IS NULL AND refused IS NULL)"
-        " AND (kind <> 'correction' OR seq = (SELECT MIN(seq) FROM events"
-        " WHERE kind = 'correction' AND log_index IS NULL AND refused IS NULL)) ORDER BY seq LIMIT ?",
+        " (SELECT 1 FROM events WHERE ordering = e.ordering AND seq < e.seq"
+        " AND log_index IS NULL AND refused IS NULL) ORDER BY seq LIMIT ?",
         (limit,),
     )
     return [PendingEvent(seq, event_id, event, bool(held)) for seq, event_id, event, held in rows]

@@ -38,15 +38,8 @@ def preview_document(preview: Any) -> dict[str, Any]:
 
 
 def preview_lines(document: dict[str, Any]) -> list[str]:
-    """A preview to be read: the notice, which says it all, and nothing beside it that its digest would not cover.
-
-    A notice from an older bundle names no best terms, and so says nowhere that figures are illustrative.
-    """
-    from gateway.cli.messages import ILLUSTRATIVE
-
-    lines = [document["notice_zh"], "", document["notice_en"]]
-    unmarked = document["illustrative"] and not document["at_best"]["text_en"]
-    return [*lines, "", f"示意数据 / {ILLUSTRATIVE}"] if unmarked else lines
+    """A preview to be read: the notice, which says it all, and nothing beside it that its digest would not cover."""
+    return [document["notice_zh"], "", document["notice_en"]]
 
 
 def require_place(out: Path | None, qr: Path | None, *, json: bool, print_token: bool) -> None:

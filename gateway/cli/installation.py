@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ class Installation:
     """Who an installation is, and where its files lie.
 
     ``keys`` are private signing keys by purpose, each with the id that the directory must list (empty: the thumbprint).
+    ``uncovered`` are the years of an adapter's next deadlines of which it knows no holiday; None: it has no deadlines.
     """
 
     role: Role
@@ -31,6 +33,7 @@ class Installation:
     data_dir: Path | None = None
     log_key: Path | None = None
     witnessing: Witnessing | None = None
+    uncovered: tuple[int, ...] | None = None
 
 
 def of_profile(profile: Profile) -> Installation:
@@ -94,4 +97,5 @@ def _adapter(path: Path) -> Installation:
             "event": (keys.event.kid or "", keys.event.file),
         },
         data_dir=settings.data_dir,
+        uncovered=settings.cases.deadlines().uncovered(int(time.time())),
     )

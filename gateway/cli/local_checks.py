@@ -69,7 +69,17 @@ def examine_files(installation: Installation) -> ExaminedFiles:
         examined.findings.append(_disk(installation.data_dir))
         if installation.role == "gateway":
             examined.findings += _shard(installation.data_dir / DATABASE)
+    if installation.uncovered is not None:
+        examined.findings.append(_calendar(installation.uncovered))
     return examined
+
+
+def _calendar(uncovered: tuple[int, ...]) -> Finding:
+    if not uncovered:
+        return ok("calendar", "[cases]", "the holidays of each year that a case opened now reaches into are known")
+    text = f"no holiday of {', '.join(map(str, uncovered))} is entered: deadlines over one end too early"
+    remedy = "enter holidays and workdays from the State Council's notice on that year, when it is out"
+    return warning("calendar", "[cases]", text, remedy)
 
 
 def _directory(installation: Installation, root: Root, now_s: int, examined: ExaminedFiles) -> None:

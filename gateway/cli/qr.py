@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,11 +44,14 @@ def read_qr(path: Path) -> str:
     except ImportError as error:
         remedy = "install tiergate[qr], or give the content of the code with --code"
         raise UsageError("reading images needs packages that are not installed", remedy) from error
+    too_large = UsageError(f"{path} has more than {MAX_PIXELS // 1_000_000} million pixels")
     try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        with _no_bombs(), Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise UsageError(f"{path} has more than {MAX_PIXELS // 1_000_000} million pixels")
+                raise too_large
             grey = _on_white(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:  # beyond Pillow's own limits
+        raise too_large from error
     except UnidentifiedImageError as error:
         raise UsageError(f"{path} is not a PNG image") from error
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises in the middle of a file
@@ -57,6 +63,16 @@ def read_qr(path: Path) -> str:
     if len(texts) > 1:
         raise UsageError(f"{path} shows {len(texts)} different QR codes", "cut out the one that is meant")
     return texts.pop()
+
+
+@contextlib.contextmanager
+def _no_bombs() -> Iterator[None]:
+    """Pillow's warning of a size that it still reads is an error here, and not a line on the screen."""
+    from PIL.Image import DecompressionBombWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DecompressionBombWarning)
+        yield
 
 
 def _on_white(image: Image) -> Image:

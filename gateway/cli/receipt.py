@@ -35,7 +35,11 @@ async def receipt(
         Path | None, Parameter(name="--verify", help="Verify this kept receipt instead; needs no network.")
     ] = None,
     token_file: Annotated[
-        Path | None, Parameter(name="--token-file", help="Also check that the receipt is of the token in this file.")
+        Path | None,
+        Parameter(
+            name="--token-file",
+            help="Also hold the receipt against each claim of the token in this file.",
+        ),
     ] = None,
     trust: Annotated[
         Path | None,
@@ -124,41 +128,38 @@ def _keep(path: Path, text: str) -> None:
 
 
 def _link(path: Path, found: ConsentReceipt) -> bool:
-    """True if the receipt is of the token in the file. Raises RECEIPT_INVALID."""
+    """True if the receipt is of the token in the file, and says what the token says. Raises RECEIPT_INVALID."""
     from gateway.cli.client import read_file
-    from gateway.crypto.consent import token_hash
-    from gateway.errors import Reason, TiergateError
+    from gateway.consentlog.consent_receipt import match_token
 
-    text = read_file(path, MAX_TOKEN_FILE_BYTES).decode("ascii", "ignore").strip()
-    if token_hash(text) != found.token_hash:
-        raise TiergateError(Reason.RECEIPT_INVALID, "the receipt is of another token")
+    match_token(found, read_file(path, MAX_TOKEN_FILE_BYTES).decode("ascii", "ignore").strip())
     return True
 
 
 def _document(found: ConsentReceipt) -> dict[str, Any]:
     from gateway.cli.messages import time_of_s
 
-    record = found.record
-    (purpose,) = record["pii_processing"]["purposes"]
+    said = found.said
+    (purpose,) = said.pii_processing.purposes
     return {
         "verified": True,
-        "consent_id": record["record_id"],
+        "consent_id": said.record_id,
         "city": found.city,
-        "recipient": purpose["recipient_third_parties"][0].removeprefix("operator/"),
-        "purpose": purpose["purpose"],
+        "recipient": purpose.recipient_third_parties[0].removeprefix("operator/"),
+        "purpose": purpose.purpose,
         "state": _state(found.state),
-        "given_at": record["events"][0]["event_time"],
-        "valid_until": record["events"][0]["valid_until"],
-        "notice_sha256": record["pii_processing"]["privacy_notice"]["sha256"],
+        "given_at": said.given.event_time,
+        "valid_until": said.given.valid_until,
+        "notice_sha256": said.pii_processing.privacy_notice.sha256,
         "token_sha256": found.token_hash.hex(),
         "made_at": time_of_s(found.issued_at),
         "reported_index": found.reported,
         "registration": _place(found.registration),
         "changes": [
-            {"state": _state(change.state), "time": said["event_time"], "log": _place(change.proved)}
-            for change, said in zip(found.changes, record["events"][1:], strict=True)
+            {"state": _state(change.state), "time": event.event_time, "log": _place(change.proved)}
+            for change, event in zip(found.changes, said.later, strict=True)
         ],
-        "record": record,
+        "record": found.record,
     }
 
 
@@ -190,7 +191,7 @@ def _lines(document: dict[str, Any]) -> list[Any]:
     for change in document["changes"]:
         place = _words(change["log"]) or "on its way to the log when this was made"
         named[f"{change['state']} {change['time']}"] = place
-    checked = "; it is of the token given" if document["token_checked"] else ""
+    checked = "; it is of the token given, claim for claim" if document["token_checked"] else ""
     return [facts("Consent receipt", named), f"verified: the city's signature and every proof{checked}"]
 
 

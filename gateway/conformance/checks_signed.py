@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.api.consent.v1 import consent_pb2 as consent
@@ -14,16 +15,21 @@ from gateway.conformance.session import GRANT, PEER, Kit, claims_of, terms_of
 from gateway.crypto import attestation, jws
 from gateway.crypto.attestation import MAX_LIFETIME_S, request_binding
 from gateway.crypto.consent import MAX_CLOCK_AHEAD_S, token_hash
-from gateway.crypto.keys import KeyRing, b64url, generate_signing_key, public_jwk, thumbprint
+from gateway.crypto.keys import KeyRing, PrivateKey, b64url, generate_signing_key, public_jwk, thumbprint
 from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.evaluate import at_best
-from gateway.domain.ids import OperatorId, RequestId, ScenarioId
+from gateway.domain.ids import Bound, OperatorId, RequestId, ScenarioId
 from gateway.domain.notice import render_notice
 from gateway.errors import TiergateError
 
 _CLAIMS = frozenset(
     {"iss", "aud", "sub", "azp", "ath", "scenario", "bundle", "rung", "iat", "exp", "jti"}
 )  # what every attestation holds; one about a counted token has `req`, too
+_BINDINGS: Mapping[Bound, consent.Binding.ValueType] = {
+    "none": consent.BINDING_NONE,
+    "operator": consent.BINDING_OPERATOR,
+    "device": consent.BINDING_DEVICE,
+}
 
 
 async def _attested(kit: Kit, token: str, **changes: Any) -> tuple[str, dict[str, Any]]:
@@ -153,32 +159,46 @@ async def issued_bound(kit: Kit) -> None:
     cnf = claims_of(granted.token).get("cnf")
     require(cnf == {"jkt": operator_key}, "cnf: the operator's first listed proof key", "another")
     key = generate_signing_key("ES256")
-    jwk = public_jwk(key)
-    public = consent.DeviceKey(
-        type=consent.KEY_TYPE_P256, x=tokens.b64url_bytes(jwk["x"]), y=tokens.b64url_bytes(jwk["y"])
+    granted = await kit.grant(
+        residents.resident("top").ref, binding=consent.BINDING_DEVICE, device_key=_device_key(key)
     )
-    granted = await kit.grant(residents.resident("top").ref, binding=consent.BINDING_DEVICE, device_key=public)
     cnf = claims_of(granted.token).get("cnf")
-    require(cnf == {"jkt": thumbprint(jwk), "holder": "device"}, "cnf: the device's key, marked as such", "another")
+    require(
+        cnf == {"jkt": thumbprint(public_jwk(key)), "holder": "device"},
+        "cnf: the device's key, marked as such",
+        "another",
+    )
     granted = await kit.grant(residents.resident("top").ref, uses=1, binding=consent.BINDING_NONE)
     require("cnf" not in claims_of(granted.token), "no cnf in a token that is bound to nobody", "one")
 
 
+def _device_key(key: PrivateKey) -> consent.DeviceKey:
+    jwk = public_jwk(key)
+    return consent.DeviceKey(
+        type=consent.KEY_TYPE_P256, x=tokens.b64url_bytes(jwk["x"]), y=tokens.b64url_bytes(jwk["y"])
+    )
+
+
 async def notice(kit: Kit) -> None:
-    """All of a preview, for terms with each kind of count."""
+    """All of a preview, for terms with each kind of count, binding and lifetime."""
     bundle, city = kit.deployment.bundle, kit.deployment.directory.cities[kit.deployment.city]
-    for name, uses, binding in (
-        (LADDER, 1, consent.BINDING_NONE),
-        (LADDER, 0, consent.BINDING_OPERATOR),
-        (CAPPED, 2, consent.BINDING_OPERATOR),
-    ):
+    asked: tuple[tuple[str, int, Bound, int], ...] = (
+        (LADDER, 1, "none", 60),
+        (LADDER, 0, "operator", 86_460),
+        (CAPPED, 2, "operator", 86_400),
+        (LADDER, 2, "device", 90_000),
+    )
+    for name, uses, bound, lifetime_s in asked:
         scenario = bundle.scenarios[ScenarioId(name)]
         best = at_best(bundle, scenario, city.id)
         expected = render_notice(
             bundle.notice, bundle.operators[OperatorId(LIBRARY)], scenario, city.name_zh, city.name_en,
-            valid_days=2, uses=uses or None, best=best,
+            lifetime_s=lifetime_s, uses=uses or None, bound=bound, best=best,
         )  # fmt: skip
-        shown = await kit.preview(terms_of(scenario=name, uses=uses, binding=binding, lifetime_s=86_460))
+        binding, key = _BINDINGS[bound], _device_key(generate_signing_key("ES256")) if bound == "device" else None
+        shown = await kit.preview(
+            terms_of(scenario=name, uses=uses, binding=binding, device_key=key, lifetime_s=lifetime_s)
+        )
         texts = (shown.notice_zh, shown.notice_en)
         require(texts == (expected.zh, expected.en), "the bundle's notice, filled in word for word", "another text")
         require(shown.notice_digest == expected.digest, "the digest of the notice that is shown", "another")
@@ -197,11 +217,12 @@ async def stale_notice(kit: Kit) -> None:
 
 
 async def limits(kit: Kit) -> None:
-    """More than the scenario allows, and a token that is good more than once for whoever holds it."""
+    """More than the scenario allows, a lifetime that is no whole minutes, a token good more than once for anybody."""
     preview = "/gateway.api.consent.v1.ConsentService/PreviewConsent"
     unbound = {"binding": consent.BINDING_NONE}
     beyond: tuple[dict[str, Any], ...] = (
-        {"uses": 51}, {"lifetime_s": 31 * 86_400}, {"uses": 2, **unbound}, {"uses": 0, **unbound}
+        {"uses": 51}, {"lifetime_s": 31 * 86_400}, {"lifetime_s": 86_401},
+        {"uses": 2, **unbound}, {"uses": 0, **unbound},
     )  # fmt: skip
     for changes in beyond:
         request = consent.PreviewConsentRequest(terms=terms_of(**changes))

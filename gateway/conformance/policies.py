@@ -38,11 +38,12 @@ _NOTICE = """id = "kit-notice"
 version = 1
 text_zh = '''
 测试告知书，不涉及真实个人。接收方：{operator_name}（{operator_contact}）。用途：{scenario_name}（{purpose}）。
-由{city_name}判断是否适用优惠；自同意之日起 {valid_days} 天内有效，{uses}。可以随时撤回。
+由{city_name}判断是否适用优惠；自同意之时起 {lifetime}内有效，{uses}；{present}。可以随时撤回。
 同意之后最多可以享受：{at_best}。不同意：{without}。'''
 text_en = '''
 A test notice about nobody. Receiver: {operator_name} ({operator_contact}). Purpose: {scenario_name} ({purpose}).
-{city_name} decides whether the incentive applies; valid for {valid_days} from your consent, {uses}.
+{city_name} decides whether the incentive applies; valid for {lifetime} from your consent, {uses};
+{present}.
 Withdraw at any time. At best: {at_best}. Without consent: {without}.'''
 """
 _TIERS = ("good", "excellent", "outstanding")

@@ -4,8 +4,7 @@ Claims: ``iss`` city, ``iat``, ``jti`` of the receipt, ``record`` (``gateway.dom
 consent token's hash, base64url), and what the log has: ``registration`` (entry, proof, opening of the commitment) and
 ``changes`` (of each pause, resumption and end the city's signed event; entry and proof once they are held).
 ``reported``: the log index up to which the city holds use reports, without which the absence of a registration would
-say nothing. The JSON Schema is
-``consent_receipt.schema.json``, the documentation ``RECEIPTS.md``, both beside this file.
+say nothing. Their form is ``gateway.crypto.receipt_schema``, the documentation ``RECEIPTS.md`` beside this file.
 """
 
 from __future__ import annotations
@@ -15,13 +14,17 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn
 
-from gateway.consentlog.receipt import OPENING_BYTES, ProvedEntry, opens, prove, prove_event
+from pydantic import ValidationError
+
+from gateway.consentlog.receipt import ProvedEntry, opens, prove, prove_event
 from gateway.consentlog.trust import TrustPolicy
 from gateway.crypto import jws
+from gateway.crypto.consent import read_consent, token_hash
 from gateway.crypto.event import EventVerifier
 from gateway.crypto.keys import KeyRing, PrivateKey, b64url
+from gateway.crypto.receipt_schema import ReceiptDoc, RecordDoc, RegistrationDoc
 from gateway.domain.consent import EventKind
-from gateway.domain.consent_record import FINAL, GIVEN, SCHEMA_VERSION, STATES, utc_text
+from gateway.domain.consent_record import FINAL, GIVEN, STATES, TYPES, utc_text
 from gateway.domain.directory import Directory
 from gateway.domain.ids import CityId
 from gateway.errors import Reason, TiergateError
@@ -29,7 +32,6 @@ from gateway.errors import Reason, TiergateError
 TYP = "consent-receipt+jwt"
 MAX_CHARS = 262_144
 """Enough for some eighty changes."""
-_HASH_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -103,13 +105,14 @@ class ProvedChange(NamedTuple):
 class ConsentReceipt:
     """A verified receipt. ``registration``: the entry proved to be in the log, where the city knew of one.
 
-    No ``repr``: it says which log entries are of one person.
+    ``record`` is as it was signed, ``said`` what it says. No ``repr``: it says which log entries are of one person.
     """
 
     city: CityId
     id: str
     issued_at: int
     record: Mapping[str, Any]
+    said: RecordDoc
     token_hash: bytes
     reported: int | None
     registration: ProvedEntry | None
@@ -129,10 +132,11 @@ def issue_receipt(key: PrivateKey, kid: str, content: ReceiptContent) -> str:
 def verify_receipt(text: str, directory: Directory, trust: TrustPolicy) -> ConsentReceipt:
     """The receipt, if everything in it holds; every member is looked at, and all of it offline.
 
-    The city's consent key (from ``directory``) has signed it; each entry is in a log that ``trust`` accepts; the
-    registration's commitment opens to the token's hash, and its operator, binding and end are the record's; each
-    change's entry is of an event that the city's event key has signed and that names this consent, in the log's order;
-    and it names the registration before it. Raises RECEIPT_INVALID; its detail names what does not hold.
+    The city's consent key (from ``directory``) has signed it; it has the form of ``receipt_schema``, member for member,
+    and names the directory's parties; each entry is in a log that ``trust`` accepts; the registration's commitment
+    opens to the token's hash, and its operator, binding and end are the record's; each change's entry is of an event
+    that the city's event key has signed and that names this consent, in the log's order; and it names the registration
+    before it. Raises RECEIPT_INVALID; its detail names what does not hold.
     """
     try:
         return _verified(text, directory, trust)
@@ -144,92 +148,111 @@ def verify_receipt(text: str, directory: Directory, trust: TrustPolicy) -> Conse
         raise TiergateError(Reason.RECEIPT_INVALID, "a value that nothing can be compared with") from error
 
 
+def match_token(receipt: ConsentReceipt, text: str) -> None:
+    """Return if the receipt is of this consent token and says nothing else than each of its claims.
+
+    The city's signature on the receipt covers the token's hash, and so the claims. Raises RECEIPT_INVALID.
+    """
+    if token_hash(text) != receipt.token_hash:
+        _refuse("the receipt is of another token")
+    try:
+        token = read_consent(text)
+    except TiergateError as error:
+        raise TiergateError(Reason.RECEIPT_INVALID, f"{error.reason}: {error.detail}") from error
+    record, given, purpose = receipt.said, receipt.said.given, receipt.said.pii_processing.purposes[0]
+    pairs: dict[str, tuple[object, object]] = {
+        "iss": (token.issuer, receipt.city),
+        "aud": ([f"gateway/{token.audience}"], purpose.pii_processors),
+        "sub": (token.subject, record.pii_principal_id),
+        "azp": ([f"operator/{token.operator}"], purpose.recipient_third_parties),
+        "authorization_details": (token.scenarios, dict.fromkeys(purpose.services, purpose.purpose)),
+        "iat": (utc_text(token.issued_at), given.event_time),
+        "nbf": (utc_text(token.not_before), given.event_time),  # a record tells of no later beginning
+        "exp": (utc_text(token.expires_at), given.valid_until),
+        "jti": (token.id, record.record_id),
+        "uses": (token.uses, given.terms.uses),
+        "notice": (token.notice, record.pii_processing.privacy_notice.sha256),
+        "cnf": (token.bound, given.terms.bound),
+    }
+    for name, (signed, said) in pairs.items():
+        if signed != said:
+            _refuse(f"record and token disagree: {name}")
+
+
 def _verified(text: str, directory: Directory, trust: TrustPolicy) -> ConsentReceipt:
     parsed = jws.parse(text, TYP, malformed=Reason.RECEIPT_INVALID, limit=MAX_CHARS)
     peer = directory.cities.get(CityId(str(parsed.claims.get("iss"))))
     if peer is None:
         _refuse("the directory does not list its city")
-    ring = KeyRing("consent", peer.keys)
-    claims = jws.Claims(jws.verify(parsed, ring, invalid=Reason.RECEIPT_INVALID), Reason.RECEIPT_INVALID)
-    city = CityId(claims.text("iss"))
-    issued_at, receipt_id = claims.integer("iat"), claims.text("jti")
-    token_hash = _bytes(claims.text("token"), _HASH_BYTES)
-    reported = claims.optional_integer("reported", 0, 2**53 - 1)
-    record = _Record(claims.take("record"))
-    registration = None
-    if claims.has("registration"):
-        registration = _registered(claims.take("registration"), record, city, token_hash, trust)
-    changes: tuple[ProvedChange, ...] = ()
-    if claims.has("changes"):
-        events = EventVerifier({city: KeyRing("event", peer.keys)}, directory.gateway.deployment)
-        changes = _changed(claims.take("changes"), record, city, issued_at, events, trust)
-    claims.done()
-    if len(changes) != len(record.later):
-        _refuse("record and changes disagree")
+    claims = jws.verify(parsed, KeyRing("consent", peer.keys), invalid=Reason.RECEIPT_INVALID)
+    try:
+        doc = ReceiptDoc.model_validate(claims)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        _refuse(f"{'.'.join(str(part) for part in fault['loc'])[:200]}: {fault['type']}")
+    city, deployment = CityId(doc.iss), directory.gateway.deployment
+    _require_parties(doc.record, city, deployment)
+    digest = _bytes(doc.token)
+    registration = None if doc.registration is None else _registered(doc.registration, doc.record, city, digest, trust)
+    events = EventVerifier({city: KeyRing("event", peer.keys)}, deployment)
+    changes = _changed(doc, city, events, trust)
     _agree(registration, [change.proved for change in changes if change.proved is not None])
-    return ConsentReceipt(city, receipt_id, issued_at, record.members, token_hash, reported, registration, changes)
+    return ConsentReceipt(
+        city, doc.jti, doc.iat, claims["record"], doc.record, digest, doc.reported, registration, changes
+    )
 
 
-class _Record:
-    """The members of a record that something else in the receipt is compared with."""
-
-    def __init__(self, members: object) -> None:
-        try:
-            if not isinstance(members, dict) or members["schema_version"] != SCHEMA_VERSION:
-                _refuse("a record of another schema version")
-            self.members: Mapping[str, Any] = members
-            self.id: str = members["record_id"]
-            (purpose,) = members["pii_processing"]["purposes"]
-            (self.recipient,) = purpose["recipient_third_parties"]
-            given, *self.later = members["events"]
-            self.valid_until: str = given["valid_until"]
-            self.bound: str = given["terms"]["bound"]
-            state = given["event_state"]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise TiergateError(Reason.RECEIPT_INVALID, "record") from error
-        if state != GIVEN:
-            _refuse("a record that does not begin with the grant")
+def _require_parties(record: RecordDoc, city: CityId, deployment: str) -> None:
+    """Return if the record names the city that signs, the directory's gateway and the one recipient, each once."""
+    (purpose,) = record.pii_processing.purposes
+    controller, processor, (recipient,) = f"city/{city}", f"gateway/{deployment}", purpose.recipient_third_parties
+    roles = [(party.party_id, party.party_role) for party in record.party_identification]
+    if roles != [
+        (controller, "dpv:DataController"),
+        (processor, "dpv:DataProcessor"),
+        (recipient, "dpv:Recipient"),
+    ]:
+        _refuse("parties")
+    named = (purpose.pii_controllers, purpose.pii_processors, purpose.storage_locations)
+    if named != ([controller], [processor], [controller, processor]):
+        _refuse("parties of the purpose")
 
 
-def _registered(value: object, record: _Record, city: CityId, token_hash: bytes, trust: TrustPolicy) -> ProvedEntry:
-    members = _members(value)
-    opening = _bytes(members.text("opening"), OPENING_BYTES)
-    found = prove(*_evidence(members), trust)
-    members.done()
-    entry = opens(opening, token_hash, found.entry)
-    said = (
+def _registered(
+    said: RegistrationDoc, record: RecordDoc, city: CityId, digest: bytes, trust: TrustPolicy
+) -> ProvedEntry:
+    found = prove(said.entry.encode(), said.proof.encode(), trust)
+    entry = opens(_bytes(said.opening), digest, found.entry)
+    logged = (
         entry.text("city"),
-        f"operator/{entry.text('operator')}",
+        [f"operator/{entry.text('operator')}"],
         entry.text("bound"),
         utc_text(entry.number("expires")),
     )
-    if said != (city, record.recipient, record.bound, record.valid_until):
+    recipients, given = record.pii_processing.purposes[0].recipient_third_parties, record.given
+    if logged != (city, recipients, given.terms.bound, given.valid_until):
         _refuse("registration and record disagree")
     return found
 
 
-def _changed(
-    values: object, record: _Record, city: CityId, issued_at: int, events: EventVerifier, trust: TrustPolicy
-) -> tuple[ProvedChange, ...]:
+def _changed(doc: ReceiptDoc, city: CityId, events: EventVerifier, trust: TrustPolicy) -> tuple[ProvedChange, ...]:
     """Each change, held against the record's event of the same place."""
-    if not isinstance(values, list) or not 0 < len(values) <= len(record.later):
-        _refuse("changes")
     changes: list[ProvedChange] = []
-    for value, said in zip(values, record.later, strict=False):
-        members = _members(value)
-        text = members.text("event", jws.MAX_TOKEN_CHARS)
-        event = events.verify(text, sender=city, now_s=issued_at)
-        proved = prove_event(text, city, *_evidence(members), trust) if members.has("entry") else None
-        members.done()
-        told = _members(said)
-        state, time = told.text("event_state"), told.text("event_time")
-        if event.consent_id != record.id or state not in STATES.get(event.kind, ()):
+    signed = doc.changes or []
+    if len(signed) != len(doc.record.later):
+        _refuse("record and changes disagree")
+    for item, told in zip(signed, doc.record.later, strict=True):
+        event = events.verify(item.event, sender=city, now_s=doc.iat)
+        proved = None
+        if item.entry is not None and item.proof is not None:
+            proved = prove_event(item.event, city, item.entry.encode(), item.proof.encode(), trust)
+        if event.consent_id != doc.record.record_id or told.event_state not in STATES.get(event.kind, ()):
             _refuse("a change is of another consent, or of another kind than the record says")
-        if time != utc_text(event.issued_at):
-            _refuse("the time of a change")
+        if (told.event_time, told.event_type) != (utc_text(event.issued_at), TYPES[told.event_state]):
+            _refuse("the time or type of a change")
         if changes and changes[-1].state in FINAL:
             _refuse("a change after the end")
-        changes.append(ProvedChange(event.kind, state, proved))
+        changes.append(ProvedChange(event.kind, told.event_state, proved))
     return tuple(changes)
 
 
@@ -246,24 +269,11 @@ def _agree(registration: ProvedEntry | None, changes: Sequence[ProvedEntry]) -> 
             _refuse("the entry of a change is of another registration")
 
 
-def _members(value: object) -> jws.Claims:
-    if not isinstance(value, dict):
-        _refuse("evidence")
-    return jws.Claims(value, Reason.RECEIPT_INVALID)
-
-
-def _evidence(members: jws.Claims) -> tuple[bytes, bytes]:
-    return members.text("entry", MAX_CHARS).encode(), members.text("proof", MAX_CHARS).encode()
-
-
-def _bytes(text: str, length: int) -> bytes:
+def _bytes(text: str) -> bytes:
     try:
-        data = jws.decode_segment(text.encode("ascii"))
+        return jws.decode_segment(text.encode("ascii"))
     except ValueError as error:
         raise TiergateError(Reason.RECEIPT_INVALID, "base64url") from error
-    if len(data) != length:
-        _refuse("length of a value")
-    return data
 
 
 def _refuse(detail: str) -> NoReturn:

@@ -171,6 +171,12 @@ def issue_consent(key: PrivateKey, kid: str, token: ConsentToken) -> tuple[str, 
     return text, token_hash(text)
 
 
+def read_consent(text: str) -> ConsentToken:
+    """The claims of a token, NOT verified: for one whose hash somebody has signed. Raises TOKEN_MALFORMED and such."""
+    parsed = jws.parse(text, TYP)
+    return _shape(parsed.claims, hashlib.sha256(parsed.signing_input).digest())
+
+
 def new_id() -> str:
     """128 random bits, base64url (22 characters), never with a leading hyphen: a shell would take it for an option."""
     while True:

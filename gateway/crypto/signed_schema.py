@@ -29,18 +29,20 @@ def _printable(text: str) -> str:
     return text
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """No unknown keys, no conversion of types, no change after reading."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class SignatureDoc(_Strict):
+class SignatureDoc(Strict):
     """One signature (base64) and the RFC 7638 thumbprint of its key."""
 
     keyid: str
     sig: str
 
 
-class EnvelopeDoc(_Strict):
+class EnvelopeDoc(Strict):
     """A signed file: type, payload (base64) and the signatures over both."""
 
     payload_type: Annotated[SignedType, Field(alias="payloadType")]
@@ -48,7 +50,7 @@ class EnvelopeDoc(_Strict):
     signatures: Annotated[list[SignatureDoc], Field(min_length=1, max_length=MAX_SIGNATURES)]
 
 
-class AuthorityDoc(_Strict):
+class AuthorityDoc(Strict):
     """One key of an authority: a public P-256 or Ed25519 JWK, its thumbprint, and what it may sign."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_printable)]
@@ -57,7 +59,7 @@ class AuthorityDoc(_Strict):
     payload_types: Annotated[list[PayloadType], Field(min_length=1)]
 
 
-class RootDoc(_Strict):
+class RootDoc(Strict):
     """Who may sign, and of how many distinct authorities each kind of file takes signatures. ``expires``: seconds."""
 
     format: RootFormat

@@ -25,8 +25,8 @@ class NoticeTemplate:
     """The registered consent notice in both languages.
 
     Placeholders in braces: ``operator_name``, ``operator_contact``, ``scenario_name``, ``purpose``, ``city_name``,
-    ``valid_days``, ``uses``; ``without``, the base offer; ``at_best``, what the consent can bring at best, marked where
-    it is illustrative. Never anything about a person.
+    ``lifetime``, ``uses``; ``present``, who must be there at a check; ``without``, the base offer; ``at_best``, what
+    the consent can bring at best, marked where it is illustrative. Never anything about a person.
     """
 
     id: str
@@ -91,6 +91,10 @@ class Timeline:
             if bundle.effective <= now_s:
                 return bundle
         raise TiergateError(Reason.BUNDLE_INVALID, "no bundle is effective yet")
+
+    def held(self, digest: BundleDigest) -> Bundle | None:
+        """The bundle of a digest, whether or not anybody may ask under it still: to tell what was answered under it."""
+        return next((bundle for bundle in self.bundles if bundle.digest == digest), None)
 
     def named(self, digest: BundleDigest, now_s: float) -> Bundle:
         """The bundle of a digest, if a peer may ask under it now: it is in force, in grace, or about to be in force.

@@ -28,6 +28,15 @@ STATES: Mapping[EventKind, tuple[str, ...]] = {
     "withdrawal": (WITHDRAWN, REPLACED),
 }
 """The states that a consent's events lead to. One that a narrower or renewed one has replaced is told as withdrawn."""
+TYPES: Mapping[str, str] = {
+    GIVEN: "dpv:ExplicitlyExpressedConsent",
+    PAUSED: "dpv:WithdrawConsent",
+    RESUMED: "dpv:ReaffirmConsent",
+    WITHDRAWN: "dpv:WithdrawConsent",
+    REPLACED: "dpv:WithdrawConsent",
+}
+"""What she did to bring a state about: how the consent was expressed, or which control over it was used. A pause
+withdraws until it is reaffirmed, and what is replaced is withdrawn."""
 RETENTION = "P3Y"
 """PIPL 56: records of processing are kept for at least three years."""
 IN_FORCE_WITHIN = "PT5M"
@@ -120,7 +129,7 @@ def record_of(grant: Grant, city: CityPeer, deployment: str) -> dict[str, Any]:
         "events": [
             {
                 "event_time": utc_text(grant.granted_at),
-                "event_type": "dpv:ExplicitlyExpressedConsent",
+                "event_type": TYPES[GIVEN],
                 "event_state": GIVEN,
                 "entity_id": "dpv:DataSubject",
                 "valid_until": utc_text(grant.expires_at),
@@ -134,7 +143,7 @@ def with_change(record: dict[str, Any], state: str, at_s: int) -> dict[str, Any]
     """The record with one event more: to which state it led, and the Unix time at which its event was signed."""
     event = {
         "event_time": utc_text(at_s),
-        "event_type": "dpv:ExplicitlyExpressedConsent",
+        "event_type": TYPES[state],
         "event_state": state,
         "entity_id": "dpv:DataSubject",
     }

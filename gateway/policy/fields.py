@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from gateway.domain.ids import SLUG
-from gateway.domain.notice import LATER_PLACEHOLDERS, PLACEHOLDERS, placeholders_in
+from gateway.domain.notice import PLACEHOLDERS, placeholders_in
 
 SAFE_INTEGER = 2**53 - 1
 """Largest integer that canonical JSON carries exactly (RFC 8785, section 3.2.2.3; RFC 7493, section 2.2)."""
@@ -72,7 +72,7 @@ def _published(text: str) -> str:
 
 def _placeholders(text: str) -> str:
     found = placeholders_in(text)
-    missing, unknown = PLACEHOLDERS - found, found - PLACEHOLDERS - LATER_PLACEHOLDERS
+    missing, unknown = PLACEHOLDERS - found, found - PLACEHOLDERS
     if missing or unknown:
         parts = [f"lacks {{{name}}}" for name in sorted(missing)] + [f"has unknown {{{n}}}" for n in sorted(unknown)]
         raise ValueError("; ".join(parts))

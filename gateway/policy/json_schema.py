@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from gateway.crypto.receipt_schema import ReceiptDoc
 from gateway.crypto.signed_schema import EnvelopeDoc, RootDoc
 from gateway.domain.ids import SLUG
 from gateway.policy import schema
@@ -141,6 +142,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "bundle": Kind((), "all policies in one, before it is signed", _of(BundleDoc)),
         "directory": Kind((), "the peer directory, before it is signed", _of(DirectoryDoc)),
         "removal": Kind((), "a notice that takes keys or peers away, or announces maintenance", _of(NoticeDoc)),
+        "consent-receipt": Kind((), "the claims of a consent receipt, before it is signed", _of(ReceiptDoc)),
         "root": Kind((), "who may sign what", _of(RootDoc)),
         "envelope": Kind((), "a signed file (DSSE) with any of the four in it", _of(EnvelopeDoc)),
     }

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from gateway.domain.ids import SLUG, ScenarioId
-from gateway.domain.notice import LATER_PLACEHOLDERS, placeholders_in
 from gateway.errors import Problem, ProblemsError, Reason
 from gateway.policy import schema
 from gateway.policy.check import check
@@ -68,7 +67,6 @@ def load_policies(root: Path) -> LoadedPolicies:
     acceptance = _folder(root, "acceptance", schema.AcceptanceFile, problems, unread)
     findings = check(Documents(scale, cities, scenarios, operators, acceptance, notice, frozenset(unread)))
     problems += findings.errors
-    problems += () if notice is None else _unsaid(notice)
     if problems or scale is None or notice is None:
         raise ProblemsError(Reason.POLICY_INVALID, list(dict.fromkeys(problems)))  # rows share faults of their file
     documents = (
@@ -154,13 +152,6 @@ def _strangers(root: Path) -> Iterator[Problem]:
 def _located(root: Path, name: str, model: type[Model], problems: list[Problem]) -> Located[Model] | None:
     doc = read_toml(root, name, model, problems)
     return None if doc is None else Located(name, doc)
-
-
-def _unsaid(notice: Located[schema.NoticeFile]) -> Iterator[Problem]:
-    """What a notice has to say beside what any bundle's does: all that a preview shows is under its digest."""
-    for path, text in (("text_zh", notice.doc.text_zh), ("text_en", notice.doc.text_en)):
-        for name in sorted(LATER_PLACEHOLDERS - placeholders_in(text)):
-            yield notice.problem(path, f"lacks {{{name}}}", "name it, so that the notice's digest covers it")
 
 
 def _folder(

@@ -182,6 +182,8 @@ FAULTS = (
     Fault("more is promised beside the notice", desk.promises_beside, "consent.notice"),
     Fault("a notice promises more than the policies", desk.promises_more, "consent.notice"),
     Fault("a notice does not say what is illustrative", desk.unmarked, "consent.notice"),
+    Fault("a notice gives a lifetime in whole days", desk.rounds_the_lifetime, "consent.notice"),
+    Fault("a notice says of all consents that she is there", desk.says_she_is_there, "consent.notice"),
     Fault("a code's token is kept back", desk.keeps_the_token, "handle.redeemed"),
     Fault("an unknown code is told apart", desk.tells_of_unknown_codes, "handle.unknown", ("handle.one-error",)),
     Fault("a used code is told apart", desk.tells_of_used_codes, "handle.one-error"),

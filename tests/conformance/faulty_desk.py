@@ -27,6 +27,7 @@ from gateway.domain.decision import Outcome
 from gateway.domain.evaluate import at_best
 from gateway.domain.handle import new_handle
 from gateway.domain.ids import PeerIdentity
+from gateway.domain.notice import render_notice
 from gateway.errors import Reason, TiergateError
 from gateway.transport.identity import Caller, Callers
 from tests.conformance.faulty_wire import servicer
@@ -84,6 +85,22 @@ def promises_more(patch: pytest.MonkeyPatch) -> None:
 def unmarked(patch: pytest.MonkeyPatch) -> None:
     """A notice is silent about figures that nobody has published."""
     patch.setattr(adapters.terms, "at_best", lambda *given: at_best(*given)._replace(illustrative=False))
+
+
+def rounds_the_lifetime(patch: pytest.MonkeyPatch) -> None:
+    """A notice gives whole days, as if a minute were one."""
+
+    def render(*given: Any, lifetime_s: int, **more: Any) -> Any:
+        return render_notice(*given, lifetime_s=-(-lifetime_s // 86_400) * 86_400, **more)
+
+    patch.setattr(adapters.terms, "render_notice", render)
+
+
+def says_she_is_there(patch: pytest.MonkeyPatch) -> None:
+    """A notice says of every consent that her device takes part."""
+    patch.setattr(
+        adapters.terms, "render_notice", lambda *given, **more: render_notice(*given, **{**more, "bound": "device"})
+    )
 
 
 def keeps_the_token(patch: pytest.MonkeyPatch) -> None:

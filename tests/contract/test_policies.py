@@ -129,13 +129,13 @@ def test_the_notice_tells_what_the_law_asks_for(loaded: LoadedPolicies) -> None:
             operator = policies.operators[name]
             best = at_best(policies, scenario, CityId("fuzhou"))
             notice = render_notice(
-                policies.notice, operator, scenario, "福州", "Fuzhou", valid_days=30, uses=None, best=best
-            )
+                policies.notice, operator, scenario, "福州", "Fuzhou",
+                lifetime_s=30 * 86_400, uses=None, bound="operator", best=best,
+            )  # fmt: skip
             assert ("示意数据" in notice.zh) == ("illustrative:" in notice.en) == best.illustrative
-            for text, words in (
-                (notice.zh, (operator.name_zh, scenario.purpose_zh, "30 天", "不限次数", "撤回", "拒绝", "不会提供")),
-                (notice.en, (operator.name_en, scenario.purpose_en, "30 days", "any number", "Withdrawal", "refuse")),
-            ):
+            zh = (operator.name_zh, scenario.purpose_zh, "30 天", "不限次数", "不必在场", "撤回", "拒绝", "不会提供")
+            en = (operator.name_en, scenario.purpose_en, "30 days", "any number", "being there", "Withdrawal", "refuse")
+            for text, words in ((notice.zh, zh), (notice.en, en)):
                 assert operator.contact in text
                 for terms in (scenario.base, best.terms):  # without consent, and with it
                     assert (terms.text_zh if text is notice.zh else terms.text_en) in text

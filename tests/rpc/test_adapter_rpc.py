@@ -12,8 +12,10 @@ import grpc
 import grpc.aio
 import pytest
 import rfc8785
+import structlog
 
 from adapters.app import Adapter
+from adapters.casework import Deadlines
 from adapters.sandbox import quanzhou
 from adapters.sandbox.residents import residents_of
 from gateway.api.consent.v1 import consent_pb2 as consent
@@ -283,3 +285,11 @@ async def test_only_the_gateway_asks_for_tiers(city: Running, identity: PeerIden
     async with city.files.channel(city.adapter.address, identity) as channel:
         asked = AttestationServiceStub(channel).AttestTier(city.request(granted.token), timeout=TIMEOUT_S)
         assert await _refused(asked) is Reason.CALLER_NOT_PERMITTED
+
+
+async def test_an_adapter_says_at_its_start_of_which_years_it_knows_no_holidays(city: Running) -> None:
+    with structlog.testing.capture_logs() as logged:
+        city.adapter.announce()
+    years = list(Deadlines().uncovered(int(time.time())))
+    assert years
+    assert [line["years"] for line in logged if line["event"] == "calendar_missing"] == [years]

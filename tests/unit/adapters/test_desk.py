@@ -1,25 +1,23 @@
-"""The resident's desk: corrections, uses, explanations, cases."""
+"""The resident's desk: corrections, uses, explanations."""
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import date
 from typing import Any
 
 import pytest
 
 from adapters.authority import Granted
-from adapters.casework import Deadlines
 from adapters.explain import DISTANCES, REASONS
 from adapters.reports import Report
-from adapters.store.cases import MAX_CASES
 from gateway.consentlog.note import VerifierKey
 from gateway.consentlog.proof import LogProof
 from gateway.consentlog.trust import NONE, TrustPolicy
-from gateway.domain.consent import Act, Contested, Step
+from gateway.domain.bundle import Timeline
+from gateway.domain.consent import Act
 from gateway.domain.decision import Outcome
-from gateway.domain.ids import ResidentRef, ScenarioId
+from gateway.domain.ids import BundleDigest, ResidentRef, ScenarioId
 from gateway.errors import Reason
 from tests.fakes.city import RESIDENT, FakeCity
 from tests.fakes.city_peers import DECOY
@@ -28,7 +26,6 @@ from tests.fakes.network import Network
 from tests.unit.adapters.conftest import refuses
 
 OTHER = ResidentRef("synthetic-2")
-DAY_S = 86_400
 
 
 @pytest.fixture
@@ -36,7 +33,7 @@ def log(network: Network) -> FakeLog:
     return FakeLog(network.log)
 
 
-async def _use(city: FakeCity, log: FakeLog, granted: Granted, *, rung: int | None = None, **changes: Any) -> int:
+async def use(city: FakeCity, log: FakeLog, granted: Granted, *, rung: int | None = None, **changes: Any) -> int:
     """One check of a consent, decided, logged and reported; its log index."""
     attested = await city.answer(granted.token)
     given = attested.rung if rung is None else rung
@@ -115,7 +112,7 @@ async def test_uses_are_hers_newest_first_with_proofs(city: FakeCity, log: FakeL
     city.source.know(OTHER, 900)
     mine, others = await city.grant(uses=5), await city.grant(OTHER)
     second = await city.grant()
-    indices = [await _use(city, log, mine), await _use(city, log, others), await _use(city, log, second)]
+    indices = [await use(city, log, mine), await use(city, log, others), await use(city, log, second)]
     found = city.desk.uses(RESIDENT, None, None, 0)
     assert [view.held.log_index for view in found] == [indices[2], indices[0]]
     assert [view.held.consent_id for view in found] == [second.id, mine.id]
@@ -131,14 +128,32 @@ async def test_uses_are_hers_newest_first_with_proofs(city: FakeCity, log: FakeL
         LogProof.parse(view.proof).verify(view.held.entry, trust)
 
 
+async def test_terms_stay_those_of_their_time_while_their_bundle_is_held(city: FakeCity, log: FakeLog) -> None:
+    await use(city, log, await city.grant())
+    (before,) = city.desk.uses(RESIDENT, None, None, 0)
+    old = city.reference.bundle
+    scenario = old.scenarios[ScenarioId(before.entry.text("scenario"))]
+    new = replace(
+        old,
+        digest=BundleDigest("cd" * 32),
+        version=old.version + 1,
+        scenarios={**old.scenarios, scenario.id: replace(scenario, rungs=())},
+    )
+    city.reference = replace(city.reference, bundle=new, timeline=Timeline((old, new)))
+    assert before.evaluated is not None
+    assert [view.evaluated for view in city.desk.uses(RESIDENT, None, None, 0)] == [before.evaluated]
+    city.reference = replace(city.reference, timeline=Timeline((new,)))
+    assert [view.evaluated for view in city.desk.uses(RESIDENT, None, None, 0)] == [None]
+
+
 async def test_terms_of_a_bundle_that_is_gone_are_not_made_up(city: FakeCity, log: FakeLog) -> None:
-    await _use(city, log, await city.grant(), bundle="ef" * 32)
+    await use(city, log, await city.grant(), bundle="ef" * 32)
     (view,) = city.desk.uses(RESIDENT, None, None, 0)
     assert view.evaluated is None
 
 
 async def _explained(city: FakeCity, log: FakeLog, granted: Granted, **changes: Any) -> str:
-    return (await city.desk.explain(RESIDENT, await _use(city, log, granted, **changes))).code
+    return (await city.desk.explain(RESIDENT, await use(city, log, granted, **changes))).code
 
 
 async def test_an_explanation_says_why(city: FakeCity, log: FakeLog) -> None:
@@ -180,7 +195,7 @@ async def test_a_distance_is_a_word(city: FakeCity, log: FakeLog, short_of: int)
     level = city.reference.bundle.scenarios[city.question("").scenario].rungs[0].level
     cut = next(item.minimum for item in concordance.cuts if item.level == level)
     city.source.know(RESIDENT, cut - short_of)
-    found = await city.desk.explain(RESIDENT, await _use(city, log, await city.grant()))
+    found = await city.desk.explain(RESIDENT, await use(city, log, await city.grant()))
     share = short_of / (concordance.score_max - concordance.score_min)
     word = "near" if share <= 0.05 else "some way" if share <= 0.15 else "far"
     assert found.distance == DISTANCES[word]  # type: ignore[index]
@@ -196,108 +211,10 @@ async def test_no_text_holds_a_number() -> None:
 @pytest.mark.parametrize("which", ["of somebody else", "not reported"])
 async def test_nobody_is_told_about_a_decision_that_is_not_hers(city: FakeCity, log: FakeLog, which: str) -> None:
     city.source.know(OTHER, 900)
-    index = await _use(city, log, await city.grant(OTHER))
+    index = await use(city, log, await city.grant(OTHER))
     asked = index if which == "of somebody else" else index + 1
     with refuses(Reason.DECISION_UNKNOWN):
         await city.desk.explain(RESIDENT, asked)
     with refuses(Reason.DECISION_UNKNOWN):
         await city.desk.contest(RESIDENT, asked)
     assert city.store.count_pending() == 0
-
-
-# -- cases -----------------------------------------------------------------------------------------------------------
-
-
-async def test_a_contest_opens_one_case_which_is_told_step_by_step(city: FakeCity, log: FakeLog) -> None:
-    index = await _use(city, log, await city.grant())
-    case = await city.desk.contest(RESIDENT, index)
-    assert await city.desk.contest(RESIDENT, index) == case
-    for step in ("flagged", "forwarded", "corrected"):
-        await city.desk.advance(case.row.id, step)
-    await city.pusher.push_once()
-    steps: list[Step] = ["opened", "flagged", "forwarded", "corrected"]
-    assert [event.subject for event in city.gateway.events] == [*(Contested(index, step) for step in steps), None]
-    (listed,) = city.desk.cases(RESIDENT)
-    assert listed.row.step == "corrected"
-    assert city.desk.cases(None) == []  # none is open
-    again = await city.desk.contest(RESIDENT, index)
-    assert again.row.id != case.row.id
-
-
-async def test_a_contest_changes_no_answer(city: FakeCity, log: FakeLog) -> None:
-    granted = await city.grant()
-    case = await city.desk.contest(RESIDENT, await _use(city, log, granted))
-    assert (await city.answer(granted.token)).rung == 1
-    await city.desk.advance(case.row.id, "upheld")
-    assert (await city.answer(granted.token)).rung == 1
-
-
-@pytest.mark.parametrize(("first", "then"), [("upheld", "flagged"), ("forwarded", "flagged"), ("flagged", "flagged")])
-async def test_a_case_does_not_go_back(city: FakeCity, log: FakeLog, first: Step, then: Step) -> None:
-    case = await city.desk.contest(RESIDENT, await _use(city, log, await city.grant()))
-    await city.desk.advance(case.row.id, first)
-    pending = city.store.count_pending()
-    with refuses(Reason.CASE_STATE):
-        await city.desk.advance(case.row.id, then)
-    assert city.store.count_pending() == pending
-    with refuses(Reason.CASE_UNKNOWN):
-        await city.desk.advance("A" * 22, then)
-
-
-async def test_a_late_case_is_alarmed_and_lapses_at_the_last_deadline(city: FakeCity, log: FakeLog) -> None:
-    case = await city.desk.contest(RESIDENT, await _use(city, log, await city.grant()))
-    await city.desk.look_after_cases()
-    assert city.alarms.raised["case_late"] == 0
-    city.clock.advance(case.due.flag_by - city.now_s)
-    await city.desk.look_after_cases()
-    assert city.alarms.raised["case_late"] == 1
-    await city.desk.advance(case.row.id, "flagged")
-    await city.desk.look_after_cases()
-    assert city.alarms.raised["case_late"] == 1
-    city.clock.advance(case.due.decide_by - city.now_s)
-    await city.desk.look_after_cases()
-    assert city.alarms.raised["case_late"] == 2
-    city.clock.advance(case.due.lapses_at - city.now_s)
-    await city.desk.look_after_cases()
-    assert city.alarms.raised["case_lapsed"] == 1
-    (listed,) = city.desk.cases(RESIDENT)
-    assert listed.row.step == "lapsed"
-
-
-async def test_the_oldest_of_many_open_cases_lapse_too(city: FakeCity, log: FakeLog) -> None:
-    oldest = await city.desk.contest(RESIDENT, await _use(city, log, await city.grant()))
-    city.clock.advance(1)
-    attested = await city.answer((await city.grant()).token)
-    decided = [log.decide(1, bundle=city.reference.bundle.digest) for _ in range(MAX_CASES)]
-    await city.reports.take(
-        [Report(attested.id, Outcome.of(1), at, log.entries[at], log.inclusion(at)) for at in decided], log.checkpoint()
-    )
-    for index in decided:
-        await city.desk.contest(RESIDENT, index)
-    assert oldest.row.id not in {case.row.id for case in city.desk.cases(None)}  # a list has its limit
-    city.clock.advance(oldest.due.lapses_at - city.now_s)
-    await city.desk.look_after_cases()
-    assert city.alarms.raised["case_lapsed"] == MAX_CASES + 1
-    assert city.desk.cases(None) == []
-
-
-def _day(at_s: int) -> date:
-    """The China day that ends at a deadline."""
-    return date.fromordinal(date(1970, 1, 1).toordinal() + (at_s + 8 * 3600) // DAY_S - 1)
-
-
-def test_deadlines_are_whole_working_days_in_china() -> None:
-    friday_noon_utc = 1_795_780_800 - 1_795_780_800 % DAY_S + 12 * 3600
-    while (friday_noon_utc // DAY_S + 3) % 7 != 4:
-        friday_noon_utc += DAY_S
-    friday = date.fromordinal(date(1970, 1, 1).toordinal() + friday_noon_utc // DAY_S)
-    due = Deadlines().of(friday_noon_utc)
-    days = [_day(at).toordinal() - friday.toordinal() for at in (due.flag_by, due.forward_by, due.decide_by)]
-    assert days == [3, 4, 7]
-    assert _day(due.lapses_at).toordinal() - friday.toordinal() == 28
-    monday, saturday = (date.fromordinal(friday.toordinal() + days) for days in (3, 1))
-    shifted = replace(Deadlines(), holidays=frozenset({monday}), workdays=frozenset({saturday})).of(friday_noon_utc)
-    assert _day(shifted.flag_by) == saturday
-    assert _day(shifted.forward_by) == date.fromordinal(friday.toordinal() + 4)
-    # 17:00 UTC on Friday is Saturday in China
-    assert _day(Deadlines().of(friday_noon_utc + 5 * 3600).flag_by) == monday

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from adapters.terms import ConsentTerms
 from gateway.domain.bundle import Bundle
 from gateway.domain.ids import ResidentRef
 from gateway.domain.scenario import Scenario
 from gateway.domain.tier import Concordance
 from gateway.errors import Reason
 from tests.fakes.city import RESIDENT, FakeCity
-from tests.fakes.network import FUZHOU, LIBRARY_LOAN, XIAMEN, Network
+from tests.fakes.device import Device
+from tests.fakes.network import FUZHOU, LIBRARY_LOAN, XIAMEN, XIAMEN_LIBRARY, Network
 from tests.unit.adapters.conftest import refuses
 from tests.unit.adapters.test_authority import OTHER, TERMS
 
@@ -83,6 +85,27 @@ async def test_no_consent_is_recorded_under_a_notice_that_the_policies_have_chan
     await city.authority.replace(RESIDENT, granted.id, "renew", terms, city.authority.preview(terms).notice.digest)
 
 
+async def test_two_consents_that_are_not_the_same_have_two_notices(city: FakeCity) -> None:
+    device = Device().jwk
+    asked = [
+        ConsentTerms(XIAMEN_LIBRARY, LIBRARY_LOAN, lifetime_s=seconds, uses=1, bound=bound, device_key=key)
+        for seconds in (60, 3600, 5400, 86_400, 2 * 86_400)
+        for bound, key in ((True, None), (False, None), (False, device))
+    ]
+    shown = [city.authority.preview(terms).notice for terms in asked]
+    assert len({notice.digest for notice in shown}) == len(asked)
+    assert len({notice.zh for notice in shown} | {notice.en for notice in shown}) == 2 * len(asked)
+    seen, other = shown[0].digest, asked[1]
+    with refuses(Reason.CONSENT_STATE):
+        await city.authority.grant(RESIDENT, other, seen)
+
+
+@pytest.mark.parametrize("lifetime_s", [61, 86_399])
+def test_a_lifetime_that_the_notice_cannot_tell_exactly_is_refused(city: FakeCity, lifetime_s: int) -> None:
+    with refuses(Reason.CONSENT_LIMITS):
+        city.authority.preview(replace(TERMS, lifetime_s=lifetime_s))
+
+
 async def test_policies_that_change_nothing_that_she_saw_ask_for_no_new_look(city: FakeCity) -> None:
     seen = city.authority.preview(TERMS).notice.digest
     city.reference = replace(city.reference, bundle=replace(city.reference.bundle, version=99))
@@ -91,10 +114,9 @@ async def test_policies_that_change_nothing_that_she_saw_ask_for_no_new_look(cit
 
 async def test_a_consent_under_an_older_notice_stays_good(city: FakeCity) -> None:
     now = city.reference.bundle
-    older = replace(now.notice, version=2, text_zh=now.notice.text_zh.replace("{at_best}", "优惠"))
+    older = replace(now.notice, version=2, text_zh=f"{now.notice.text_zh}。")
     city.reference = replace(city.reference, bundle=replace(now, notice=older))
     city.source.know(RESIDENT, 900)
-    assert city.authority.preview(TERMS).best is None  # what the notice does not promise is not promised beside it
     granted = await city.grant()
     city.reference = replace(city.reference, bundle=now)
     assert (await city.answer(granted.token)).rung == 1

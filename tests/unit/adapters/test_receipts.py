@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
 from adapters.terms import ConsentTerms
-from gateway import consentlog
 from gateway.consentlog.consent_receipt import MAX_CHARS, TYP, ConsentReceipt, verify_receipt
 from gateway.consentlog.receipt import ProvedEntry
 from gateway.crypto import jws
@@ -21,12 +19,13 @@ from gateway.domain.consent import Act
 from gateway.domain.consent_record import GIVEN, PAUSED, REPLACED, RESUMED, WITHDRAWN
 from gateway.domain.ids import ResidentRef
 from gateway.errors import Reason
+from gateway.policy.json_schema import text_of
 from tests.fakes.city import RESIDENT, FakeCity
 from tests.fakes.network import LIBRARY_LOAN, XIAMEN_LIBRARY
 from tests.unit.adapters.conftest import refuses
 from tests.unit.adapters.test_registrations import Used
 
-SCHEMA = json.loads((Path(consentlog.__file__).parent / "consent_receipt.schema.json").read_text("utf-8"))
+SCHEMA = json.loads(text_of("consent-receipt"))
 
 
 def _entries(receipt: ConsentReceipt) -> list[ProvedEntry | None]:
@@ -114,7 +113,10 @@ async def test_a_withdrawal_under_way_is_said_and_not_proved(life: Life) -> None
     await life.withdraw()
     receipt = life.receipt()
     assert (receipt.state, _entries(receipt)) == (WITHDRAWN, [None])
-    assert [event["event_state"] for event in receipt.record["events"]] == ["dpv:ConsentGiven", "dpv:ConsentWithdrawn"]
+    assert [(event["event_state"], event["event_type"]) for event in receipt.record["events"]] == [
+        ("dpv:ConsentGiven", "dpv:ExplicitlyExpressedConsent"),
+        ("dpv:ConsentWithdrawn", "dpv:WithdrawConsent"),
+    ]
 
 
 @pytest.mark.parametrize("used", [True, False])
@@ -169,6 +171,8 @@ async def test_pauses_and_resumptions_are_proved_in_their_order(life: Life) -> N
         await life.city.pusher.push_once()
     receipt = life.receipt()
     assert [change.state for change in receipt.changes] == [PAUSED, RESUMED, PAUSED, WITHDRAWN]
+    said, reaffirmed = [event.event_type for event in receipt.said.later], "dpv:ReaffirmConsent"
+    assert said == ["dpv:WithdrawConsent", reaffirmed, "dpv:WithdrawConsent", "dpv:WithdrawConsent"]
     indices = [entry.log_index for entry in _entries(receipt) if entry is not None]
     assert indices == sorted(indices)
     assert len(indices) == 4

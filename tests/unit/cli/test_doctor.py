@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from adapters.casework import Deadlines
 from gateway.cli.localnet.provision import Network
 from gateway.cli.options import PROFILE_VARIABLE
 from gateway.crypto.envelope import DIRECTORY_TYPE, sign, verify
@@ -63,6 +64,19 @@ def test_with_sound_files_only_the_peer_is_missing(run: Run, network: Network, w
     assert {"directory", "bundle", "certificate", "clock"} <= looked_at
     assert ("disk" in looked_at) == (who in {"gateway", "adapter"})
     assert ("key" in looked_at) == (who in {"operator", "gateway", "adapter"})
+
+
+def test_an_adapter_that_knows_no_holidays_of_its_deadlines_is_warned(run: Run, network: Network) -> None:
+    settings = network.layout.city("quanzhou") / "adapter.toml"
+    (found,) = [item for item in examined(run, "--config", settings) if item["check"] == "calendar"]
+    years = Deadlines().uncovered(int(time.time()))
+    assert found["state"] == "warning"
+    assert all(str(year) in found["message"] for year in years)
+    assert "State Council" in found["remedy"]
+    days = ", ".join(f"{year}-10-01" for year in years)
+    settings.write_text(f"{settings.read_text('utf-8')}\n[cases]\nholidays = [{days}]\n", "utf-8")
+    (found,) = [item for item in examined(run, "--config", settings) if item["check"] == "calendar"]
+    assert found["state"] == "ok"
 
 
 def test_the_table_names_a_remedy(run: Run, network: Network) -> None:

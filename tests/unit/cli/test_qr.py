@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import secrets
+import struct
 import sys
+import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -135,9 +138,23 @@ def test_two_codes_are_one_too_many(tmp_path: Path) -> None:
         read_qr(_save(both, tmp_path / "two.png"))
 
 
-def test_an_image_that_would_fill_the_memory_is_refused_unread(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="million pixels"):
-        read_qr(_save(Image.new("1", (8000, 8000), 1), tmp_path / "vast.png"))
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@pytest.mark.parametrize("side", [8000, 10_000, 13_000, 20_000, 2**31 - 1])
+def test_an_image_that_would_fill_the_memory_is_refused_unread(tmp_path: Path, side: int) -> None:
+    """Pillow warns of some of them, and refuses others itself; all that is seen is that they are too large."""
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"\0")),
+        (b"IEND", b""),
+    )
+    path = tmp_path / "vast.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in parts))
+    with warnings.catch_warnings(record=True) as shown, pytest.raises(UsageError, match="more than 40 million pixels"):
+        read_qr(path)
+    assert shown == []
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,8 +79,14 @@ def acceptance(city: CityId, **changes: Any) -> Acceptance:
     return replace(Acceptance(city, 1, honours, vouches, True), **changes)
 
 
+NAMED = (
+    *("operator_name", "operator_contact", "scenario_name", "purpose", "city_name"),
+    *("lifetime", "uses", "present", "without", "at_best"),
+)
+
+
 def template(**changes: Any) -> NoticeTemplate:
-    text = "{operator_name} {operator_contact} {scenario_name} {purpose} {city_name} {valid_days} {uses}"
+    text = " ".join(f"{{{name}}}" for name in NAMED)
     return replace(NoticeTemplate("notice", 1, f"同意 {text}", f"Consent {text}"), **changes)
 
 

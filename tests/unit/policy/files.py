@@ -22,7 +22,8 @@ DAY = date(2026, 6, 1)
 
 # all that must be told
 NOTICE_TEXT = (
-    "{operator_name} {operator_contact} {scenario_name} {purpose} {city_name} {valid_days} {uses} {without} {at_best}"
+    "{operator_name} {operator_contact} {scenario_name} {purpose} {city_name} {lifetime} {uses} {present} {without} "
+    "{at_best}"
 )
 
 

@@ -74,6 +74,8 @@ MALFORMED = [
     (SCENARIO, "max_lifetime_days = 30", "max_lifetime_days = 367", "consent.max_lifetime_days", "less"),
     (OPERATOR, 'contact = "desk@example.invalid"\n', "", "contact", "missing"),
     (NOTICE, " {uses}", "", "text_zh", "lacks {uses}"),
+    (NOTICE, " {lifetime}", "", "text_zh", "lacks {lifetime}"),
+    (NOTICE, " {present}", "", "text_zh", "lacks {present}"),
     (NOTICE, " {without}", "", "text_zh", "lacks {without}"),
     (NOTICE, " {at_best}", "", "text_zh", "lacks {at_best}"),
     (NOTICE, "{uses}", "{uses} {resident_name}", "text_zh", "unknown {resident_name}"),

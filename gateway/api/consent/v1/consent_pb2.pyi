@@ -157,7 +157,7 @@ class ConsentTerms(_message.Message):
     scenario: _builtins.str
     """Scenario, a slug; its purpose comes from the policy bundle."""
     lifetime_s: _builtins.int
-    """Lifetime in seconds; within the scenario's limit."""
+    """Lifetime in seconds; whole minutes, within the scenario's limit."""
     uses: _builtins.int
     """Number of uses; 0 = not counted, which requires BINDING_OPERATOR or BINDING_DEVICE."""
     binding: Global___Binding.ValueType
@@ -273,14 +273,12 @@ class PreviewConsentResponse(_message.Message):
     without_en: _builtins.str
     """What everybody gets without consent, English."""
     at_best_zh: _builtins.str
-    """What the consent can bring anybody of this city at best, Chinese. Empty where the notice, of a bundle from before,
-    does not say it.
-    """
+    """What the consent can bring anybody of this city at best, Chinese."""
     at_best_en: _builtins.str
     """The same, English."""
     illustrative: _builtins.bool
     """True when the scenario or the city's concordance rests on figures that nobody has published. The notice says so
-    beside the best terms; where it names none, the app has to.
+    beside the best terms.
     """
     def __init__(
         self,

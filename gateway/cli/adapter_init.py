@@ -25,7 +25,7 @@ from gateway.cli.new_folder import (
 from gateway.cli.options import Json
 from gateway.cli.output import UsageError, facts, show
 from gateway.crypto.keys import write_secret
-from gateway.domain.directory import KeyPurpose
+from gateway.domain.directory import GATEWAY, KeyPurpose
 from gateway.domain.ids import PeerIdentity
 from gateway.errors import ProblemsError
 from gateway.policy.entries import entry_text
@@ -67,7 +67,8 @@ def init(
     Private keys are made here, readable by their owner alone, and never leave. Nothing is sent anywhere. The folder's
     README says what comes next, and adapters/README.md shows every step.
     """
-    require_slug(city, "the city")
+    if require_slug(city, "the city") == GATEWAY:
+        raise UsageError(f'"{GATEWAY}" is what notices call the gateway', "give the city another id")
     holder = PeerIdentity(require_domain(trust_domain), "city", city)
     server_name = f"{city}.{trust_domain}"
     reached = address or f"{server_name}:{_PORT}"

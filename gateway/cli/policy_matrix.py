@@ -31,7 +31,7 @@ _SHORT = {
     "no-concordance": "no tier",
     "not-in-force": "no offer",
 }
-_TILDE = "~"
+TILDE = "~"
 
 
 def show_matrix(
@@ -122,7 +122,7 @@ def _grid(document: Mapping[str, Any], tiers: Mapping[int, str]) -> Iterator[Any
     )
     names = ", ".join(tiers[level] for level in LEVELS)
     yield f"{document['open']} of {len(cells)} open. Numbers: the rung that {names} reach; 0 is the base offer."
-    yield f"{_TILDE} {MARK}: the tier or the terms rest on figures that no city has published."
+    yield f"{TILDE} {MARK}: the tier or the terms rest on figures that no city has published."
     yield from _decisions(cells)
     for state, short in _SHORT.items():
         if any(cell["state"] == state for cell in cells):
@@ -132,7 +132,7 @@ def _grid(document: Mapping[str, Any], tiers: Mapping[int, str]) -> Iterator[Any
 def _short(cell: Mapping[str, Any], tiers: Mapping[int, str]) -> str:
     if cell["state"] == "open":
         rungs = "/".join(str(cell["rungs"].get(tiers[level], 0)) for level in LEVELS)
-        return rungs + (_TILDE if cell["illustrative"] else "")
+        return rungs + (TILDE if cell["illustrative"] else "")
     return cell["opens"] or _SHORT[cell["state"]]
 
 

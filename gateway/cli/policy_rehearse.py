@@ -19,7 +19,7 @@ from gateway.cli.audit_replay import bundle_reader
 from gateway.cli.options import Json, TrustFile
 from gateway.cli.output import show, table
 from gateway.cli.policy import load
-from gateway.cli.policy_source import RootFile, day_of, read_source
+from gateway.cli.policy_source import MARK, RootFile, day_of, read_source
 from gateway.consentlog.entry import Entry
 from gateway.consentlog.scoped import is_scoped, scope_of, verify_scoped
 from gateway.consentlog.verify import VerifiedExport, verify_export
@@ -137,6 +137,7 @@ class Rehearsal:
         self._bundles: dict[str, Bundle | None] = {}
         self._rows: dict[tuple[str, str], Counter[str]] = {}
         self._reasons: dict[tuple[str, str], Counter[str]] = {}
+        self._illustrative: set[tuple[str, str]] = set()
         self.total: Counter[str] = Counter()
         self.caveats: set[str] = set()
 
@@ -154,6 +155,8 @@ class Rehearsal:
             names.append("unreadable")
         else:
             names += _told(found, kind.decided.rung)
+            if found.illustrative:
+                self._illustrative.add(place)
             if found.refused is not None:
                 self._reasons.setdefault(place, Counter())[found.refused.value] += count
             self.caveats.update(_caveats(old.concordances.get(kind.decided.city), self._draft, kind.decided.city))
@@ -169,6 +172,7 @@ class Rehearsal:
                 "city": city,
                 **{name: row[name] for name in _COUNTS},
                 "refused_by": dict(sorted(self._reasons.get((scenario, city), {}).items())),
+                "illustrative": (scenario, city) in self._illustrative,
             }
             for (scenario, city), row in sorted(self._rows.items())
         ]
@@ -209,10 +213,17 @@ def _caveats(old: Concordance | None, draft: Bundle, city: CityId) -> Iterator[s
     before, after = ({cut.level: cut.minimum for cut in side.cuts} for side in (old, new))
     for level in sorted(before.keys() | after.keys()):
         if before.get(level) != after.get(level):
-            ends = " to ".join(str(side.get(level, "none")) for side in (before, after))
+            ends = " to ".join(
+                f"{side[level]}{_mark(item)}" if level in side else "none"
+                for side, item in ((before, old), (after, new))
+            )
             yield f"{city}: the cut of {names[level]} moves from {ends}; between them, the log cannot tell who is where"
     if new.max_age_days < old.max_age_days:
         yield f"{city}: scores may be {new.max_age_days} days old, {old.max_age_days} before; who falls out is unknown"
+
+
+def _mark(item: Concordance) -> str:
+    return f" ({MARK})" if item.illustrative else ""
 
 
 def _words(document: Mapping[str, Any]) -> Iterator[Any]:
@@ -223,12 +234,20 @@ def _words(document: Mapping[str, Any]) -> Iterator[Any]:
     if rows:
         yield table(
             "Decisions, and what the draft makes of them",
-            ("scenario", "home city", *columns.values(), "refused by"),
+            ("scenario", "home city", *columns.values(), "refused by", ""),
             (
-                (row["scenario"], row["city"], *(row[name] or "" for name in columns), ", ".join(row["refused_by"]))
+                (
+                    row["scenario"],
+                    row["city"],
+                    *(row[name] or "" for name in columns),
+                    ", ".join(row["refused_by"]),
+                    MARK if row["illustrative"] else "",
+                )
                 for row in rows
             ),
         )
+    if any(row["illustrative"] for row in rows):
+        yield f"{MARK}: what was given there, or would be, rests on figures that no city has published."
     yield from document["cannot_be_known"]
     counts = ", ".join(f"{document[name]} {words}" for name, words in columns.items() if name != "decisions")
     yield f"{document['decisions']} decisions: {counts}"

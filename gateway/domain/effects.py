@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from itertools import groupby, pairwise
 from typing import NamedTuple, TypeVar
 
-from gateway.domain.compare import Verdict, compare
+from gateway.domain.compare import Change, Verdict, changes, conditions, differing, verdict_on
 from gateway.domain.decision import Outcome
 from gateway.domain.evaluate import evaluate
 from gateway.domain.ids import CityId, ScenarioId
@@ -57,7 +57,8 @@ class Given:
 class Effect:
     """What changes for the residents in a band at a scenario, from a day until another (UTC, both included; None: on).
 
-    ``verdict`` is ``same`` where the terms are alike and only their words differ.
+    ``verdict`` is ``same`` where terms and conditions are alike and only words differ. ``conditions``: those under
+    which she gets it, where they differ and the pair is open on both sides.
     """
 
     band: ScoreBand
@@ -67,6 +68,7 @@ class Effect:
     before: Given
     after: Given
     verdict: Verdict
+    conditions: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class _Answer(NamedTuple):
     before: Given
     after: Given
     verdict: Verdict
+    conditions: tuple[Change, ...]
     differs: bool
 
 
@@ -191,14 +194,17 @@ def _joined(spells: Iterable[Access]) -> Iterator[Access]:
 def _effects(
     old: Rules, new: Rules, band: ScoreBand, spells: Iterable[Access], told: dict[tuple[object, ...], _Answer]
 ) -> Iterator[Effect]:
-    """The effects on a band at one scenario. ``told``: answers there; they do not depend on the home city's name."""
+    """The effects on a band at one scenario. ``told``: answers there; they depend on nothing else of the home city."""
+    homes = tuple(rules.concordances.get(band.home) for rules in (old, new))
+    ages = tuple(home and home.max_age_days for home in homes)
     for spell in _joined(spells):
-        key = (band.before, spell.before, band.after, spell.after)
+        key = (band.before, spell.before, band.after, spell.after, ages)
         if key not in told:
             told[key] = _answer(old, new, band, spell)
         answer = told[key]
         if answer.differs:
-            yield Effect(band, spell.scenario, spell.since, spell.until, answer.before, answer.after, answer.verdict)
+            sides = (answer.before, answer.after)
+            yield Effect(band, spell.scenario, spell.since, spell.until, *sides, answer.verdict, answer.conditions)
 
 
 def _answer(old: Rules, new: Rules, band: ScoreBand, spell: Access) -> _Answer:
@@ -206,7 +212,16 @@ def _answer(old: Rules, new: Rules, band: ScoreBand, spell: Access) -> _Answer:
     before, after = (
         _given(rules, band.home, rules.scenarios.get(spell.scenario), level, state) for rules, level, state in sides
     )
+    otherwise: tuple[Change, ...] = ()
+    if before.state == after.state == "open":  # elsewhere there is nothing to consent to
+        scored = before.rung and after.rung
+        under = (
+            conditions(rules.scenarios[spell.scenario], rules.concordances[band.home] if scored else None)
+            for rules in (old, new)
+        )
+        otherwise = differing(*under)
     old_terms, new_terms = before.terms, after.terms
-    verdict = compare(old_terms.items if old_terms else (), new_terms.items if new_terms else ())
+    found = changes(old_terms.items if old_terms else (), new_terms.items if new_terms else ())
+    verdict = verdict_on((*found, *otherwise))
     worded = old_terms is not None and new_terms is not None and old_terms != new_terms
-    return _Answer(before, after, verdict, differs=verdict != "same" or worded)
+    return _Answer(before, after, verdict, otherwise, differs=verdict != "same" or worded)

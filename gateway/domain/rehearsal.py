@@ -15,7 +15,7 @@ from gateway.domain.bundle import Bundle
 from gateway.domain.compare import Verdict, compare
 from gateway.domain.decision import Outcome
 from gateway.domain.effects import bands_of
-from gateway.domain.evaluate import evaluate, scenario_in_force
+from gateway.domain.evaluate import evaluate, is_illustrative, scenario_in_force
 from gateway.domain.ids import CityId, OperatorId, ScenarioId
 from gateway.domain.scenario import Scenario, Terms
 from gateway.domain.tier import Concordance
@@ -35,13 +35,15 @@ class Decided(NamedTuple):
 class Rehearsed:
     """One decision under the draft.
 
-    ``rungs``: those that are possible, lowest first; ``terms``: theirs. ``refused``: the reason for which the draft
+    ``rungs``: those that are possible, lowest first; ``terms``: theirs. ``illustrative``: what was given, or would be,
+    rests on figures that no city has published. ``refused``: the reason for which the draft
     lets nobody ask, and the operator applies the base offer, if there is one; then there is no rung.
     """
 
     before: Terms
     rungs: tuple[int, ...]
     terms: tuple[Terms, ...]
+    illustrative: bool
     refused: Reason | None = None
 
     @property
@@ -62,21 +64,22 @@ def rehearse(old: Bundle, draft: Bundle, decided: Decided, day: date) -> Rehears
     KeyError or IndexError for a decision that ``old`` cannot have given.
     """
     known = old.scenarios[decided.scenario]
-    before = evaluate(old, known, decided.city, decided.rung).terms
+    before, marked = evaluate(old, known, decided.city, decided.rung)
+    found = draft.scenarios.get(decided.scenario)
+    marked = marked or (found is not None and is_illustrative(draft, found, decided.city))
     try:
         scenario = scenario_in_force(draft, decided.scenario, decided.operator, decided.city, day)
     except TiergateError as error:
-        found = draft.scenarios.get(decided.scenario)
         gone = found is None or day < found.effective_from or day > (found.effective_until or day)
-        return Rehearsed(before, (), () if found is None or gone else (found.base,), error.reason)
+        return Rehearsed(before, (), () if found is None or gone else (found.base,), marked, error.reason)
     concordance = draft.concordances.get(decided.city)
     if concordance is None or day < concordance.effective_from or day > (concordance.effective_until or day):
-        return Rehearsed(before, (), (scenario.base,), Reason.HOME_CITY_UNAVAILABLE)
+        return Rehearsed(before, (), (scenario.base,), marked, Reason.HOME_CITY_UNAVAILABLE)
     rungs = tuple(sorted({*_rungs(old, draft, known, scenario, decided)}))
     if not rungs:
         raise IndexError(decided.rung)  # no score of the city ever reached it
     terms = tuple(dict.fromkeys(evaluate(draft, scenario, decided.city, rung).terms for rung in rungs))
-    return Rehearsed(before, rungs, terms)
+    return Rehearsed(before, rungs, terms, marked)
 
 
 def comparable(old: Concordance | None, draft: Concordance | None) -> bool:

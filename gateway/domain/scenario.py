@@ -13,6 +13,7 @@ from typing import Literal
 from gateway.domain.ids import CityId, OperatorId, ScenarioId
 from gateway.domain.tier import Source
 
+SECONDS_PER_DAY = 86_400
 TimeGrain = Literal["minute", "day"]
 
 

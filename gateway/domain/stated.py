@@ -27,7 +27,10 @@ _PARTS = ("scale", "concordances", "scenarios", "operators", "acceptance", "noti
 
 
 class Stated(NamedTuple):
-    """One value that differs; None: that side does not state it. ``key`` is dotted; tiers stand by their id."""
+    """One value that differs; None: that side does not state it. ``key`` is dotted; tiers stand by their id.
+
+    ``illustrative_before`` and ``illustrative_after``: what states it is marked as nobody's publication.
+    """
 
     part: str
     name: str
@@ -35,6 +38,8 @@ class Stated(NamedTuple):
     sort: Sort
     before: str | None
     after: str | None
+    illustrative_before: bool = False
+    illustrative_after: bool = False
 
 
 def stated_otherwise(old: Any, new: Any, scale: TierScale) -> Iterator[Stated]:
@@ -48,10 +53,15 @@ def stated_otherwise(old: Any, new: Any, scale: TierScale) -> Iterator[Stated]:
         sides = [_named(getattr(side, part)) for side in (old, new)]
         for name in sorted({*sides[0], *sides[1]}):
             before, after = (side.get(name) for side in sides)
+            marks = [getattr(side, "illustrative", False) for side in (before, after)]
             if before is None or after is None:
-                yield Stated(part, name, "", "rule", _present(before), _present(after))
+                yield Stated(part, name, "", "rule", _present(before), _present(after), *marks)
             elif before != after:
-                yield from _differing(part, name, dict(_values(before, "", names)), dict(_values(after, "", names)))
+                values = (dict(_values(side, "", names)) for side in (before, after))
+                yield from (
+                    found._replace(illustrative_before=marks[0], illustrative_after=marks[1])
+                    for found in _differing(part, name, *values)
+                )
 
 
 def _named(part: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from datetime import date
 from itertools import pairwise
 
 from gateway.domain.acceptance import ANY
+from gateway.domain.directory import GATEWAY
 from gateway.domain.tier import MAX_LEVEL
 from gateway.errors import Problem
 from gateway.policy import schema
@@ -93,6 +94,8 @@ def _dates(item: Located[object], start: date, end: date | None) -> Iterator[Pro
 
 def _city(city: Located[schema.CityFile], levels: Mapping[str, int] | None) -> Iterator[Problem]:
     doc = city.doc
+    if doc.id == GATEWAY:
+        yield city.problem("id", f'"{GATEWAY}" is what notices call the gateway', "give the city another id")
     yield from _dates(city, doc.effective_from, doc.effective_until)
     if doc.score_max <= doc.score_min:
         yield city.problem("score_max", "is not above score_min", "state the ends of the score as published")

@@ -12,6 +12,7 @@ from gateway.domain.acceptance import Acceptance, AcceptanceRule, AcceptanceRule
 from gateway.domain.bundle import NoticeTemplate
 from gateway.domain.ids import CityId, OperatorId, ScenarioId, TierId
 from gateway.domain.scenario import (
+    SECONDS_PER_DAY,
     ConsentLimits,
     DepositWaiver,
     ExtraQuota,
@@ -35,7 +36,6 @@ from gateway.policy import schema, terms_schema
 Kind = Literal["cities", "scenarios", "operators", "acceptance"]
 """The folders under ``policies/`` that hold one file per id."""
 
-SECONDS_PER_DAY = 86_400
 Doc_co = TypeVar("Doc_co", covariant=True)
 
 

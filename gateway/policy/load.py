@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from gateway.policy import schema
 from gateway.policy.check import check
 from gateway.policy.documents import Documents, Kind, Located, Policies, to_policies
 from gateway.policy.problems import problems_of
+from gateway.policy.published import published_facts
 from gateway.policy.rows import CityName, Row, rows_of
 
 MAX_FILE_BYTES = 256 * 1024
@@ -29,6 +31,8 @@ _KINDS: Mapping[Kind, type[schema.Named]] = {
     "operators": schema.OperatorFile,
     "acceptance": schema.AcceptanceFile,
 }
+_FIRST_ZONE = timezone(timedelta(hours=14))
+"""Where a day begins first: sources are dated by their own clocks."""
 _AT_ROOT = {_SCALE, _NOTICE, "README.md", "schema", *_KINDS}
 
 Model = TypeVar("Model", bound=schema.Strict)
@@ -51,8 +55,10 @@ class LoadedPolicies:
     warnings: tuple[Problem, ...]
 
 
-def load_policies(root: Path) -> LoadedPolicies:
+def load_policies(root: Path, today: date | None = None) -> LoadedPolicies:
     """Read and check everything under ``root``; case files are left to ``gateway.policy.cases``.
+
+    ``today``: no source was published later. Default: today, where it is furthest on.
 
     Raises :class:`ProblemsError` (POLICY_INVALID) that names every problem of every file.
     """
@@ -67,6 +73,9 @@ def load_policies(root: Path) -> LoadedPolicies:
     acceptance = _folder(root, "acceptance", schema.AcceptanceFile, problems, unread)
     findings = check(Documents(scale, cities, scenarios, operators, acceptance, notice, frozenset(unread)))
     problems += findings.errors
+    day = today or datetime.now(_FIRST_ZONE).date()
+    for item in (*cities, *scenarios, *acceptance):
+        problems += published_facts(item, day)
     if problems or scale is None or notice is None:
         raise ProblemsError(Reason.POLICY_INVALID, list(dict.fromkeys(problems)))  # rows share faults of their file
     documents = (

@@ -117,6 +117,7 @@ async def test_the_sample_is_a_standard_export_of_invented_people(run: Run, tmp_
     [
         ((), "Eleventh", DOMAIN, "a-z, 0-9 and hyphens"),
         ((), "a" * 49, DOMAIN, "a-z, 0-9 and hyphens"),
+        ((), "gateway", DOMAIN, "give the city another id"),
         ((), CITY, "No Domain", "the province says it"),
         (("--address", "nowhere"), CITY, DOMAIN, "--address"),
         (("--address", "127.0.0.1:0"), CITY, DOMAIN, "--address"),

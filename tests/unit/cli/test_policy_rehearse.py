@@ -96,6 +96,36 @@ def test_a_shorter_maximum_age_is_named(run: Run, draft: Path, log: tuple[Path, 
     )
 
 
+def test_what_rests_on_illustrative_figures_is_marked_and_nothing_else(run: Run, draft: Path, tmp_path: Path) -> None:
+    """Xiamen's residents stand by cuts of an example; the library of Xiamen and Fuzhou's cuts are as published."""
+    trust = tmp_path / "trust"
+    trust.write_bytes(TRUST)
+    log = (write(tmp_path / "sound", sound()), trust)
+    change(draft, "cities/xiamen.toml", "minimum = 720", "minimum = 730")
+    change(draft, "cities/fuzhou.toml", "minimum = 850\nlabel", "minimum = 860\nlabel")
+    found = rehearse(run, draft, log, "--json").document
+    marks = {(row["scenario"], row["city"]): row["illustrative"] for row in found["by_scenario_and_city"]}
+    assert marks == {("fuzhou-transit", "xiamen"): True, ("xiamen-library", "fuzhou"): False}
+    told = rehearse(run, draft, log).out
+    marked = {line.split()[0] for line in told.splitlines() if line.rstrip().endswith("示意 illustrative")}
+    assert marked == {"fuzhou-transit"}
+    assert "moves from 720 (示意 illustrative) to 730 (示意 illustrative)" in told
+    assert "moves from 850 to 860" in told
+    assert "示意 illustrative: what was given there" in told
+
+
+def test_a_draft_that_rests_on_examples_is_marked_though_what_was_given_did_not(
+    run: Run, draft: Path, log: tuple[Path, Path]
+) -> None:
+    assert [row["illustrative"] for row in rehearse(run, draft, log, "--json").document["by_scenario_and_city"]] == [
+        False
+    ]
+    change(draft, "cities/fuzhou.toml", "illustrative = false", "illustrative = true")
+    assert [row["illustrative"] for row in rehearse(run, draft, log, "--json").document["by_scenario_and_city"]] == [
+        True
+    ]
+
+
 def test_by_scenario_and_city(run: Run, draft: Path, tmp_path: Path) -> None:
     trust = tmp_path / "trust"
     trust.write_bytes(TRUST)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import date, timedelta
 from itertools import product
 from pathlib import Path
@@ -11,6 +12,7 @@ from gateway.domain.effects import Effect, bands_of, difference
 from gateway.domain.ids import CityId, ScenarioId
 from gateway.domain.matrix import Rules, cell_of
 from gateway.domain.scenario import (
+    ConsentLimits,
     DepositWaiver,
     ExtraQuota,
     FreePeriod,
@@ -19,9 +21,11 @@ from gateway.domain.scenario import (
     PayLater,
     PercentageOff,
     Priority,
+    Scenario,
     Term,
 )
 from gateway.domain.stated import stated_otherwise
+from gateway.domain.tier import Concordance
 from gateway.policy.documents import Policies
 from gateway.policy.load import load_policies
 from tests.unit.policy.files import DAY, spoil, valid, write
@@ -172,3 +176,47 @@ def test_offers_are_compared_item_by_item(before: tuple[Term, ...], after: tuple
 def test_a_quota_is_comparable_with_its_own_unit_alone() -> None:
     assert measure(ExtraQuota("books", 3))[0] != measure(ExtraQuota("discs", 3))[0]
     assert str(measure(ExtraQuota("books", 3))[0]) == "extra_quota books"
+
+
+DECIDES_NOTHING = {"version", "source", "history", "bands", "range_source", "illustrative", "local_threshold", "design"}
+SAID = {"name_zh", "name_en", "score_name_zh", "score_name_en", "purpose_zh", "purpose_en", "sector"}
+EVALUATED = {"city", "id", "host_city", "score_min", "score_max", "cuts", "base", "rungs", "effective_from"}
+CONDITIONS = {"max_age_days", "consent", "purpose", "time_grain"}
+
+
+def test_every_setting_of_an_offer_or_a_concordance_is_known_to_matter_or_not() -> None:
+    """A new one has to be put somewhere: where it can make anybody worse off, the difference has to tell it."""
+    known = DECIDES_NOTHING | SAID | EVALUATED | CONDITIONS | {"effective_until", "operators"}
+    assert {field.name for kind in (Scenario, Concordance) for field in fields(kind)} == known
+    assert {field.name for field in fields(ConsentLimits)} == {"max_lifetime_s", "max_uses", "unlimited"}
+
+
+TIGHTER = {
+    "a younger score": (CITY, "max_age_days = 30", "max_age_days = 29", ("alpha",)),
+    "fewer uses": (OFFER, "max_uses = 5", "max_uses = 4", ("alpha", "beta")),
+    "shorter": (OFFER, "max_lifetime_days = 30", "max_lifetime_days = 29", ("alpha", "beta")),
+    "counted": (OFFER, "unlimited = true", "unlimited = false", ("alpha", "beta")),
+}
+
+
+@pytest.mark.parametrize("name", TIGHTER)
+def test_conditions_are_compared_where_the_pair_is_open_on_both_sides(old: Policies, tmp_path: Path, name: str) -> None:
+    file, before, after, homes = TIGHTER[name]
+    spoilt = spoil(valid(), file, before, after)
+    new = load(tmp_path / "new", spoilt)
+    for one, other, verdict in ((old, new, "worse"), (new, old, "better")):
+        found = difference(one, other, DAY).effects
+        assert {item.verdict for item in found} == {verdict}
+        assert {item.band.home for item in found} == set(homes)
+        assert all(len(item.conditions) == 1 for item in found)
+        assert all(item.since == DAY and item.until is None for item in found)
+    with_scores = {item.band.after or 0 for item in difference(old, new, DAY).effects}
+    assert with_scores == ({1, 2} if file == CITY else {0, 1, 2})
+    closed = load(tmp_path / "closed", spoil(spoilt, ACCEPTANCE, '"alpha", "beta"', '"alpha"'))
+    assert not [item for item in difference(old, closed, DAY).effects if item.band.home == "beta" and item.conditions]
+
+
+def test_better_terms_under_a_tighter_condition_are_both(old: Policies, tmp_path: Path) -> None:
+    files = spoil(spoil(valid(), OFFER, "percent = 10", "percent = 15"), OFFER, "max_uses = 5", "max_uses = 1")
+    found = difference(old, load(tmp_path / "new", files), DAY).effects
+    assert {item.verdict for item in found if (item.band.after or 0) == 0} == {"mixed"}

@@ -34,6 +34,22 @@ def test_a_mistake_is_told_with_its_place(tmp_path: Path, old: str, new: str, pa
     assert any(problem.path.startswith(path) for problem in problems), files.places(problems)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "path"),
+    [
+        ('homes = ["alpha", "beta"]', 'homes = ["alpha", "Beta!"]', "honours.0.homes.1"),
+        ('homes = ["alpha", "beta"]', 'homes = ["alpha", 7]', "honours.0.homes.1"),
+        ('hosts = ["alpha"]', 'hosts = [{ city = "alpha" }]', "vouches.0.hosts.0"),
+        ('scenarios = ["*"]', 'scenarios = ["**"]', "honours.0.scenarios.0"),
+    ],
+)
+def test_what_may_be_an_id_or_a_star_is_one_problem_at_its_key(tmp_path: Path, old: str, new: str, path: str) -> None:
+    (problem,) = files.problems_of(files.write(tmp_path, files.spoil(files.valid(), FILE, old, new)))
+    assert (problem.file, problem.path) == (FILE, path)
+    assert "must be '*'" in problem.message
+    assert "function" not in str(problem)
+
+
 @pytest.mark.parametrize("missing", ["alpha", "beta"])
 def test_a_city_that_has_stated_nothing_has_refused(tmp_path: Path, missing: str) -> None:
     texts = files.valid()

@@ -84,6 +84,7 @@ MALFORMED = [
     (SCALE, 'id = "ordinary"', 'id = "bad"', "tiers.0.id", '"ordinary"'),
     (SCALE, 'id = "excellent"', 'id = "good"', "tiers.2.id", "twice"),
     (CITY, 'id = "alpha"', 'id = "gamma"', "id", 'named "alpha"'),
+    (CITY, 'id = "alpha"', 'id = "gateway"', "id", "notices call the gateway"),
     (CITY, "score_max = 100", "score_max = 0", "score_max", "not above"),
     (CITY, "effective_from", "effective_until = 2025-12-31\neffective_from", "effective_until", "before"),
     (CITY, "minimum = 80", "minimum = 60", "cuts.1.minimum", "overlaps"),

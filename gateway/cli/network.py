@@ -23,8 +23,8 @@ def demo(
             name="--all",
             negative="",
             show_default=False,
-            help="All ten areas: a synthetic resident of each at offers of each, held against `policy matrix`. Exit "
-            "code 1 if any answer differs.",
+            help="All ten areas: a synthetic resident of each at every offer of each, which is every cell of "
+            "`policy matrix`. Exit code 1 if any answer differs from it.",
         ),
     ] = False,
     cities: Annotated[

@@ -1,4 +1,4 @@
-"""What ``./dev demo --all`` runs: residents of every city at offers of every city, held against the policy matrix.
+"""What ``./dev demo --all`` runs: the policy matrix, cell by cell: a resident of every city at every offer of all.
 
 What has to come out is computed from the bundle alone, before anybody is asked; then the processes are asked.
 """
@@ -27,7 +27,6 @@ from gateway.policy.bundle import read_bundle
 
 NUMBERS = {3: 2, 2: 4, 1: 6}
 """Of the synthetic resident of each city who stands exactly at the cut of a tier level."""
-OPEN_PER_PAIR = 2
 AT_ONCE = 3
 """Home cities that are asked about at the same time."""
 REFUSALS = {
@@ -120,21 +119,16 @@ def level_of(place: int) -> int:
 
 
 def trials(bundle: Bundle, cities: Sequence[str], day: date) -> Iterator[Trial]:
-    """At home every open offer; elsewhere some of them, in turns, and one that is closed, if there is."""
+    """One per cell of the matrix of these cities, open or closed, by home city."""
     for place, home in enumerate(cities):
         level = level_of(place)
         cells = list(matrix(bundle, day, lambda city, item: city == home and item.host_city in cities))  # noqa: B023
-        for host in cities:
-            pair = [cell for cell in cells if cell.scenario.host_city == host]
-            open_here = [cell for cell in pair if cell.state == "open"]
-            wanted = len(open_here) if host == home else min(OPEN_PER_PAIR, len(open_here))
-            for step in range(wanted):
-                cell = open_here[(place * OPEN_PER_PAIR + step) % len(open_here)]
+        lent = {operator: cell for cell in cells if cell.state == "open" for operator in cell.scenario.operators}
+        for cell in cells:
+            if cell.state == "open":
                 yield Trial(cell, level, expected_of(cell, level))
-            for cell in [cell for cell in pair if cell.state != "open"][:1]:
-                operator = cell.scenario.operators[0]
-                lent = next((item for item in open_here if operator in item.scenario.operators), None)
-                yield Trial(cell, level, Answer(REFUSALS[cell.state]), lent)
+            else:
+                yield Trial(cell, level, Answer(REFUSALS[cell.state]), lent.get(cell.scenario.operators[0]))
 
 
 def expected_of(cell: Cell, level: int) -> Answer:
@@ -159,7 +153,7 @@ async def ask_everywhere(layout: Layout, cities: Sequence[str], say: Callable[[s
         return found
 
     try:
-        say(f"asking at every host: {len(planned)} pairs of resident and offer")
+        say(f"asking in every cell of the matrix: {len(planned)} pairs of home city and offer")
         tried = [item for run in await asyncio.gather(*map(of, cities)) for item in run]
         say("exporting the consent log and verifying it offline")
         verified = await verify_log(clients, layout)

@@ -37,7 +37,7 @@ def _lines(found: Everywhere, seconds: float) -> list[Any]:
     ]
     lines: list[Any] = [
         table("A synthetic resident of (rows) at (columns)", ("home city", "tier level", *cities), rows),
-        "E entitled, O ordinary, - refused because the pair is closed; one sign per answer, ! for one that differs.",
+        "E entitled, O ordinary, - refused as the pair is closed, ! not as the policies say; with how many answers.",
         f"~ {MARK}: an answer there rests on figures that no city has published.",
     ]
     if found.differences:
@@ -54,6 +54,7 @@ def _lines(found: Everywhere, seconds: float) -> list[Any]:
         facts(
             "All of it",
             {
+                "cells of the matrix": _cells(found),
                 "answers": ", ".join(f"{count} {name}" for name, count in sorted(outcomes.items())),
                 "differences from the policies": len(found.differences),
                 "log": f"{log.size} entries verified offline, {log.entries.get('decision', 0)} decisions",
@@ -64,11 +65,19 @@ def _lines(found: Everywhere, seconds: float) -> list[Any]:
     return lines
 
 
+def _cells(found: Everywhere) -> str:
+    states = {(cell.home, cell.scenario.id): cell.state for cell in (item.trial.cell for item in found.tried)}
+    still_open = sum(state == "open" for state in states.values())
+    return f"{len(states)}, each of a home city and an offer: {still_open} open, {len(states) - still_open} closed"
+
+
 def _outcomes(items: list[Tried]) -> str:
-    signs = "".join(
+    """How many answers of each sign, in the order of the legend."""
+    counts = Counter(
         "!" if item.differs else {"ENTITLED": "E", "ORDINARY": "O"}.get(item.actual.outcome, "-") for item in items
     )
-    return signs + ("~" if any(item.actual.illustrative for item in items) else "")
+    told = " ".join(f"{sign}{counts[sign]}" for sign in "EO-!" if counts[sign])
+    return told + ("~" if any(item.actual.illustrative for item in items) else "")
 
 
 def _difference(item: Tried) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import replace
 from datetime import date
 from functools import cache
@@ -14,7 +14,7 @@ from gateway.cli.localnet.everywhere import Answer, Everywhere, Trial, Tried, le
 from gateway.cli.localnet.everywhere_shown import show_everywhere
 from gateway.cli.localnet.plan import CITY_NAMES
 from gateway.domain.bundle import Bundle
-from gateway.domain.matrix import Cell, matrix
+from gateway.domain.matrix import matrix
 from gateway.policy.bundle import build_bundle, read_bundle
 from gateway.policy.load import load_policies
 from tests.unit.cli.conftest import Run
@@ -35,20 +35,39 @@ def planned() -> tuple[Trial, ...]:
     return tuple(trials(bundle(), CITIES, DAY))
 
 
-def pairs(cells: Iterable[Cell]) -> set[tuple[str, str]]:
-    return {(cell.home, cell.scenario.host_city) for cell in cells}
+def test_what_is_tried_is_the_matrix_cell_by_cell(run: Run, policies: Path) -> None:
+    tried = Counter((item.cell.home, item.cell.scenario.id, item.cell.state) for item in planned())
+    assert set(tried.values()) == {1}
+    assert tried.keys() == {(cell.home, cell.scenario.id, cell.state) for cell in matrix(bundle(), DAY)}
+    printed = run("policy", "matrix", policies, "--on", DAY.isoformat(), "--json").document["cells"]
+    assert tried.keys() == {(cell["home"], cell["scenario"], cell["state"]) for cell in printed}
 
 
-def test_every_pair_of_cities_and_every_offer_is_tried() -> None:
-    assert pairs(item.cell for item in planned()) == {(a, b) for a in CITIES for b in CITIES}
-    tried = [item.cell for item in planned() if item.cell.state == "open"]
-    assert pairs(tried) == pairs(cell for cell in matrix(bundle(), DAY) if cell.state == "open")
-    assert {cell.scenario.id for cell in tried} == set(bundle().scenarios)
+def test_of_some_cities_it_is_their_part_of_the_matrix() -> None:
+    some = CITIES[:3]
+    tried = [(item.cell.home, item.cell.scenario.id) for item in trials(bundle(), some, DAY)]
+    wanted = {
+        (cell.home, cell.scenario.id)
+        for cell in matrix(bundle(), DAY)
+        if cell.home in some and cell.scenario.host_city in some
+    }
+    assert set(tried) == wanted
+    assert len(tried) == len(wanted)
+
+
+def test_what_is_lent_to_a_closed_offer_is_open_and_of_the_same_operator() -> None:
+    lent = [item for item in planned() if item.lent is not None]
+    assert lent
+    for item in lent:
+        assert item.lent is not None
+        assert item.cell.state != "open"
+        assert (item.lent.home, item.lent.state) == (item.cell.home, "open")
+        assert item.cell.scenario.operators[0] in item.lent.scenario.operators
 
 
 def test_closed_pairs_are_tried_with_the_reason_that_belongs_to_their_side() -> None:
     closed = [item for item in planned() if item.cell.state != "open"]
-    assert {item.cell.state for item in closed} == {"not-honoured", "not-vouched"}
+    assert {item.cell.state for item in closed} == {"not-honoured", "not-vouched", "closed"}
     assert all(item.expected.outcome in {"HOME_NOT_HONOURED", "HOST_NOT_VOUCHED"} for item in closed)
     assert any(item.lent is not None for item in closed)
 
@@ -84,6 +103,7 @@ def test_any_difference_is_told_and_ends_non_zero(
         out = capsys.readouterr().out
         assert ('"differences": 1' if as_json else "Not as the policies say") in out
         assert trial.cell.scenario.id in out
+        assert as_json or "E1 !1" in out
 
 
 @pytest.mark.parametrize("arguments", [("--cities", "fuzhou"), ("--all", "--cities", "fuzhou,atlantis")])

@@ -37,7 +37,7 @@ def _lines(found: Everywhere, seconds: float) -> list[Any]:
     ]
     lines: list[Any] = [
         table("A synthetic resident of (rows) at (columns)", ("home city", "tier level", *cities), rows),
-        "E entitled, O ordinary, - refused as the pair is closed, ! not as the policies say; each with how many answers.",
+        "E entitled, O ordinary, - refused as the pair is closed, ! not as the policies say; with how many answers.",
         f"~ {MARK}: an answer there rests on figures that no city has published.",
     ]
     if found.differences:

@@ -31,6 +31,7 @@ class Ran:
 
 
 Run = Callable[..., Ran]
+Change = Callable[[str, str, str], None]
 
 
 @pytest.fixture
@@ -66,3 +67,27 @@ def network(tmp_path: Path, policies: Path) -> Network:
     for port in made.ports.values():
         port.release()
     return made
+
+
+@pytest.fixture
+def draft(tmp_path: Path, policies: Path) -> Path:
+    """The shipped policies, to be changed."""
+    folder = tmp_path / "draft"
+    for path in policies.rglob("*.toml"):
+        copy = folder / path.relative_to(policies)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.fixture
+def change(draft: Path) -> Change:
+    """Replaces a text in a file of the draft, everywhere in it."""
+
+    def replace(name: str, old: str, new: str) -> None:
+        path = draft / name
+        text = path.read_text("utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), "utf-8")
+
+    return replace

@@ -26,16 +26,6 @@ def log(tmp_path: Path) -> tuple[Path, Path]:
     return write(tmp_path / "export", items), trust
 
 
-@pytest.fixture
-def draft(tmp_path: Path, policies: Path) -> Path:
-    folder = tmp_path / "draft"
-    for path in policies.rglob("*.toml"):
-        copy = folder / path.relative_to(policies)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(path.read_bytes())
-    return folder
-
-
 def change(draft: Path, name: str, old: str, new: str) -> None:
     path = draft / name
     text = path.read_text("utf-8")

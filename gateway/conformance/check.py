@@ -12,7 +12,7 @@ import rfc8785
 if TYPE_CHECKING:
     from gateway.conformance.session import Kit
 
-KIT_VERSION: Final = 1
+KIT_VERSION: Final = 2
 """Rises with every change of what a check asks for."""
 Verdict = Literal["passed", "failed", "not applicable"]
 

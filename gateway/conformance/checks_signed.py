@@ -11,7 +11,7 @@ from gateway.api.peer.v1 import status_pb2 as status
 from gateway.conformance import residents, tokens
 from gateway.conformance.check import Check, NotApplicableError, require
 from gateway.conformance.policies import CAPPED, LADDER, LIBRARY, METRO
-from gateway.conformance.session import GRANT, PEER, Kit, claims_of, terms_of
+from gateway.conformance.session import GRANT, PEER, PREVIEW, Kit, claims_of, terms_of
 from gateway.crypto import attestation, jws
 from gateway.crypto.attestation import MAX_LIFETIME_S, request_binding
 from gateway.crypto.consent import MAX_CLOCK_AHEAD_S, token_hash
@@ -218,7 +218,6 @@ async def stale_notice(kit: Kit) -> None:
 
 async def limits(kit: Kit) -> None:
     """More than the scenario allows, a lifetime that is no whole minutes, a token good more than once for anybody."""
-    preview = "/gateway.api.consent.v1.ConsentService/PreviewConsent"
     unbound = {"binding": consent.BINDING_NONE}
     beyond: tuple[dict[str, Any], ...] = (
         {"uses": 51}, {"lifetime_s": 31 * 86_400}, {"lifetime_s": 86_401},
@@ -226,7 +225,7 @@ async def limits(kit: Kit) -> None:
     )  # fmt: skip
     for changes in beyond:
         request = consent.PreviewConsentRequest(terms=terms_of(**changes))
-        (await kit.call(preview, request, client="app")).refused("CONSENT_LIMITS")
+        (await kit.call(PREVIEW, request, client="app")).refused("CONSENT_LIMITS")
 
 
 async def _subject(kit: Kit, name: str, operator: str = LIBRARY) -> object:

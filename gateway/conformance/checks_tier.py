@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, date, datetime
 from functools import partial
 from itertools import pairwise
 
@@ -11,8 +13,8 @@ from gateway.api.consent.v1 import resident_pb2
 from gateway.conformance import residents, tokens
 from gateway.conformance.check import Check, NotApplicableError, require
 from gateway.conformance.policies import CAPPED
-from gateway.conformance.residents import CUTS, LADDER, Resident
-from gateway.conformance.session import ATTEST, Kit, Reply, claims_of, rung_of
+from gateway.conformance.residents import CUTS, LADDER, MAX_AGE_DAYS, Resident
+from gateway.conformance.session import Kit, Reply, claims_of
 
 
 async def _rung_of(kit: Kit, who: Resident) -> int:
@@ -46,17 +48,35 @@ async def capped(kit: Kit) -> None:
         require(rung == expected, f"rung {expected} of a scenario with one", f"rung {rung}")
 
 
+async def _rung_at_age(kit: Kit, days: int, today: date) -> int:
+    return await _rung_of(kit, residents.resident(f"aged-{days - (today - kit.deployment.day).days}"))
+
+
+async def max_age(kit: Kit) -> None:
+    """Whose score is good for the last day, and whose was until yesterday."""
+    today, rungs = None, (0, 0)
+    while today != (today := datetime.now(UTC).date()):  # once more if midnight comes in between
+        rungs = (await _rung_at_age(kit, MAX_AGE_DAYS - 1, today), await _rung_at_age(kit, MAX_AGE_DAYS, today))
+    require(rungs[0] == len(CUTS), f"rung 3 on the last of {MAX_AGE_DAYS} days", f"rung {rungs[0]}")
+    require(rungs[1] == 0, f"rung 0 after {MAX_AGE_DAYS} days", f"rung {rungs[1]}")
+
+
 async def ordinary(kit: Kit, who: Resident) -> None:
     """One personal reason."""
     rung = await _rung_of(kit, who)
     require(rung == 0, "a rung-0 attestation", f"rung {rung}")
 
 
-async def frozen(kit: Kit) -> None:
-    """Frozen before the run, or by the kit where the city lets it."""
+async def _freeze(kit: Kit) -> None:
+    """By the kit, where the city lets it."""
     request = resident_pb2.FreezeResidentRequest(resident_ref=residents.FROZEN.ref)
     with contextlib.suppress(NotApplicableError):  # then the city has frozen her by itself
         await kit.app("ResidentService/FreezeResident", request, resident_pb2.FreezeResidentResponse())
+
+
+async def frozen(kit: Kit) -> None:
+    """Frozen before the run, or by the kit."""
+    await _freeze(kit)
     await ordinary(kit, residents.FROZEN)
 
 
@@ -66,69 +86,59 @@ async def unknown_consent(kit: Kit) -> None:
     require(rung == 0, "a rung-0 attestation", f"rung {rung}")
 
 
-async def _withdrawn(kit: Kit) -> Reply:
-    who = residents.resident("top").ref
-    granted = await kit.grant(who)
-    await kit.change("Withdraw", who, granted)
-    return await kit.attest(granted.token)
-
-
-async def same_shape(kit: Kit) -> None:
-    """Every no beside a yes: the same claims, of the same length."""
-    people = ("top", "bottom", "no-score", "stale", "unusable", "unknown")
-    replies: dict[str, Reply] = {"withdrawn": await _withdrawn(kit)}
+async def _tokens(kit: Kit) -> dict[str, str]:
+    """A token that is a yes, ``top``, and one for every kind of no, by whom or why."""
+    people = ("top", "bottom", "no-score", "stale", "unusable", "unknown", "frozen", "withdrawn", "paused")
+    found = {"unknown-consent": tokens.sound(kit.deployment, uses=SAMPLE)}
+    acts = {"withdrawn": "Withdraw", "paused": "Pause"}
+    await _freeze(kit)
     for name in people:
-        replies[name] = await kit.attest((await kit.grant(residents.resident(name).ref)).token)
-    yes = replies.pop("top").attested()
-    shape = (sorted(claims_of(yes.attestation)), len(yes.attestation))
-    for name, reply in replies.items():
-        attested = reply.attested()
-        came = (sorted(claims_of(attested.attestation)), len(attested.attestation))
-        require(came[0] == shape[0], "the claims of a yes in every no", f"other claims for the reason {name}")
-        require(came[1] == shape[1], "the length of a yes in every no", f"another length for the reason {name}")
+        who = residents.resident("top" if name in acts else name).ref
+        granted = await kit.grant(who, uses=SAMPLE)
+        found[name] = granted.token
+        if name in acts:
+            with contextlib.suppress(NotApplicableError):  # where there is no pause, nobody can tell one
+                await kit.change(acts[name], who, granted)
+    return found
 
 
-async def withdrawn(kit: Kit) -> None:
-    """A used token, withdrawn and asked about again."""
-    who = residents.resident("top").ref
-    granted = await kit.grant(who)
-    before = await kit.rung(granted.token)
-    require(before == len(CUTS), "rung 3 before the withdrawal", f"rung {before}")
-    await kit.change("Withdraw", who, granted)
-    after = await kit.rung(granted.token)
-    require(after == 0, "a rung-0 attestation after the withdrawal", f"rung {after}")
+async def uniform(kit: Kit, trait: Callable[[Sequence[Reply]], object], what: str, times: int) -> None:
+    """One trait of the answers to each no, beside that of a yes; asked at once, so that the clock is no trait."""
+    asked = await _tokens(kit)
+    answers: dict[str, list[Reply]] = {name: [] for name in asked}
+    for _ in range(times):
+        for name, reply in zip(asked, await asyncio.gather(*map(kit.attest, asked.values())), strict=True):
+            answers[name].append(reply)
+    expected = trait(answers.pop("top"))
+    for name, replies in answers.items():
+        require(trait(replies) == expected, f"{what} of a yes in every no", f"another for the reason {name}")
 
 
-async def withdrawn_repeat(kit: Kit) -> None:
-    """The same request as before the withdrawal."""
-    who = residents.resident("top").ref
-    granted = await kit.grant(who)
-    request = kit.question(granted.token)
-    await kit.call(ATTEST, request)
-    await kit.change("Withdraw", who, granted)
-    after = rung_of((await kit.call(ATTEST, request)).attested())
-    require(after == 0, "a rung-0 attestation for a request known from before", f"rung {after}")
+def _attestations(replies: Sequence[Reply]) -> list[str]:
+    return [reply.attested().attestation for reply in replies]
 
 
-async def withdrawn_spent(kit: Kit) -> None:
-    """A withdrawn token takes the path of a live one: its count, too."""
-    who = residents.resident("top").ref
-    granted = await kit.grant(who, uses=1)
-    await kit.rung(granted.token)
-    await kit.change("Withdraw", who, granted)
-    (await kit.attest(granted.token)).refused("USES_EXHAUSTED")
+def _shape(replies: Sequence[Reply]) -> object:
+    """Length and header, and the claims in their order."""
+    texts = _attestations(replies)
+    lengths = {len(reply.data) for reply in replies}
+    return lengths, {(len(text), text.partition(".")[0], tuple(claims_of(text))) for text in texts}
 
 
-async def paused(kit: Kit) -> None:
-    """Paused, and resumed where the city offers it."""
-    who = residents.resident("top").ref
-    granted = await kit.grant(who)
-    await kit.change("Pause", who, granted)
-    rung = await kit.rung(granted.token)
-    require(rung == 0, "a rung-0 attestation while paused", f"rung {rung}")
-    await kit.change("Resume", who, granted)
-    rung = await kit.rung(granted.token)
-    require(rung == len(CUTS), "rung 3 after the pause", f"rung {rung}")
+def _lifetime(replies: Sequence[Reply]) -> object:
+    return {found["exp"] - found["iat"] for found in map(claims_of, _attestations(replies))}
+
+
+def _form_of_ids(replies: Sequence[Reply]) -> object:
+    """Lengths, kinds of characters, and those that every id has in one place."""
+    ids = [str(claims_of(text)["jti"]) for text in _attestations(replies)]
+    kinds = [any(map(kind, "".join(ids))) for kind in (str.islower, str.isupper, str.isdigit)]
+    fixed = [(place, letters[0]) for place, letters in enumerate(zip(*ids, strict=False)) if len(set(letters)) == 1]
+    return {len(item) for item in ids}, kinds, fixed
+
+
+def _metadata(replies: Sequence[Reply]) -> object:
+    return {reply.keys for reply in replies}
 
 
 _NO: tuple[tuple[str, str, Callable[[Kit], Awaitable[None]]], ...] = (
@@ -138,7 +148,14 @@ _NO: tuple[tuple[str, str, Callable[[Kit], Awaitable[None]]], ...] = (
     ("unknown", "Somebody whom the platform does not know is rung 0.", partial(ordinary, who=residents.UNKNOWN)),
     ("frozen", "A frozen resident is rung 0.", frozen),
     ("unknown-consent", "A sound token without a consent on record is rung 0.", unknown_consent),
-    ("same-shape", "Every no has the claims and the length of a yes.", same_shape),
+)
+SAMPLE = 12
+"""Ids of one kind of answer; that as many random ones agree in a place by chance is one in millions."""
+_TRAITS: tuple[tuple[str, str, Callable[[Sequence[Reply]], object], str, int], ...] = (
+    ("shape", "Every no has the header, the claims and the length of a yes.", _shape, "the shape", 1),
+    ("lifetime", "Every no lives as long as a yes.", _lifetime, "the lifetime", 1),
+    ("id", "The ids of every no are formed like those of a yes.", _form_of_ids, "the form of ids", SAMPLE),
+    ("metadata", "Every no comes with the metadata of a yes.", _metadata, "the metadata", 1),
 )
 CHECKS = (
     *(
@@ -152,11 +169,15 @@ CHECKS = (
     ),
     Check("tier.monotone", "More points never give less, up to both ends of the scale.", "DESIGN 7", monotone),
     Check("tier.capped", "A rung is one that the scenario distinguishes.", "DESIGN 4, 5 step 7", capped),
+    Check(
+        "tier.max-age",
+        f"A score is good for {MAX_AGE_DAYS} days of UTC, and not for one more.",
+        "DESIGN 7; policy bundle",
+        max_age,
+    ),
     *(Check(f"no.{name}", says, "DESIGN I3; peer.proto AttestTier", run) for name, says, run in _NO),
-    Check("consent.withdrawn", "After a withdrawal the same token is rung 0.", "DESIGN I3, I4, I7", withdrawn),
-    Check("consent.withdrawn-repeat", "A repeated request does not bring back what was withdrawn.", "DESIGN 5 step 3",
-          withdrawn_repeat),
-    Check("consent.withdrawn-spent", "Status never short-cuts: a withdrawn token without uses left is exhausted.",
-          "DESIGN I3", withdrawn_spent),
-    Check("consent.paused", "A paused consent is rung 0 until it is resumed.", "consent.proto PauseConsent", paused),
-)  # fmt: skip
+    *(
+        Check(f"no.same-{name}", says, "DESIGN I3", partial(uniform, trait=trait, what=what, times=times))
+        for name, says, trait, what, times in _TRAITS
+    ),
+)

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from gateway.api.consent.v1 import consent_pb2 as consent
 from gateway.conformance import tokens
 from gateway.conformance.check import Check
 from gateway.conformance.deployment import Deployment
-from gateway.conformance.policies import CAPPED, ELSEWHERE, LIBRARY, METRO
-from gateway.conformance.session import Kit
+from gateway.conformance.policies import CAPPED, ELSEWHERE, LIBRARY, METRO, NOT_HONOURED, NOT_VOUCHED
+from gateway.conformance.session import PREVIEW, Kit, terms_of
 from gateway.crypto.keys import generate_signing_key, public_jwk, thumbprint
 
 
@@ -40,6 +41,14 @@ async def scenario_not_open(kit: Kit) -> None:
     """A scenario of another operator, named in the token."""
     token = tokens.sound(kit.deployment, (ELSEWHERE,))
     (await kit.attest(token, scenario=ELSEWHERE)).refused("SCENARIO_NOT_OPEN")
+
+
+async def closed(kit: Kit, scenario: str, reason: str) -> None:
+    """A scenario for which one of the two cities has said nothing: asked about, and previewed."""
+    token = tokens.sound(kit.deployment, (scenario,))
+    (await kit.attest(token, scenario=scenario)).refused(reason)
+    request = consent.PreviewConsentRequest(terms=terms_of(scenario=scenario))
+    (await kit.call(PREVIEW, request, client="app")).refused(reason)
 
 
 async def bundle(kit: Kit) -> None:
@@ -82,6 +91,8 @@ _BAD_PROOFS: tuple[tuple[str, str, Callable[[Deployment, str], str], str], ...] 
     ("stale", "An operator's proof older than 300 s is refused.", _later(-330), "PROOF_STALE"),
     ("early", "A proof from more than 10 s in the future is refused.", _later(40), "PROOF_STALE"),
     ("other-key", "A proof by another key than the token's is refused.", _proof(key=f"{METRO}-proof"), "PROOF_INVALID"),
+    ("signature-altered", "A proof with a changed bit in its signature is refused.",
+     lambda kit, token: tokens.broken(tokens.proved(kit, token)), "PROOF_INVALID"),
     ("other-operator", "A proof in another operator's name is refused.", _proof(operator=METRO), "PROOF_INVALID"),
     ("other-scenario", "A proof for another scenario is refused.", _proof(scenario=CAPPED), "PROOF_INVALID"),
     ("other-token", "A proof for another token is refused.",
@@ -133,6 +144,18 @@ async def device_other_key(kit: Kit) -> None:
     (await kit.attest(token, proof=proof)).refused("PROOF_INVALID")
 
 
+async def device_signature_altered(kit: Kit) -> None:
+    """The right device's key, and a signature that is not its own."""
+    key, token = _device(kit.deployment)
+    proof = tokens.broken(tokens.proved_by_device(key, token))
+    (await kit.attest(token, proof=proof)).refused("PROOF_INVALID")
+
+
+_CLOSED = (
+    ("not-honoured", "A scenario for which the host does not honour this city is refused.", NOT_HONOURED,
+     "HOME_NOT_HONOURED"),
+    ("not-vouched", "A scenario for which this city does not vouch is refused.", NOT_VOUCHED, "HOST_NOT_VOUCHED"),
+)  # fmt: skip
 _TOKEN_SOURCE = "DESIGN 4, 5 step 4; RFC 8725"  # noqa: S105 - no password
 _PROOF_SOURCE = "DESIGN I4, 5 step 5; RFC 9449"
 CHECKS = (
@@ -146,6 +169,10 @@ CHECKS = (
     Check("scenario.unknown", "A scenario that is not in the bundle is refused.", "DESIGN 5 step 4", scenario_unknown),
     Check("scenario.not-open", "A scenario that is not open to the operator is refused.", "DESIGN 5 step 4",
           scenario_not_open),
+    *(
+        Check(f"scenario.{name}", says, "DESIGN 7; policy bundle", partial(closed, scenario=scenario, reason=reason))
+        for name, says, scenario, reason in _CLOSED
+    ),
     Check("bundle.mismatch", "A question under another bundle than the one in force is refused.", "DESIGN I8", bundle),
     Check("proof.accepted", f"A proof by the operator's listed key is taken, and again within 300 s ({LIBRARY}).",
           _PROOF_SOURCE, proof_accepted),
@@ -158,4 +185,6 @@ CHECKS = (
     Check("proof.device-replayed", "A device's proof is good once.", _PROOF_SOURCE, device_replayed),
     Check("proof.device-stale", "A device's proof older than 60 s is refused.", _PROOF_SOURCE, device_stale),
     Check("proof.device-other-key", "A proof by another device's key is refused.", _PROOF_SOURCE, device_other_key),
+    Check("proof.device-signature-altered", "A device's proof with a changed bit in its signature is refused.",
+          _PROOF_SOURCE, device_signature_altered),
 )  # fmt: skip

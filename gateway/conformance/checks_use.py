@@ -1,4 +1,4 @@
-"""Uses, repeated requests, batches, deadlines, handles."""
+"""Uses, repeated requests, deadlines, handles."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import asyncio
 from collections import Counter
 
 from gateway.api.consent.v1 import consent_pb2 as consent
-from gateway.api.peer.v1 import peer_pb2 as peer
 from gateway.conformance import residents, tokens
 from gateway.conformance.check import Check, FailedError, require
 from gateway.conformance.policies import CAPPED, LADDER, LIBRARY, METRO
-from gateway.conformance.session import BATCH, Kit, terms_of
+from gateway.conformance.session import ATTEST, Kit, outcome_of, terms_of
 from gateway.crypto.consent import new_id
 
 PARALLEL = 20
 USES = 5
 DEADLINE_S = 2.0
-MAX_BATCH = 256
 
 
 async def exact(kit: Kit) -> None:
@@ -32,20 +30,13 @@ async def exact_in_batch(kit: Kit) -> None:
     """The same within one batch."""
     token = tokens.sound(kit.deployment, uses=2)
     results = await kit.batch([kit.question(token) for _ in range(4)])
-    came = Counter(_said(item) for item in results)
-    expected = Counter({"attested": 2, "USES_EXHAUSTED": 2})
+    came = Counter(map(outcome_of, results))
+    expected = Counter({"rung 0": 2, "USES_EXHAUSTED": 2})
     require(came == expected, _counted(expected), _counted(came))
 
 
 def _counted(found: Counter[str]) -> str:
     return ", ".join(f"{count} {what}" for what, count in sorted(found.items()))
-
-
-def _said(result: peer.AttestResult) -> str:
-    if result.WhichOneof("result") == "attested":
-        return "attested"
-    reason = result.error.reason
-    return reason if reason.isupper() and len(reason) <= 40 else "no reason code"
 
 
 async def refusal_is_free(kit: Kit) -> None:
@@ -88,36 +79,11 @@ async def per_operator(kit: Kit) -> None:
     (await kit.attest(other, request_id=request_id, operator=METRO)).attested()
 
 
-async def batch_order(kit: Kit) -> None:
-    """Good and bad questions, mixed."""
-    good = tokens.sound(kit.deployment)
-    questions = [
-        kit.question(good),
-        kit.question("x" * 100),
-        kit.question(good),
-        kit.question(good, scenario="kit-nowhere"),
-        kit.question(tokens.sound(kit.deployment, azp=METRO)),
-        kit.question(good),
-    ]
-    came = [_said(item) for item in await kit.batch(questions)]
-    expected = ["attested", "TOKEN_MALFORMED", "attested", "SCENARIO_UNKNOWN", "TOKEN_OTHER_OPERATOR", "attested"]
-    require(came == expected, ", ".join(expected), ", ".join(came))
-
-
-async def batch_bounds(kit: Kit) -> None:
-    """None, and one too many."""
-    (await kit.call(BATCH, peer.BatchAttestTierRequest())).refused("MALFORMED_REQUEST")
-    token = tokens.sound(kit.deployment)
-    many = peer.BatchAttestTierRequest(items=[kit.question(token) for _ in range(MAX_BATCH + 1)])
-    (await kit.call(BATCH, many)).refused("BATCH_TOO_LARGE")
-
-
 async def deadline(kit: Kit) -> None:
     """Ten questions, each under a short deadline."""
     token = tokens.sound(kit.deployment, uses=20)
     for _ in range(10):
-        reply = await kit.call("/gateway.api.peer.v1.AttestationService/AttestTier", kit.question(token),
-                               timeout_s=DEADLINE_S)  # fmt: skip
+        reply = await kit.call(ATTEST, kit.question(token), timeout_s=DEADLINE_S)
         answered = reply.code in {"OK", "UNAVAILABLE"} and reply.seconds < DEADLINE_S
         require(answered, f"an answer, or UNAVAILABLE, within {DEADLINE_S:g} s", reply.shown)
 
@@ -172,9 +138,6 @@ CHECKS = (
           conflict),
     Check("request.per-operator", f"Request ids are each operator's own ({LIBRARY}, {METRO}).", "DESIGN 5 step 3",
           per_operator),
-    Check("batch.order", "A batch is answered in order, each item alone.", "peer.proto BatchAttestTier", batch_order),
-    Check("batch.bounds", f"A batch holds 1 to {MAX_BATCH} questions.", "peer.proto BatchAttestTierRequest",
-          batch_bounds),
     Check("deadline.kept", f"An answer, or UNAVAILABLE, comes within {DEADLINE_S:g} s.", "DESIGN 5 step 7",
           deadline),
     Check("handle.redeemed", "A one-time code is redeemed once, with its token.", "peer.proto AttestTierRequest",

@@ -1,10 +1,10 @@
-"""The wire itself: who may call, what refusals say, and that nothing travels that the contract does not have."""
+"""The wire itself: what is served, what refusals say, and that nothing travels that the contract does not have."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]  # it has none
@@ -13,7 +13,7 @@ from gateway.api.consent.v1 import consent_pb2 as consent
 from gateway.api.peer.v1 import peer_pb2 as peer
 from gateway.conformance import residents, tokens
 from gateway.conformance.check import Check, NotApplicableError, require
-from gateway.conformance.session import ATTEST, BATCH, GRANT, Kit, Reply, terms_of
+from gateway.conformance.session import BATCH, GRANT, MANDATORY, Kit, Reply, terms_of
 from gateway.errors import CATALOGUE, Reason
 from gateway.transport.errors import DOMAIN
 
@@ -123,46 +123,16 @@ async def no_extra_fields(kit: Kit) -> None:
         require(not found, "the fields of the contract alone", f"{found} unknown fields in {message.DESCRIPTOR.name}")
 
 
-async def refused_caller(kit: Kit, client: str, reasons: tuple[str, ...]) -> None:
-    """A question by somebody who may not ask."""
-    reply = await kit.call(ATTEST, kit.question(tokens.sound(kit.deployment)), client=client)
-    reply.refused(*reasons)
+async def served(kit: Kit) -> None:
+    """An empty message to each: what comes back is anything but UNIMPLEMENTED."""
+    for method, client in MANDATORY.items():
+        reply = await kit.call(method, Empty(), client=client)
+        name = method.rpartition("/")[2]
+        require(reply.code != "UNIMPLEMENTED", f"{name} to be served", "UNIMPLEMENTED")
 
 
-async def not_for_gateways(kit: Kit) -> None:
-    """The consent API, asked by the gateway and by another city's app."""
-    request = consent.ListConsentsRequest(resident_ref=residents.resident("top").ref)
-    method = "/gateway.api.consent.v1.ConsentService/ListConsents"
-    for client in ("gateway", "foreign-app"):
-        reply = await kit.call(method, request, client=client)
-        refused = reply.reason in {"CALLER_NOT_PERMITTED", "CALLER_UNKNOWN"} or reply.code == "UNIMPLEMENTED"
-        require(refused, "CALLER_NOT_PERMITTED or CALLER_UNKNOWN", reply.shown)
-    grant = consent.GrantConsentRequest(
-        resident_ref=residents.resident("top").ref, terms=terms_of(), notice_digest="00" * 32
-    )
-    (await kit.call(GRANT, grant)).refused("CALLER_NOT_PERMITTED", "CALLER_UNKNOWN")
-
-
-async def other_authority(kit: Kit) -> None:
-    """The gateway's name, certified by somebody else."""
-    reply = await kit.call(ATTEST, kit.question(tokens.sound(kit.deployment)), client="rogue", timeout_s=5.0)
-    require(reply.code != "OK" and not reply.reason, "a handshake that fails", reply.shown)
-
-
-_CALLERS = (
-    ("operator", "An operator may not ask for attestations.", "operator", ("CALLER_NOT_PERMITTED",)),
-    ("app", "The city's own app may not ask for attestations.", "app", ("CALLER_NOT_PERMITTED",)),
-    ("other-city", "Another city may not ask for attestations.", "foreign-city", ("CALLER_NOT_PERMITTED",)),
-    ("stranger", "Who is not in the directory is unknown.", "stranger", ("CALLER_UNKNOWN",)),
-)
 CHECKS = (
-    *(
-        Check(f"caller.{name}", says, "DESIGN 2, 5 step 1", partial(refused_caller, client=client, reasons=reasons))
-        for name, says, client, reasons in _CALLERS
-    ),
-    Check("caller.consent-api", "The consent API is for the city's own app alone.", "consent.proto", not_for_gateways),
-    Check("caller.other-authority", "A certificate of another authority is refused in the handshake.", "DESIGN 2",
-          other_authority),
+    Check("wire.served", "Every method that is not optional is served.", "peer.proto; consent.proto", served),
     Check("error.details", "A refusal carries one ErrorInfo with a known reason, and its status.", "gateway/errors.py",
           details),
     Check("error.nothing-more", "A refusal carries no other details.", "DESIGN I3, I10", nothing_more),

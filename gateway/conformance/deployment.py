@@ -12,12 +12,12 @@ import json
 import secrets
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from gateway.conformance.policies import OPERATORS, write_policies
-from gateway.conformance.residents import DECOY, as_csv
+from gateway.conformance.residents import DECOY, MAX_AGE_DAYS, as_csv
 from gateway.consentlog.note import SignerKey
 from gateway.crypto.dev_ca import DevCa
 from gateway.crypto.envelope import BUNDLE_TYPE, DIRECTORY_TYPE, PAYLOAD_TYPES, Authority, Root, sign
@@ -44,8 +44,8 @@ DOMAIN: Final = "kit.tiergate.invalid"
 DEPLOYMENT: Final = "kit"
 ORIGIN: Final = f"{DOMAIN}/log"
 FOREIGN: Final = "kit-second-city"
-DAYS: Final = 90
-"""How long a test deployment is good for."""
+DAYS: Final = MAX_AGE_DAYS - 2
+"""How long a test deployment is good for: no longer than the scores of its residents, which are a day old at first."""
 _PURPOSES: tuple[KeyPurpose, ...] = ("consent", "attestation", "event")
 _CLIENTS: Final = {
     "gateway": PeerIdentity(DOMAIN, "gateway", ""),
@@ -59,10 +59,14 @@ _CLIENTS: Final = {
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Deployment:
-    """What the kit works with. ``keys``: private keys by the name of their file, with the key id of each."""
+    """What the kit works with. ``keys``: private keys by the name of their file, with the key id of each.
+
+    ``day``: of the residents' export (UTC).
+    """
 
     folder: Path
     city: CityId
+    day: date
     directory: Directory
     bundle: Bundle
     keys: dict[str, tuple[str, PrivateKey]]
@@ -132,9 +136,11 @@ def make_deployment(folder: Path, city: str, address: str) -> Deployment:
     )
     _write_signed(folder, directory)
     write_secret(theirs / "keys" / "pairwise.secret", secrets.token_bytes(32))
-    (theirs / "residents.csv").write_text(as_csv(datetime.now(UTC)), "utf-8")
+    day = datetime.fromtimestamp(now, UTC).date()
+    (theirs / "residents.csv").write_text(as_csv(day), "utf-8")
     (theirs / "adapter.toml").write_text(_settings(city, address), "utf-8")
-    (ours / "kit.json").write_text(json.dumps({"format": "tiergate-kit/1", "city": city}), "ascii")
+    described = {"format": "tiergate-kit/2", "city": city, "day": day.isoformat()}
+    (ours / "kit.json").write_text(json.dumps(described), "ascii")
     return load_deployment(folder)
 
 
@@ -145,7 +151,8 @@ def load_deployment(folder: Path) -> Deployment:
     """
     ours, theirs = folder / "kit", folder / "city"
     try:
-        city = CityId(str(json.loads((ours / "kit.json").read_text("ascii"))["city"]))
+        described = json.loads((ours / "kit.json").read_text("ascii"))
+        city, day = CityId(str(described["city"])), date.fromisoformat(described["day"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         problem = Problem(str(folder), "", "holds no test deployment", "make one: tiergate conformance init")
         raise ProblemsError(Reason.CONFIG_INVALID, [problem]) from error
@@ -155,6 +162,7 @@ def load_deployment(folder: Path) -> Deployment:
     return Deployment(
         folder=folder,
         city=city,
+        day=day,
         directory=installed.directory,
         bundle=installed.timeline.bundles[-1],
         keys={name: (thumbprint(public_jwk(key)), key) for name, key in keys.items()},

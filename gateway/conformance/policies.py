@@ -1,4 +1,4 @@
-"""The policies of a test deployment, as files: one score with three cuts, three operators, three scenarios.
+"""The policies of a test deployment, as files: one score with three cuts, three operators, five scenarios.
 
 They are invented and say so; a city under test takes its cuts, rungs and limits from the signed bundle, like any other.
 """
@@ -20,6 +20,10 @@ CAPPED: Final = "kit-capped"
 """Open to library; one rung, at the second tier."""
 ELSEWHERE: Final = "kit-elsewhere"
 """Open to parking alone."""
+NOT_HONOURED: Final = "kit-not-honoured"
+"""Of library; the host honours the kit's second city there, and no other."""
+NOT_VOUCHED: Final = "kit-not-vouched"
+"""Of library; the host honours every city there, and none vouches."""
 MAX_USES: Final = 50
 MAX_LIFETIME_DAYS: Final = 30
 
@@ -110,18 +114,26 @@ unlimited = true
 {_SOURCE}"""
 
 
-def _acceptance(name: str) -> str:
-    every = 'scenarios = ["*"]\neffective_from = 2026-01-01\n'
-    return f"""id = "{name}"
-version = 1
-illustrative = true
+_OPEN = (LADDER, CAPPED, ELSEWHERE)
 
-[[honours]]
-homes = ["*"]
-{every}
-[[vouches]]
-hosts = ["*"]
-{every}"""
+
+def _rule(side: str, cities: str, name: str, scenarios: tuple[str, ...]) -> str:
+    named = ", ".join(f'"{item}"' for item in scenarios)
+    return f'\n[[{side}]]\n{cities} = ["{name}"]\nscenarios = [{named}]\neffective_from = 2026-01-01\n'
+
+
+def _acceptance(name: str, neither: str, *rules: str) -> str:
+    """What a city has decided: the rules of one side, and nothing on the other."""
+    return f'id = "{name}"\nversion = 1\nillustrative = true\n{neither} = []\n{"".join(rules)}'
+
+
+def _home(name: str) -> str:
+    return _acceptance(name, "honours", _rule("vouches", "hosts", HOST, (*_OPEN, NOT_HONOURED)))
+
+
+def _host(foreign: str) -> str:
+    everybody = _rule("honours", "homes", "*", (*_OPEN, NOT_VOUCHED))
+    return _acceptance(HOST, "vouches", everybody, _rule("honours", "homes", foreign, (NOT_HONOURED,)))
 
 
 def policy_files(city: str, foreign: str) -> Mapping[str, str]:
@@ -130,11 +142,13 @@ def policy_files(city: str, foreign: str) -> Mapping[str, str]:
         "tier-scale.toml": _SCALE,
         "notice.toml": _NOTICE,
         **{f"cities/{name}.toml": _city(name) for name in (city, foreign, HOST)},
-        **{f"acceptance/{name}.toml": _acceptance(name) for name in (city, foreign, HOST)},
+        **{f"acceptance/{name}.toml": _home(name) for name in (city, foreign)},
+        f"acceptance/{HOST}.toml": _host(foreign),
         **{f"operators/{name}.toml": _operator(name) for name in OPERATORS},
         f"scenarios/{LADDER}.toml": _scenario(LADDER, (LIBRARY, METRO), _TIERS),
         f"scenarios/{CAPPED}.toml": _scenario(CAPPED, (LIBRARY,), ("excellent",)),
         f"scenarios/{ELSEWHERE}.toml": _scenario(ELSEWHERE, (PARKING,), ("good",)),
+        **{f"scenarios/{name}.toml": _scenario(name, (LIBRARY,), ("good",)) for name in (NOT_HONOURED, NOT_VOUCHED)},
     }
 
 

@@ -9,7 +9,7 @@ import csv
 import hashlib
 import io
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import date, timedelta
 from typing import Final
 
 CUTS: Final = (600, 700, 800)
@@ -22,7 +22,10 @@ HEADER: Final = ("resident", "score", "as_of")
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """One synthetic resident: the city's own reference of her, her points (None: no score), the score's age in days."""
+    """One synthetic resident: the city's own reference of her, and her points (None: no score).
+
+    ``age_days``: how old her score is on the day of the export.
+    """
 
     ref: str
     about: str
@@ -58,12 +61,17 @@ LADDER: Final = (
 )
 """Everybody with an ordinary record, by points."""
 NO_SCORE: Final = Resident(f"{PREFIX}no-score", "on record, without a score", None)
+AGED: Final = tuple(
+    Resident(f"{PREFIX}aged-{days}", f"a score that is {days} days old on the day of the export", HIGHEST, days)
+    for days in range(1, MAX_AGE_DAYS + 1)
+)
+"""One for each day: on every day on which a deployment is good, two of them are on either side of the maximum age."""
 STALE: Final = Resident(f"{PREFIX}stale", "a score that is older than the policies allow", HIGHEST, STALE_DAYS)
 UNUSABLE: Final = Resident(f"{PREFIX}unusable", "a score outside the scale", HIGHEST + 1)
 FROZEN: Final = Resident(f"{PREFIX}frozen", "frozen by the city before the run", HIGHEST)
 DECOY: Final = Resident(f"{PREFIX}decoy", "nobody: for the city to read in another's place", HIGHEST)
 UNKNOWN: Final = Resident(f"{PREFIX}unknown", "not on the platform at all", None)
-ON_RECORD: Final = (*LADDER, NO_SCORE, STALE, UNUSABLE, FROZEN, DECOY)
+ON_RECORD: Final = (*LADDER, *AGED, NO_SCORE, STALE, UNUSABLE, FROZEN, DECOY)
 """All that the city's platform holds; :data:`UNKNOWN` is not among them."""
 _BY_NAME: Final = {item.ref.removeprefix(PREFIX): item for item in (*ON_RECORD, UNKNOWN)}
 
@@ -73,8 +81,8 @@ def resident(name: str) -> Resident:
     return _BY_NAME[name]
 
 
-def as_csv(now: datetime) -> str:
-    """The residents on record as an export: resident, points (may be empty), day of the score (UTC).
+def as_csv(today: date) -> str:
+    """The residents on record as an export of a day (UTC): resident, points (may be empty), day of the score.
 
     The last line is the standard export's footer: the number of rows, and the SHA-256 of every byte before it.
     """
@@ -82,7 +90,7 @@ def as_csv(now: datetime) -> str:
     rows = csv.writer(out, lineterminator="\n")
     rows.writerow(HEADER)
     for item in ON_RECORD:
-        day = (now.astimezone(UTC) - timedelta(days=item.age_days)).date().isoformat()
+        day = (today - timedelta(days=item.age_days)).isoformat()
         rows.writerow((item.ref, "" if item.points is None else item.points, day))
     text = out.getvalue()
     return f"{text}# rows={len(ON_RECORD)} sha256={hashlib.sha256(text.encode()).hexdigest()}\n"

@@ -38,6 +38,13 @@ ATTEST: Final = f"{PEER}AttestationService/AttestTier"
 BATCH: Final = f"{PEER}AttestationService/BatchAttestTier"
 REPORT: Final = f"{PEER}UseReportService/ReportUses"
 GRANT: Final = f"{CONSENT}ConsentService/GrantConsent"
+PREVIEW: Final = f"{CONSENT}ConsentService/PreviewConsent"
+WITHDRAW: Final = f"{CONSENT}ConsentService/WithdrawConsent"
+MANDATORY: Final = {
+    **dict.fromkeys((ATTEST, BATCH, REPORT), "gateway"),
+    **dict.fromkeys((PREVIEW, GRANT, WITHDRAW), "app"),
+}
+"""What every city serves, and as whom the kit calls it. A method that is not here may be UNIMPLEMENTED."""
 _CODE = re.compile(r"[A-Z_]{1,40}\Z")
 
 
@@ -130,6 +137,13 @@ def rung_of(attested: peer.AttestTierResponse) -> int:
     return rung
 
 
+def outcome_of(result: peer.AttestResult) -> str:
+    """What came of one item of a batch: its rung, or the reason of its refusal."""
+    if result.WhichOneof("result") == "attested":
+        return f"rung {rung_of(result.attested)}"
+    return result.error.reason if _CODE.match(result.error.reason) else "no reason code"
+
+
 class Kit:
     """One run against one city. ``async with`` opens and closes its connections."""
 
@@ -214,9 +228,10 @@ class Kit:
         return list(_decoded(peer.BatchAttestTierResponse(), reply.data).results)
 
     async def app(self, method: str, request: Message, answer: Message) -> Any:
-        """Call as the city's app. NotApplicableError where the city does not serve the method."""
-        reply = await self.call(f"{CONSENT}{method}", request, client="app")
-        if reply.code == "UNIMPLEMENTED":
+        """Call as the city's app. NotApplicableError where the city does not serve the method, and need not."""
+        name = f"{CONSENT}{method}"
+        reply = await self.call(name, request, client="app")
+        if reply.code == "UNIMPLEMENTED" and name not in MANDATORY:
             raise NotApplicableError(f"the city does not serve {method.partition('/')[2]}")
         if reply.code != "OK":
             raise FailedError(f"an answer of {method.partition('/')[2]}", reply.shown)

@@ -111,7 +111,7 @@ def b64url_bytes(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def _broken(token: str) -> str:
+def broken(token: str) -> str:
     """The same token with one changed bit in its signature."""
     signed, _, signature = token.rpartition(".")
     raw = bytearray(b64url_bytes(signature))
@@ -156,7 +156,7 @@ BAD: Final[Mapping[str, tuple[str, tuple[str, ...], Callable[[Deployment], str]]
     "signature-altered": (
         "A token with a changed bit in its signature is refused.",
         ("TOKEN_SIGNATURE_INVALID",),
-        lambda kit: _broken(sound(kit)),
+        lambda kit: broken(sound(kit)),
     ),
     "typ": (
         "A JWS of another type is refused, though the right key signed it.",

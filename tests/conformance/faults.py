@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-
-import pytest
+from dataclasses import replace
 
 import adapters.app
 import adapters.authority
@@ -22,42 +19,33 @@ from tests.conformance import faulty_answers as answers
 from tests.conformance import faulty_desk as desk
 from tests.conformance import faulty_readers as readers
 from tests.conformance import faulty_wire as wire
+from tests.conformance.fault import Fault
+from tests.conformance.faults_strict import STRICT
 
-Plant = Callable[[pytest.MonkeyPatch], None]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """``check`` is meant to catch it; ``also`` fail with it, and nothing else does."""
-
-    name: str
-    plant: Plant
-    check: str
-    also: tuple[str, ...] = ()
-
-
+UNIFORM = ("no.same-shape", "no.same-lifetime", "no.same-id", "no.same-metadata")
 _NO_RECORD = TiergateError(Reason.CONSENT_UNKNOWN)
 FAULTS = (
     Fault("the first cut is taken as above, not at", answers.cut(1, 601), "tier.cut-1"),
     Fault("the second cut is one too high", answers.cut(2, 701), "tier.cut-2", ("tier.capped",)),
     Fault("the third cut is one too low", answers.cut(3, 799), "tier.cut-3"),
     Fault("a low score gives more than a higher one", answers.level_of("kit-low", 2), "tier.monotone"),
-    Fault("the level is attested, not the rung", answers.uncapped, "tier.capped"),
-    Fault("no score is an error", answers.level_of("kit-no-score", _NO_RECORD), "no.no-score", ("no.same-shape",)),
-    Fault("a stale score counts", answers.never_stale, "no.stale"),
+    Fault("the level is attested, not the rung", answers.uncapped, "tier.capped", ("batch.capped",)),
+    Fault("no score is an error", answers.level_of("kit-no-score", _NO_RECORD), "no.no-score", UNIFORM),
+    Fault("a stale score counts", answers.good_for(3660), "no.stale", ("tier.max-age",)),
     Fault(
         "a record that cannot be used is an error",
         answers.level_of("kit-unusable", TiergateError(Reason.SOURCE_INVALID, retry_after_s=1)),
         "no.unusable",
-        ("no.same-shape",),
+        UNIFORM,
     ),
-    Fault(
-        "an unknown resident is an error", answers.level_of("kit-unknown", _NO_RECORD), "no.unknown", ("no.same-shape",)
-    ),
+    Fault("an unknown resident is an error", answers.level_of("kit-unknown", _NO_RECORD), "no.unknown", UNIFORM),
     Fault("a frozen resident is served", answers.blind_to("frozen"), "no.frozen"),
-    Fault("a no is longer than a yes", answers.signing(wire.longer_no), "no.same-shape"),
+    Fault("a no is longer than a yes", answers.signing(wire.longer_no), "no.same-shape", ("no.same-id",)),
     Fault(
-        "a withdrawal has no effect", answers.blind_to("withdrawn"), "consent.withdrawn", ("consent.withdrawn-repeat",)
+        "a withdrawal has no effect",
+        answers.blind_to("withdrawn"),
+        "consent.withdrawn",
+        ("consent.withdrawn-repeat", "batch.withdrawn"),
     ),
     Fault("a repeated request brings back what was withdrawn", wire.remembers_all, "consent.withdrawn-repeat"),
     Fault("a pause has no effect", answers.blind_to("paused"), "consent.paused"),
@@ -106,7 +94,7 @@ FAULTS = (
         "signatures are not verified",
         readers.consents(readers.unsigned),
         "token.signature-altered",
-        ("token.payload-altered",),
+        ("token.payload-altered", "consent.withdrawn-strict", "batch.signature-altered"),
     ),
     Fault(
         "an unknown key has the wrong reason",
@@ -119,15 +107,28 @@ FAULTS = (
         "any operator may present a token",
         readers.consents(readers.any_operator),
         "token.other-operator",
-        ("batch.order",),
+        ("consent.withdrawn-strict", "batch.order"),
     ),
     Fault("expiry has a minute's leeway", readers.consents(readers.leeway), "token.expired"),
     Fault("nbf is not looked at", readers.consents(readers.early), "token.not-yet-valid"),
-    Fault("any scenario will do", wire.any_scenario, "token.scenario-not-named", ("token.purpose",)),
-    Fault("any bundle will do", wire.any_bundle, "bundle.mismatch", ("use.refusal-is-free",)),
-    Fault("a bound token needs no proof", readers.proofs(Reason.PROOF_REQUIRED), "proof.missing"),
     Fault(
-        "an operator's proof is good for an hour", readers.proof_window("OPERATOR_PROOF_WINDOW_S", 3600), "proof.stale"
+        "any scenario will do",
+        wire.any_scenario,
+        "token.scenario-not-named",
+        ("token.purpose", "consent.withdrawn-strict"),
+    ),
+    Fault("any bundle will do", wire.any_bundle, "bundle.mismatch", ("use.refusal-is-free",)),
+    Fault(
+        "a bound token needs no proof",
+        readers.proofs(Reason.PROOF_REQUIRED),
+        "proof.missing",
+        ("consent.withdrawn-strict", "batch.proof-missing"),
+    ),
+    Fault(
+        "an operator's proof is good for an hour",
+        readers.proof_window("OPERATOR_PROOF_WINDOW_S", 3600),
+        "proof.stale",
+        ("consent.withdrawn-strict",),
     ),
     Fault(
         "a device's proof is good for as long as an operator's",
@@ -188,6 +189,7 @@ FAULTS = (
     Fault("an unknown code is told apart", desk.tells_of_unknown_codes, "handle.unknown", ("handle.one-error",)),
     Fault("a used code is told apart", desk.tells_of_used_codes, "handle.one-error"),
     Fault("a batch has any size", desk.any_size, "batch.bounds"),
-    Fault("a stranger is taken for the gateway", desk.strangers_pass, "caller.stranger"),
+    Fault("a stranger is taken for the gateway", desk.strangers_pass, "caller.stranger", ("caller.other-app",)),
     Fault("any city's app is taken for the city's own", desk.any_app, "caller.consent-api"),
+    *STRICT,
 )

@@ -9,15 +9,19 @@ from typing import Any
 import pytest
 
 import adapters.store.attestations as stored
+import gateway.domain.bundle
+import gateway.transport.chain
+import gateway.transport.server
 from adapters import attest
 from adapters.consult import Platform, Reading
 from adapters.custody import Custody
 from adapters.question import examine
 from adapters.reference import Reference
 from gateway.api.peer.v1 import peer_pb2 as peer
-from gateway.conformance.session import claims_of
+from gateway.conformance.session import ATTEST, claims_of, rung_of
 from gateway.crypto import jws
 from gateway.crypto.attestation import TYP, Attestation
+from gateway.domain.acceptance import Standing, standing_of
 from gateway.domain.scenario import Scenario
 from gateway.errors import TiergateError
 
@@ -40,9 +44,53 @@ def cut(number: int, minimum: int) -> Plant:
     return plant
 
 
-def never_stale(patch: pytest.MonkeyPatch) -> None:
+def good_for(days: int) -> Plant:
+    """Scores are good for another time than the policies say."""
     real = Reference.concordance
-    patch.setattr(Reference, "concordance", lambda self, now_s: replace(real(self, now_s), max_age_days=3660))
+    return lambda patch: patch.setattr(
+        Reference, "concordance", lambda self, now_s: replace(real(self, now_s), max_age_days=days)
+    )
+
+
+def open_if(*standings: Standing) -> Plant:
+    """A scenario is taken for open on both sides though it stands like this."""
+
+    def standing(*given: Any) -> Standing:
+        found = standing_of(*given)
+        return "open" if found in standings else found
+
+    return lambda patch: patch.setattr(gateway.domain.bundle, "standing_of", standing)
+
+
+def no(**changes: Any) -> Plant:
+    """A no is signed with these members changed, each by a function of the right one."""
+    return signing(
+        lambda item: (
+            item
+            if item.rung
+            else replace(item, **{name: change(getattr(item, name)) for name, change in changes.items()})
+        )
+    )
+
+
+def marked_no(patch: pytest.MonkeyPatch) -> None:
+    """A no comes with metadata that the protocol knows, and a yes does not."""
+    real = gateway.transport.chain.serve_unary
+
+    def serve(steps: Any, method: Any, handler: Any) -> Any:
+        found: Any = real(steps, method, handler)
+        if method.name != ATTEST:
+            return found
+
+        async def call(data: bytes, context: Any) -> bytes:
+            reply: bytes = await found.unary_unary(data, context)
+            if not rung_of(peer.AttestTierResponse.FromString(reply)):
+                context.set_trailing_metadata((("date", "today"),))
+            return reply
+
+        return found._replace(unary_unary=call)
+
+    patch.setattr(gateway.transport.server, "serve_unary", serve)
 
 
 def level_of(resident: str, answer: int | TiergateError) -> Plant:

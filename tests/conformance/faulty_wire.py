@@ -19,7 +19,9 @@ import adapters.reports
 import adapters.store.attestations as stored
 import gateway.crypto.proof
 import gateway.transport.refusals
+import gateway.transport.server
 from adapters import attest as attesting
+from adapters import rpc_consents, rpc_residents
 from adapters.pairwise import PairwiseSecret
 from adapters.reference import Reference
 from adapters.rpc import AttestationServicer, StatusServicer, UseReportServicer
@@ -70,12 +72,12 @@ def any_bundle(patch: pytest.MonkeyPatch) -> None:
 
 
 def slow(patch: pytest.MonkeyPatch) -> None:
-    """The sixth question about one token, and each after that, takes longer than a deadline."""
+    """The ninth question about one token takes longer than a deadline."""
     asked: Counter[str] = Counter()
 
     async def attest(real: Any, self: Any, request: Any, caller: Any) -> Any:
         asked[request.token] += 1
-        if request.token and asked[request.token] > 5:
+        if request.token and asked[request.token] == 9:
             await asyncio.sleep(2.5)
         return await real(self, request, caller)
 
@@ -130,6 +132,64 @@ def open_to(method: str, role: str) -> Plant:
     def plant(patch: pytest.MonkeyPatch) -> None:
         table = ADAPTER_ACCESS
         patch.setattr(adapters.app, "ADAPTER_ACCESS", {**table, method: table[method] | {role}})
+
+    return plant
+
+
+def app_open_to(method: str, role: str) -> Plant:
+    """The consent API asks the table alone, and the table is wrong."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        open_to(method, role)(patch)
+        for module in (rpc_consents, rpc_residents):
+            patch.setattr(module, "require_own_app", lambda _caller, _city: None)
+
+    return plant
+
+
+def in_batch(plant: Plant) -> Plant:
+    """A fault that is there only while a batch is answered."""
+
+    def planted(patch: pytest.MonkeyPatch) -> None:
+        real: Any = AttestationServicer.BatchAttestTier
+
+        async def batch(self: Any, request: Any, caller: Any) -> Any:
+            with pytest.MonkeyPatch.context() as inner:
+                plant(inner)
+                return await real(self, request, caller)
+
+        patch.setattr(AttestationServicer, "BatchAttestTier", batch)
+
+    return planted
+
+
+def all_or_nothing(reason: Reason) -> Plant:
+    """One item that is refused for this reason refuses its batch."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        real: Any = AttestationServicer.BatchAttestTier
+
+        async def batch(self: Any, request: Any, caller: Any) -> Any:
+            answer = await real(self, request, caller)
+            if any(item.error.reason == reason.value for item in answer.results):
+                raise TiergateError(reason)
+            return answer
+
+        patch.setattr(AttestationServicer, "BatchAttestTier", batch)
+
+    return plant
+
+
+def unserved(method: str) -> Plant:
+    """A method is UNIMPLEMENTED."""
+
+    def plant(patch: pytest.MonkeyPatch) -> None:
+        real = gateway.transport.server._handlers
+        patch.setattr(
+            gateway.transport.server,
+            "_handlers",
+            lambda *given: {name: found for name, found in real(*given).items() if name != method},
+        )
 
     return plant
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from gateway.conformance.check import Result
-from gateway.conformance.deployment import load_deployment
-from gateway.conformance.residents import ON_RECORD
+from gateway.conformance.deployment import DAYS, load_deployment
+from gateway.conformance.residents import as_csv
 from gateway.conformance.run import run_checks
+from gateway.conformance.session import CONSENT, MANDATORY, PEER
 from gateway.conformance.table import CHECKS
 from tests.conformance.city import make, serving
-from tests.conformance.faults import FAULTS, Fault
+from tests.conformance.fault import Fault
+from tests.conformance.faults import FAULTS
+from tests.conformance.faulty_wire import unserved
 
 NEVER = {"error.retry": "the city was never unavailable during the run"}
 
@@ -34,12 +39,18 @@ def failed(results: Sequence[Result]) -> dict[str, str]:
     return {item.id: f"expected {item.expected}, came {item.came}" for item in results if item.verdict == "failed"}
 
 
+def records(folder: Path) -> dict[str, tuple[int | None, str]]:
+    """Points, and the moment at which the day of the score begins, by resident: of the export that the kit wrote."""
+    with (folder / "residents.csv").open(encoding="ascii", newline="") as file:
+        rows = [row for row in csv.reader(file) if len(row) == 3][1:]
+    return {who: (int(points) if points else None, f"{day}T00:00:00+00:00") for who, points, day in rows}
+
+
 def with_database(folder: Path) -> str:
     """The residents in a database, and the settings' source for it."""
-    now = datetime.now(UTC)
     with sqlite3.connect(folder / "scores.sqlite3") as connection:
         connection.execute("CREATE TABLE scores (resident TEXT PRIMARY KEY, points INTEGER, day TEXT)")
-        rows = [(item.ref, item.points, (now - timedelta(days=item.age_days)).isoformat()) for item in ON_RECORD]
+        rows = [(who, *record) for who, record in records(folder).items()]
         connection.executemany("INSERT INTO scores VALUES (?, ?, ?)", rows)
     connection.close()
     return """[source]
@@ -59,15 +70,12 @@ class Platform(BaseHTTPRequestHandler):
     """A score platform's JSON interface, with the test residents in it."""
 
     protocol_version = "HTTP/1.1"
+    held: Mapping[str, tuple[int | None, str]]
 
     def do_GET(self) -> None:  # the base class calls it so
-        now = datetime.now(UTC)
-        found = next((item for item in ON_RECORD if self.path == f"/residents/{item.ref}"), None)
-        record = found and {
-            "resident": found.ref,
-            "points": found.points,
-            "day": (now - timedelta(days=found.age_days)).isoformat(),
-        }
+        who = self.path.removeprefix("/residents/")
+        found = self.held.get(who)
+        record = found and {"resident": who, "points": found[0], "day": found[1]}
         data = json.dumps(record or {}).encode()
         self.send_response(200 if found else 404)
         self.send_header("Content-Type", "application/json")
@@ -80,9 +88,10 @@ class Platform(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def platform() -> Iterator[str]:
+def platform(made: Path) -> Iterator[str]:
     """The address of a running platform."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Platform) as server:
+    handler = type("Handler", (Platform,), {"held": records(made / "city")})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -134,6 +143,38 @@ async def test_a_fault_is_caught_by_its_check(
         results = await run_checks(deployment, address)
     found = failed(results)
     assert set(found) == {fault.check, *fault.also}, found
+
+
+async def test_a_deployment_can_be_used_to_its_last_day(made: Path, tmp_path: Path) -> None:
+    today = load_deployment(Path(shutil.copytree(made, tmp_path / "kit")))
+    last = replace(today, day=today.day - timedelta(days=DAYS))  # made so long ago that today is its end
+    (last.folder / "city" / "residents.csv").write_text(as_csv(last.day), "ascii")
+    async with serving(last) as address:
+        assert failed(await run_checks(last, address)) == {}
+
+
+async def test_what_is_optional_may_be_absent(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployment = load_deployment(Path(shutil.copytree(made, tmp_path / "kit")))
+    consents = f"{CONSENT}ConsentService"
+    for method in (f"{consents}/PauseConsent", f"{consents}/IssueHandle", f"{PEER}StatusService/GetInForce"):
+        unserved(method)(monkeypatch)
+    async with serving(deployment) as address:
+        results = await run_checks(deployment, address)
+    assert failed(results) == {}
+    without = {item.id for item in results if item.verdict == "not applicable"}
+    assert without == {"consent.paused", "handle.redeemed", "handle.one-error", "keys.in-force", *NEVER}
+
+
+@pytest.mark.parametrize("method", MANDATORY)
+async def test_what_is_not_optional_may_not_be_absent(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    deployment = load_deployment(Path(shutil.copytree(made, tmp_path / "kit")))
+    unserved(method)(monkeypatch)
+    async with serving(deployment) as address:
+        results = await run_checks(deployment, address)
+    assert failed(results)["wire.served"].startswith(f"expected {method.rpartition('/')[2]} to be served")
+    assert {item.id for item in results if item.verdict == "not applicable"} == set(NEVER)
 
 
 def test_the_faults_are_many_and_each_has_a_check_of_the_table() -> None:

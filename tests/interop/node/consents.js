@@ -28,6 +28,18 @@ function bestOf(scenario, { cities, scale }, city) {
   return { terms, illustrative: scenario.illustrative || Boolean(own?.illustrative) };
 }
 
+/** Whether a rule of one city, in force today, names the other (or `*`) and the scenario (or `*`). */
+function holds(rules, side, city, scenario) {
+  const today = new Date().toISOString().slice(0, 10);
+  return rules.some(
+    (rule) =>
+      [city, '*'].some((name) => rule[side].includes(name)) &&
+      [scenario, '*'].some((name) => rule.scenarios.includes(name)) &&
+      rule.effective_from <= today &&
+      today <= (rule.effective_until ?? today),
+  );
+}
+
 const MARKS = {
   zh: '（示意数据：本告知书所列条件，或者享受这些条件所需的等级，依据的数值没有任何城市公布）',
   en: ' (illustrative: the terms in this notice, or the tier that they take, rest on figures that no city has published)',
@@ -55,13 +67,17 @@ class Consents {
     this.handleKey = crypto.randomBytes(32);
   }
 
-  /** The scenario of the bundle that is in effect and open to the operator, and the operator. */
+  /** The scenario of the bundle that is in effect and open to the operator and to this city, and the operator. */
   open(operator, scenario) {
-    const { scenarios, operators } = this.files.bundle;
+    const { scenarios, operators, acceptance } = this.files.bundle;
+    const decided = (city) => acceptance.find((item) => item.id === city) ?? { honours: [], vouches: [] };
     const found = scenarios.find((item) => item.id === scenario && Date.parse(item.effective_from) <= Date.now());
     require_(found, 'SCENARIO_UNKNOWN');
     const receiver = operators.find((item) => item.id === operator);
     require_(receiver && found.operators.includes(operator), 'SCENARIO_NOT_OPEN');
+    const [home, host] = [this.files.city.id, found.host_city];
+    require_(holds(decided(host).honours, 'homes', home, scenario), 'HOME_NOT_HONOURED');
+    require_(holds(decided(home).vouches, 'hosts', host, scenario), 'HOST_NOT_VOUCHED');
     return { scenario: found, operator: receiver };
   }
 

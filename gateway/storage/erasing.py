@@ -90,6 +90,9 @@ def _end(connection: sqlite3.Connection, step: EndConsent, append: Append) -> in
     index, expires, *events = row
     decisions = step.decisions
     late = [event for event in events if event]
+    (city,) = connection.execute(
+        "SELECT leaf ->> '$.city' FROM entry WHERE idx = ?", (late[0] if index is None else index,)
+    ).fetchone()
     if index is not None:
         (size,) = connection.execute("SELECT coalesce(max(idx), -1) + 1 FROM entry").fetchone()
         found = list(entries_of(connection, index, step.scanned, size))
@@ -100,7 +103,7 @@ def _end(connection: sqlite3.Connection, step: EndConsent, append: Append) -> in
     _bury(connection, step.key, expires or step.now_ms // 1000 + LONGEST_CONSENT_S, step.now_ms // 1000)
     link = {} if index is None else {"consent": index}
     return append(
-        step.now_ms, "erasure", by="order", consents=1, decisions=decisions, order=step.order,
+        step.now_ms, "erasure", by="order", city=city, consents=1, decisions=decisions, order=step.order,
         ordered_by=step.ordered_by, **link,
     )  # fmt: skip
 

@@ -1,7 +1,8 @@
 """The pusher: sends the outbox to the gateway, in order, until every event is acknowledged or refused for good.
 
 - An event MUST stay in the outbox until the log's receipt of it has verified here, under this city's own trust in the
-  log, and the receipt MUST be kept with it; an acknowledgement without one is an alarm (``test_event_receipts.py``).
+  log, and the receipt MUST be kept with it; an acknowledgement without one is an alarm, and so is one whose entry does
+  not name the consent's registration (``test_event_receipts.py``).
 - An event MUST survive the end of either side at any moment, and MUST reach the log once
   (``test_withdrawal_crashes.py``, over processes ``test_withdrawals.py``).
 - Events of one consent, and steps of one case, MUST reach the log in the order in which they were recorded
@@ -134,12 +135,14 @@ class EventPusher:
         for detail in unproved:
             self._alarms.alarm("event_receipt_invalid")
             _log.error("event_receipt_invalid", detail=detail)
-        if settled:
-            await self._store.submit(SettleEvents(settled))
+        unlinked = await self._store.submit(SettleEvents(settled)) if settled else []
         if off := [item.seq for item, ack in zip(events, acks, strict=True) if ack.refused == Reason.EVENT_DEFERRED]:
             await self._store.submit(MarkSent(off, sent=False))  # nothing came of it: corrections may join it again
+        for _ in unlinked:
+            self._alarms.alarm("event_unlinked")
+            blocked = blocked or "an entry does not name the consent's registration"
         for item, ack in zip(events, acks, strict=True):
-            if any(item.seq == done.seq for done in settled):
+            if item.seq not in unlinked and any(item.seq == done.seq for done in settled):
                 self._settle(item, ack)
         left = self._store.count_pending()
         self._metrics.events_pending.set(left)

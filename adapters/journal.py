@@ -113,18 +113,18 @@ def _write(
         )
         uses += 1
     for item in unreported(connection):
-        attested = Attested(item.operator, item.scenario, item.bundle, item.rung)
-        out.add(Unreported(name_of(item.id), attested, item.at))
+        attested = Attested(item.operator, item.scenario, item.bundle, item.rung, item.at)
+        out.add(Unreported(name_of(item.id), attested))
         missing += 1
     out.sign(key.key, key.kid)
     return Written(header, uses, missing)
 
 
 def _attested(report: HeldReport) -> Attested | None:
-    operator, scenario, bundle, rung = report.operator, report.scenario, report.bundle, report.rung
-    if operator is None or scenario is None or bundle is None or rung is None:
+    operator, scenario, bundle, rung, at = report[-5:]
+    if operator is None or scenario is None or bundle is None or rung is None or at is None:
         return None
-    return Attested(operator, scenario, bundle, rung)
+    return Attested(operator, scenario, bundle, rung, at)
 
 
 def export_journal(

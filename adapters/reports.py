@@ -17,7 +17,10 @@ from gateway.consentlog.entry import Entry, decode
 from gateway.consentlog.merkle import leaf_hash, verify_inclusion
 from gateway.consentlog.proof import hashes_of
 from gateway.consentlog.shard import index_in
+from gateway.crypto.attestation import MAX_LIFETIME_S
 from gateway.domain.decision import Outcome
+from gateway.domain.evaluate import DAY_MS, GRAINS_MS
+from gateway.domain.ids import ScenarioId
 from gateway.errors import Reason, TiergateError
 
 MAX_REPORTS = 256
@@ -27,8 +30,10 @@ _ALARMS: dict[Mark, AlarmKind] = {
     "better_than_attested": "report_better_than_attested",
     "lower_than_attested": "report_lower_than_attested",
     "of_another_question": "report_of_another_question",
+    "on_ended_attestation": "report_on_ended_attestation",
     "fork": "log_fork",
     "registration_wrong": "registration_wrong",
+    "event_unlinked": "event_unlinked",
 }
 
 
@@ -108,8 +113,20 @@ def _row(report: Report, head: Checkpoint, reference: Reference) -> UseRow:
         rung=entry.number("rung"),
         entry=report.entry,
         inclusion=b"".join(report.inclusion),
+        attested_from=_attested_from(entry, reference),
         registration=_registered(report.registration, entry, head),
     )
+
+
+def _attested_from(entry: Entry, reference: Reference) -> int:
+    """When an attestation that this was decided on was made at the earliest, as coarse as the journal has it.
+
+    A bundle that is not held any more leaves the coarsest grain: nobody is alarmed by a guess.
+    """
+    digest, scenario = entry.text("bundle"), ScenarioId(entry.text("scenario"))
+    held = [item.scenarios.get(scenario) for item in reference.timeline.bundles if item.digest == digest]
+    grain_ms = DAY_MS if not held or held[0] is None else GRAINS_MS[held[0].time_grain]
+    return (entry.time - grain_ms) // 1000 - MAX_LIFETIME_S
 
 
 def _registered(found: Registration | None, decision: Entry, head: Checkpoint) -> Registration | None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 _USES = """
     SELECT u.log_index, u.attestation_id, u.outcome, u.entry, u.inclusion, p.note, a.operator, a.scenario, a.bundle,
-        a.rung
+        a.rung, a.at
     FROM uses AS u JOIN checkpoints AS p ON p.id = u.checkpoint LEFT JOIN attestations AS a ON a.id = u.attestation_id
     WHERE u.log_index >= ? AND u.log_index < ? ORDER BY u.log_index"""
 # The journal has no index on what reports name; SQLite gathers it once, in a file of its own if it is much.
@@ -18,9 +18,10 @@ _UNREPORTED = """
 
 
 class HeldReport(NamedTuple):
-    """A reported decision; operator, scenario, bundle and rung are the attestation's, None when there is none such.
+    """A reported decision; the last five are the attestation's, None when there is none such.
 
-    ``inclusion`` is the proof's hashes, joined; ``checkpoint`` the signed note that it leads to.
+    ``inclusion`` is the proof's hashes, joined; ``checkpoint`` the signed note that it leads to. ``at``: Unix seconds,
+    as coarse as the scenario asks.
     """
 
     log_index: int
@@ -33,6 +34,7 @@ class HeldReport(NamedTuple):
     scenario: str | None
     bundle: str | None
     rung: int | None
+    at: int | None
 
 
 class HeldAttestation(NamedTuple):

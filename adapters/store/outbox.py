@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -53,18 +54,25 @@ class Settled(NamedTuple):
     checkpoint_size: int | None = None
 
 
+_SETTLE = "UPDATE events SET log_index = ?, refused = ?, entry = ?, proof = ?, checkpoint_size = ? WHERE seq = ?"
+
+
 @dataclass(frozen=True, slots=True)
 class SettleEvents:
-    """Store what became of events. Nothing is deleted: a refused one stays as evidence."""
+    """Store what became of events. Nothing is deleted: a refused one stays as evidence.
+
+    One whose entry does not name the consent's registration, which this city holds, is not settled: whoever reads the
+    log would take the consent for one that goes on.
+    """
 
     events: Sequence[Settled]
 
-    def run(self, connection: sqlite3.Connection) -> None:
-        """Mark each event."""
-        connection.executemany(
-            "UPDATE events SET log_index = ?, refused = ?, entry = ?, proof = ?, checkpoint_size = ? WHERE seq = ?",
-            [(*item[1:], item.seq) for item in self.events],
-        )
+    def run(self, connection: sqlite3.Connection) -> list[int]:
+        """Mark each event; those (``seq``) that are not settled."""
+        connection.executemany(_SETTLE, [(*item[1:], item.seq) for item in self.events])
+        found = unlinked(connection, seqs=[item.seq for item in self.events])
+        connection.executemany(_SETTLE, [(None, None, None, None, None, seq) for seq in found])
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,23 @@ class MarkSent:
     def run(self, connection: sqlite3.Connection) -> None:
         """Mark each."""
         connection.executemany("UPDATE events SET sent = ? WHERE seq = ?", [(self.sent, seq) for seq in self.seqs])
+
+
+def unlinked(
+    connection: sqlite3.Connection, *, seqs: Collection[int] = (), consents: Collection[str] = ()
+) -> list[int]:
+    """Those of the events (``seq``), and of all about the consents, whose entry is not linked to the registration held.
+
+    It names the one before it; one that was logged before the consent's first check has nothing to name.
+    """
+    rows = connection.execute(
+        "SELECT e.seq FROM events AS e JOIN registrations AS r ON r.consent_id = e.consent_id"
+        " WHERE (e.seq IN (SELECT value FROM json_each(?)) OR e.consent_id IN (SELECT value FROM json_each(?)))"
+        " AND e.log_index IS NOT NULL AND CAST(e.entry AS TEXT) ->> '$.consent'"
+        " IS NOT CASE WHEN r.log_index < e.log_index THEN r.log_index END",
+        (json.dumps(list(seqs)), json.dumps(list(consents))),
+    )
+    return [seq for (seq,) in rows]
 
 
 def pending_events(connection: sqlite3.Connection, limit: int) -> list[PendingEvent]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from adapters.store.outbox import silenced
+from adapters.store.outbox import silenced, unlinked
 from adapters.store.registrations import Registration, keep_registrations
 from gateway.consentlog.entry import decode
 from gateway.consentlog.receipt import opens
@@ -19,8 +19,10 @@ Mark = Literal[
     "better_than_attested",
     "lower_than_attested",
     "of_another_question",
+    "on_ended_attestation",
     "fork",
     "registration_wrong",
+    "event_unlinked",
 ]
 """What is wrong with a report that was taken all the same: it is evidence, and must not hold up those behind it."""
 
@@ -28,7 +30,8 @@ Mark = Literal[
 # proofs are cut out of one long value: JSON has none.
 _LOOK_UP = """
     SELECT json_group_array(json_array(
-        hex(u.entry), hex(c.token_hash), r.log_index, a.consent_id, a.operator, a.scenario, a.bundle, a.rung))
+        hex(u.entry), hex(c.token_hash), r.log_index, a.consent_id, a.at, a.operator, a.scenario, a.bundle,
+        a.rung))
     FROM json_each(?1) AS asked
     LEFT JOIN uses AS u ON u.log_index = asked.value ->> 0
     LEFT JOIN attestations AS a ON a.id = asked.value ->> 1
@@ -45,6 +48,8 @@ _KEEP = """
 class UseRow:
     """One verified report. ``inclusion`` is the proof's hashes, joined; ``rung`` is the log entry's.
 
+    ``attested_from``: an attestation of before (Unix seconds) had ended when this was decided.
+
     ``registration`` is proved, but its opening has not been tried: that takes the token's hash.
     """
 
@@ -57,6 +62,7 @@ class UseRow:
     rung: int
     entry: bytes
     inclusion: bytes
+    attested_from: int
     registration: Registration | None = None
 
 
@@ -74,21 +80,12 @@ class TakeReports:
         registrations: dict[str, Registration] = {}
         asked = json.dumps([(row.log_index, row.attestation_id, row.registration is not None) for row in self.rows])
         (found,) = connection.execute(_LOOK_UP, (asked,)).fetchone()
-        for row, (present, token_hash, held, consent_id, *question, rung) in zip(
-            self.rows, json.loads(found), strict=True
-        ):
+        for row, (present, token_hash, held, consent_id, *attested) in zip(self.rows, json.loads(found), strict=True):
             if present:
                 if present != row.entry.hex().upper():  # two entries under one index, both proved: two histories
                     marks.append("fork")
                 continue
-            if consent_id is None:
-                marks.append("unattributed")
-            elif question != [row.operator, row.scenario, row.bundle]:
-                marks.append("of_another_question")
-            elif row.rung > rung:
-                marks.append("better_than_attested")
-            elif row.rung < rung and silenced(connection, consent_id, row.log_index) is None:
-                marks.append("lower_than_attested")
+            marks += ["unattributed"] if consent_id is None else _odd(connection, row, consent_id, *attested)
             new.append((row, consent_id))
             if row.registration is not None and token_hash:  # an erased consent has none, and keeps none
                 only = held is None and consent_id not in registrations
@@ -101,7 +98,21 @@ class TakeReports:
             _keep(connection, new, checkpoint)
             if registrations:
                 keep_registrations(connection, registrations, checkpoint)
+                marks += ["event_unlinked" for _ in unlinked(connection, consents=registrations)]
         return marks
+
+
+def _odd(connection: sqlite3.Connection, row: UseRow, consent_id: str, at: int, *attested: str | int) -> Iterator[Mark]:
+    """How a decision differs from what was attested. ``attested``: operator, scenario, bundle and rung."""
+    *question, rung = attested
+    if at < row.attested_from:
+        yield "on_ended_attestation"
+    if question != [row.operator, row.scenario, row.bundle]:
+        yield "of_another_question"
+    elif row.rung > int(rung):
+        yield "better_than_attested"
+    elif row.rung < int(rung) and silenced(connection, consent_id, row.log_index) is None:
+        yield "lower_than_attested"
 
 
 def _opens(found: Registration, token_hash: bytes) -> bool:

@@ -35,7 +35,9 @@ def marked(path: Path, copy: Path, trust: bytes, newest_known: Path | None) -> H
                 raise _refused("the checkpoint is of another history than the backup")
         try:
             mark = HighWaterMark(path, origin_of(log.checkpoint()), log.origins)
-        except TiergateError as error:  # of another log, or of a later shard
+        except TiergateError as error:
+            if error.reason is not Reason.LOG_BEHIND:
+                raise  # a copy of the data directory is running
             raise _refused(error.detail) from error
         try:
             mark.check(0 if known is not None and mark.mark is None else log.end, log.root)

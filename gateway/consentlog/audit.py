@@ -4,7 +4,8 @@
 2. A decision's bundle was published before it.
 3. A decision names an earlier registration with the same city, operator and token commitment.
 4. No decision on a consent is entitled after its withdrawal (I7), or while it is paused.
-5. No consent is entitled once its erasure was asked for, and none decides after its erasure by order.
+5. No consent is entitled once its erasure was asked for, and none decides after its erasure by order, which names the
+   city of its registration.
 6. A contest names an earlier entry. (That it is a decision about a resident of the same city is the log's to hold.)
 7. An auditor's read is of earlier entries, of at least one.
 8. Nothing comes after the seal of a shard.
@@ -200,10 +201,14 @@ class EntryAuditor:
         if "consent" not in entry.fields:
             return
         consent = entry.number("consent")
-        if not self._consents.registered.drop(consent):
+        registration = self._consents.registered.get(consent)
+        if registration is None:
             if consent >= self._consents.unseen or consent in self._consents.erased:
                 raise _broken("erasure of a consent that is not registered, or is erased")
             self.unchecked["erasures"] += 1
+        elif not self._consents.is_of(registration, entry.text("city")):
+            raise _broken("erasure of a consent that its city has not registered")
+        self._consents.registered.drop(consent)
         self._consents.erased.add(consent)
 
     def _check_decision(self, entry: Entry) -> None:

@@ -79,11 +79,13 @@ SCHEMAS: Mapping[str, Mapping[str, Kind]] = {
         "rung": RUNG,
         "valid_until": NUMBER,
     },
-    "refusal": {"operator": SLUG, "scenario": SLUG, "code": CODE},
+    # its id is random, and nothing else in it is: without that, its leaf hash could be tried out
+    "refusal": {"id": HEX32, "operator": SLUG, "scenario": SLUG, "code": CODE},
     "correction": {"city": SLUG, "event": HEX64},
     "contest": {"city": SLUG, "decision": NUMBER, "step": _enum(*STEPS), "event": HEX64},
     "erasure": {
         "by": _enum("retention", "order"),
+        "city?": SLUG,
         "consent?": NUMBER,
         "consents": NUMBER,
         "decisions": NUMBER,
@@ -204,16 +206,17 @@ def _sized(raw: bytes, reason: Reason) -> bytes:
 def _keeps_rules(members: Mapping[str, Value]) -> bool:
     """What one field says about another: a decision is entitled exactly when its rung is positive (I2).
 
-    An erasure by order says by whose, and of which consent at most one; one by age says neither. The genesis of every
+    An erasure by order says by whose, about a resident of which city, and of which consent at most one; one by age says
+    none of it. The genesis of every
     shard but the first says how the one before it ended, and which version of the directory was in force.
     """
     if members["type"] == "genesis":
         named = {"directory", "previous"} & members.keys()
         return len(named) == (2 if number_of(str(members["origin"])) else 0)
     if members["type"] == "erasure":
-        named = {"order", "ordered_by"} & members.keys()
+        named = {"order", "ordered_by", "city"} & members.keys()
         ordered = members["by"] == "order" and members["consents"] == 1 and "upto" not in members
-        return len(named) == 2 if ordered else members["by"] != "order" and not named and "consent" not in members
+        return len(named) == 3 if ordered else members["by"] != "order" and not named and "consent" not in members
     if members["type"] != "decision":
         return True
     return (members["outcome"] == "entitled") == (members["rung"] != 0)

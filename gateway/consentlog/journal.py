@@ -4,7 +4,7 @@ JSON lines, each in its one canonical form (members sorted, no spaces, ASCII):
 
     header           city, deployment, format, from, made_at, reported, and to, if the journal was asked up to there
     use              attestation, attested, entry, index, outcome, proved; in rising order of log index
-    not reported     at, attestation, bundle, operator, rung, scenario
+    not reported     attestation, and the members of ``attested``: at, bundle, operator, rung, scenario
 
 and a last line: a JWS (``typ: tiergate-journal+jwt``) by the city's event key over the SHA-256 of all lines before.
 An attestation is named by the SHA-256 of its id, which is random: it tells two of them apart, and nothing else.
@@ -36,12 +36,13 @@ _DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 
 
 class Attested(NamedTuple):
-    """What a city attested: a rung, for one question."""
+    """What a city attested: a rung, for one question. ``at``: Unix seconds, as coarse as its scenario asks."""
 
     operator: str
     scenario: str
     bundle: str
     rung: int
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +97,14 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Unreported:
-    """An attestation that no report names. ``at``: Unix seconds, as coarse as its scenario asks."""
+    """An attestation that no report names."""
 
     attestation: str
     attested: Attested
-    at: int
 
     def line(self) -> bytes:
         """The line."""
-        return _line({"at": self.at, "attestation": self.attestation} | self.attested._asdict())
+        return _line({"attestation": self.attestation} | self.attested._asdict())
 
 
 class JournalWriter:
@@ -235,7 +235,7 @@ def _record(line: bytes) -> Use | Unreported:
     members = _members(line)
     name = _digest(members, "attestation")
     if not members.has("index"):
-        missing = Unreported(name, _attested(members), members.integer("at"))
+        missing = Unreported(name, _attested(members))
         members.done()
         return missing
     attested: Attested | None = None
@@ -260,6 +260,7 @@ def _attested(members: jws.Claims) -> Attested:
         members.text("scenario"),
         _digest(members, "bundle"),
         members.integer("rung", 0, MAX_LEVEL),
+        members.integer("at"),
     )
 
 

@@ -6,13 +6,13 @@ attested is so when its consent was withdrawn, paused, or to be erased: the log 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from gateway.consentlog.entry import Entry, decode
-from gateway.consentlog.journal import Journal, Use
+from gateway.consentlog.journal import Attested, Journal, Use
 from gateway.crypto.attestation import MAX_LIFETIME_S
 from gateway.errors import TiergateError
 
@@ -38,6 +38,7 @@ class Code(StrEnum):
     OTHER_QUESTION = "OTHER_QUESTION"
     LOWER_THAN_ATTESTED = "LOWER_THAN_ATTESTED"
     HIGHER_THAN_ATTESTED = "HIGHER_THAN_ATTESTED"
+    ATTESTATION_ENDED = "ATTESTATION_ENDED"
     NOT_DECIDED = "NOT_DECIDED"
 
 
@@ -51,6 +52,7 @@ MEANINGS: Mapping[Code, str] = {
     Code.OTHER_QUESTION: "decided on an attestation for another operator, scenario or bundle",
     Code.LOWER_THAN_ATTESTED: "lower than attested, and the consent neither withdrawn, paused nor to be erased",
     Code.HIGHER_THAN_ATTESTED: "higher than attested",
+    Code.ATTESTATION_ENDED: "decided on an attestation whose lifetime had ended",
     Code.NOT_DECIDED: "attested, and no report of a decision within the deadline",
 }
 
@@ -78,7 +80,8 @@ class Reconciliation:
         self._grain = grain
         self._ended: set[int] = set()
         self._paused: set[int] = set()
-        self._unnamed: tuple[int, int] | None = None  # index and time of the last change of a consent not yet known
+        # index and time of changes of consents not known yet: of two lifetimes, as times are not quite in order
+        self._unnamed: deque[tuple[int, int]] = deque()
         self.findings: list[Finding] = []
         self.counts: Counter[Code] = Counter()
         self.compared = 0
@@ -114,7 +117,7 @@ class Reconciliation:
             self._next = next(self._records, None)
             if isinstance(record, Use):
                 self.beyond += 1
-            elif self._is_late(record.at * 1000, record.attested.bundle, record.attested.scenario):
+            elif self._is_late(record.attested.at * 1000, record.attested.bundle, record.attested.scenario):
                 self._find(Code.NOT_DECIDED, attestation=record.attestation)
             else:
                 self.waiting += 1
@@ -140,7 +143,9 @@ class Reconciliation:
     def _change(self, index: int, entry: Entry) -> None:
         if "consent" not in entry.fields:
             if entry.type != "consent_resumed":
-                self._unnamed = (index, entry.time)
+                while self._unnamed and self._unnamed[0][1] + 2 * LIFETIME_MS < entry.time:
+                    self._unnamed.popleft()
+                self._unnamed.append((index, entry.time))
             return
         consent = entry.number("consent")
         match entry.type:
@@ -186,15 +191,18 @@ class Reconciliation:
             self._find(Code.LOWER_THAN_ATTESTED, index)
         elif rung < attested.rung:
             self.lowered += 1
+        if attested is not None and entry.time > self._ends(attested):
+            self._find(Code.ATTESTATION_ENDED, index)
+
+    def _ends(self, attested: Attested) -> int:
+        """The latest time that the log may have for a decision on it."""
+        return attested.at * 1000 + self._grain(attested.bundle, attested.scenario) + LIFETIME_MS
 
     def _may_be_lower(self, entry: Entry) -> bool:
         """Whether the log shows that the consent was silent when this was decided."""
         consent = entry.number("consent")
         if consent in self._ended or consent in self._paused or consent < self._start:
             return True  # the last: of a consent of an earlier shard, which may show it
-        if self._unnamed is None:
-            return False
         # ended before its first decision: the change names no registration, but it comes before it, and what was
         # attested before it has ended a lifetime later
-        index, time = self._unnamed
-        return index < consent and entry.time <= time + LIFETIME_MS
+        return any(index < consent and entry.time <= time + LIFETIME_MS for index, time in self._unnamed)

@@ -14,8 +14,8 @@ from gateway.consentlog.merkle import leaf_hash
 from gateway.domain.audit_scope import AuditScope
 
 Rule = Literal["all", "city", "full"]
-"""``all``: every auditor with a scope. ``city``: those whose scope has the entry's ``city``. ``full``: only those whose
-scope is the whole log."""
+"""``all``: every auditor with a scope. ``city``: those whose scope has the entry's ``city``, and all if it names none.
+``full``: only those whose scope is the whole log."""
 
 SEEN_BY: Mapping[str, Rule] = {
     "genesis": "all",
@@ -30,8 +30,8 @@ SEEN_BY: Mapping[str, Rule] = {
     "refusal": "full",
     "correction": "city",
     "contest": "city",
-    # names no city, and whoever sees the consent's entries must see that they have ended
-    "erasure": "all",
+    # by age it names no city and no consent
+    "erasure": "city",
     # who reads the log is no secret among those who do
     "audit_read": "all",
     "shard_sealed": "all",
@@ -55,7 +55,7 @@ def sees(scope: AuditScope, entry: Entry) -> bool:
         return False
     if scope.cities is None or rule == "all":
         return True
-    return rule == "city" and entry.fields.get("city") in scope.cities
+    return rule == "city" and entry.fields.get("city") in {None, *scope.cities}
 
 
 def scoped(scope: AuditScope, raw: bytes) -> Leaf:

@@ -69,7 +69,9 @@ class Eraser:
         """
         row = await self._read(
             lambda connection: connection.execute(
-                "SELECT key, idx FROM consent WHERE ? IN (idx, withdrawn, paused, resumed, locked)", (index,)
+                "SELECT key, idx FROM consent WHERE ?1 IN (idx, withdrawn, paused, resumed, locked)"
+                " OR key = (SELECT consent FROM event WHERE idx = ?1)",
+                (index,),
             ).fetchone()
         )
         if row is None:

@@ -90,17 +90,22 @@ def _end(connection: sqlite3.Connection, step: EndConsent, append: Append) -> in
     index, expires, *events = row
     decisions = step.decisions
     late = [event for event in events if event]
+    (city,) = connection.execute(
+        "SELECT leaf ->> '$.city' FROM entry WHERE idx = ?", (late[0] if index is None else index,)
+    ).fetchone()
     if index is not None:
         (size,) = connection.execute("SELECT coalesce(max(idx), -1) + 1 FROM entry").fetchone()
         found = list(entries_of(connection, index, step.scanned, size))
         decisions += sum(kind == "decision" for _, kind in found)
         late += [place for place, _ in found]
     _shred(connection, late)
+    # of before its first check, too: their entries name no registration
+    connection.execute("DELETE FROM event WHERE consent = ?", (step.key,))
     connection.execute("DELETE FROM consent WHERE key = ?", (step.key,))
     _bury(connection, step.key, expires or step.now_ms // 1000 + LONGEST_CONSENT_S, step.now_ms // 1000)
     link = {} if index is None else {"consent": index}
     return append(
-        step.now_ms, "erasure", by="order", consents=1, decisions=decisions, order=step.order,
+        step.now_ms, "erasure", by="order", city=city, consents=1, decisions=decisions, order=step.order,
         ordered_by=step.ordered_by, **link,
     )  # fmt: skip
 
@@ -132,10 +137,13 @@ def _sweep(connection: sqlite3.Connection, step: Sweep, append: Append) -> int:
 
 
 def _drop(connection: sqlite3.Connection, step: DropConsents, append: Append) -> int:
-    dropped = connection.execute(
-        f"DELETE FROM consent WHERE key IN (SELECT value FROM json_each(:keys)) AND {ENDED}",  # noqa: S608
-        {"keys": json.dumps(step.keys), "ended_ms": step.before_ms},
-    ).rowcount
+    chosen = {"keys": json.dumps(step.keys), "ended_ms": step.before_ms}
+    among = f"key IN (SELECT value FROM json_each(:keys)) AND {ENDED}"  # noqa: S608
+    connection.execute(
+        f"UPDATE event SET consent = NULL WHERE consent IN (SELECT key FROM consent WHERE {among})",  # noqa: S608
+        chosen,
+    )
+    dropped = connection.execute(f"DELETE FROM consent WHERE {among}", chosen).rowcount  # noqa: S608
     if dropped:
         connection.execute("UPDATE sweep SET rewrite = 1")
         append(step.now_ms, "erasure", by="retention", consents=dropped, decisions=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from abc import ABC, abstractmethod
 
 from gateway.domain.directory import Directory
@@ -19,7 +20,11 @@ class Facts(ABC):
     async def record_refusal(self, operator: OperatorId, scenario: str, code: str, at_ms: int) -> int:
         """See ``DecisionStore``."""
         return await self.perform(
-            RecordFact("refusal", at_ms, {"operator": operator, "scenario": scenario, "code": code})
+            RecordFact(
+                "refusal",
+                at_ms,
+                {"id": secrets.token_hex(16), "operator": operator, "scenario": scenario, "code": code},
+            )
         )
 
     async def record_read(self, auditor: str, start: int, end: int, scope: str, at_ms: int) -> int:

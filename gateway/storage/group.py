@@ -224,8 +224,9 @@ class GroupTransaction:
                 self._mark_corrected(event.city, int(row[0]))
             return int(row[0])
         at_ms, common = event.received_at_ms, {"city": event.city, "event": event.digest.hex()}
+        key: str | None = None
         if event.consent is not None:
-            index = self._change_consent(event.kind, event.consent, at_ms, common)
+            index, key = self._change_consent(event.kind, short(event.consent), at_ms, common)
         elif event.contested is not None:
             decision, step = event.contested
             require_decision(connection, decision, event.city)
@@ -234,23 +235,28 @@ class GroupTransaction:
             index = self._append(at_ms, "correction", **common)
             self._mark_corrected(event.city, index)
             remember({f"{CORRECTED}{event.city}": index}, connection)
-        connection.execute("INSERT INTO event (city, id, idx) VALUES (?, ?, ?)", (event.city, event.event_id, index))
+        connection.execute(
+            "INSERT INTO event (city, id, idx, consent) VALUES (?, ?, ?, ?)", (event.city, event.event_id, index, key)
+        )
         return index
 
     def _mark_corrected(self, city: CityId, index: int) -> None:
         """A correction never gives way to an older one that is repeated."""
         self._correcting[city] = max(index, self._correcting.get(city, -1), self._corrected.get(city, -1))
 
-    def _change_consent(self, kind: EventKind, consent: bytes, at_ms: int, common: Mapping[str, str]) -> int:
-        key = short(consent)
+    def _change_consent(
+        self, kind: EventKind, key: str, at_ms: int, common: Mapping[str, str]
+    ) -> tuple[int, str | None]:
+        """The entry's index, and by which key the event is kept with the consent."""
         state = self._consents.get(key) or ConsentState(None, os.urandom(32), None)
         link: dict[str, Value] = {} if state.index is None else {"consent": state.index}
         index = self._append(at_ms, CHANGES[kind], **common, **link)
         state.change(kind, index)
         self._consents[key] = state
-        if state.index is not None or state.locked != BY_TOMBSTONE:  # else a row would tie the entry to the token again
-            self._rows.consents[key] = state.row(key)
-        return index
+        if state.index is None and state.locked == BY_TOMBSTONE:
+            return index, None  # a row would tie the entry to the token again
+        self._rows.consents[key] = state.row(key)
+        return index, key
 
     def _publish(self, connection: sqlite3.Connection, operation: PublishBundle) -> int:
         row = connection.execute("SELECT idx FROM bundle WHERE digest = ?", (operation.digest,)).fetchone()

@@ -10,6 +10,7 @@
 | 6 | the private payload of decisions, consents that are locked for erasure, tombstones of erased ones |
 | 7 | sealed shards: their last checkpoints, and with its cosignatures once the witnesses' quorum has given them |
 | 8 | the peers and keys that the log last told of |
+| 9 | events by consent: those before its first check are in no entry that names it |
 
 ``entry.salt``, ``attestation``, ``decided_at``, ``valid_until`` and ``request`` are the erasable part of an entry, and
 ``consent.secret`` and ``token`` that of a consent's; the leaf itself is never changed. ``sweep.idx``: before it nothing
@@ -176,6 +177,20 @@ MIGRATIONS: tuple[Migration, ...] = (
             keys TEXT NOT NULL,
             PRIMARY KEY (role, name)
         ) WITHOUT ROWID;
+        """,
+    ),
+    Migration(
+        9,
+        "events by consent",
+        """
+        ALTER TABLE event ADD COLUMN consent TEXT;
+        CREATE INDEX event_of_consent ON event (consent) WHERE consent IS NOT NULL;
+        UPDATE event SET consent = (SELECT c.key FROM consent c WHERE c.idx =
+            (SELECT leaf ->> '$.consent' FROM entry WHERE entry.idx = event.idx));
+        UPDATE event SET consent = c.key FROM (
+            SELECT key, withdrawn AS idx FROM consent UNION ALL SELECT key, paused FROM consent
+            UNION ALL SELECT key, resumed FROM consent UNION ALL SELECT key, locked FROM consent) AS c
+            WHERE event.consent IS NULL AND event.idx = c.idx;
         """,
     ),
 )

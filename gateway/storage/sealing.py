@@ -70,16 +70,16 @@ def seal(
         number = len(sealed)
         require_keys(old, new, number, head)
         tree = TreeWriter(connection, NodeCache(), number, head.size)
-        marked = HighWaterMark(mark, old.name, [origin_of(item.checkpoint) for item in sealed])
-        try:
+        with closing(HighWaterMark(mark, old.name, [origin_of(item.checkpoint) for item in sealed])) as marked:
             marked.check(tree.end, lambda end: root_at(connection, end))
-        finally:
-            marked.close()
-        try:
-            done = commit_seal(connection, tree, (old, new), policies, directory_version, now_ms)
-        except sqlite3.Error as error:
-            raise map_sqlite_error(error) from error
-        _advance(mark, connection)
+            try:
+                done = commit_seal(connection, tree, (old, new), policies, directory_version, now_ms)
+            except sqlite3.Error as error:
+                raise map_sqlite_error(error) from error
+            # the mark follows into the newest shard: from now on no copy from before is signed
+            marked.follow(new.name)
+            following = TreeWriter(connection, NodeCache(), number + 1, done.first.size)
+            marked.advance(following.end, following.root())
     finish_seal(database, log_key)
     return done
 
@@ -183,14 +183,3 @@ def _sign(connection: sqlite3.Connection, tree: TreeWriter, signer: SignerKey) -
     tree.store_tiles(connection)
     body = Checkpoint(signer.name, tree.size, tree.root()).body()
     return Head(tree.size, sign_note(body, [signer]).decode())
-
-
-def _advance(mark: Path, connection: sqlite3.Connection) -> None:
-    """The mark follows into the newest shard: from now on no copy from before is signed."""
-    sealed, head = stored_shards(connection)
-    marked = HighWaterMark(mark, origin_of(head.checkpoint), [origin_of(item.checkpoint) for item in sealed])
-    tree = TreeWriter(connection, NodeCache(), len(sealed), head.size)
-    try:
-        marked.advance(tree.end, tree.root())
-    finally:
-        marked.close()

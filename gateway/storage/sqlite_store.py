@@ -65,9 +65,13 @@ class SqliteStore(Facts, Reading):
             self._corrected = corrections(self.seen())
             self._load()
             self._mark = HighWaterMark(mark, signer.name, [origin_of(head.checkpoint) for head in self._sealed])
-            self._mark.check(self._tree.end, lambda end: root_at(self._connection, end))
-            self._mark.prepare(self._tree.end)
-            self._settle()
+            try:
+                self._mark.check(self._tree.end, lambda end: root_at(self._connection, end))
+                self._mark.prepare(self._tree.end)
+                self._settle()
+            except BaseException:
+                self._mark.close()
+                raise
         except BaseException:
             self._lock.release()
             raise
@@ -214,7 +218,7 @@ class SqliteStore(Facts, Reading):
 
 
 def _unavailable(error: TiergateError) -> None:
-    """Return unless it is trouble with the file. Raises LOG_UNAVAILABLE: what it is for those who need the log."""
-    if error.reason in {Reason.STORE_BUSY, Reason.STORE_FAILED, Reason.LOG_CORRUPT}:
+    """Return unless it is trouble with the files. Raises LOG_UNAVAILABLE: what it is for those who need the log."""
+    if error.reason in {Reason.STORE_BUSY, Reason.STORE_FAILED, Reason.LOG_CORRUPT, Reason.LOG_BEHIND}:
         retry = error.retry_after_s or 5.0
         raise TiergateError(Reason.LOG_UNAVAILABLE, error.detail, retry_after_s=retry) from error

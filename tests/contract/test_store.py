@@ -207,6 +207,16 @@ async def test_refusals_are_entries(store: SqliteStore, clock: FakeClock) -> Non
     assert log_of(store)[index].text("code") == "SCENARIO_NOT_OPEN"
 
 
+async def test_a_refusal_cannot_be_guessed_from_its_leaf_hash(store: SqliteStore, clock: FakeClock) -> None:
+    """Who may not see it knows the lists of operators, scenarios and codes, and its neighbours give the time."""
+    asked = OperatorId("xiamen-library"), "fuzhou-transit", "SCENARIO_NOT_OPEN", clock.ms
+    indices = [await store.record_refusal(*asked) for _ in range(2)]
+    first, second = (log_of(store)[index] for index in indices)
+    assert (first.time, first.type) == (second.time, second.type)
+    assert [name for name in first.fields if first.fields[name] != second.fields[name]] == ["id"]
+    assert len(bytes.fromhex(first.text("id"))) == 16
+
+
 async def test_times_are_rounded_to_the_grain_in_the_entry_alone(store: SqliteStore, clock: FakeClock) -> None:
     clock.advance(12_345)
     asked = replace(draft(clock, 1), grain_ms=86_400_000)

@@ -37,7 +37,9 @@ def copy_database(source: Path, target: Path) -> None:
 
 
 def marked(path: Path) -> Mark:
-    found = HighWaterMark(path / "log.mark", ORIGIN)
+    """By a copy: a store that runs holds the file."""
+    shutil.copyfile(path / "log.mark", path / "read.mark")
+    found = HighWaterMark(path / "read.mark", ORIGIN)
     found.close()
     assert found.mark is not None
     return found.mark

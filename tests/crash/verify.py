@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +119,8 @@ class CrashLog:
     def _check_log(self, store: SqliteStore) -> None:
         head = Checkpoint.parse(open_note(store.checkpoint().encode(), [self._verifier]).text)
         require(head.size == store.size(), "the head is of another size")
-        mark = HighWaterMark(self.folder / MARK, ORIGIN)
+        copy = shutil.copyfile(self.folder / MARK, self.folder / "read.mark")  # the store holds the file
+        mark = HighWaterMark(copy, ORIGIN)
         mark.close()
         require(mark.mark == Mark(head.size, head.root), "the mark does not agree with the head")
         for size, root in self._seen.items():

@@ -77,7 +77,13 @@ class FakeLog:
 
     def refuse(self) -> int:
         """Append an entry that is not a decision; its index."""
-        return self._append(type="refusal", operator="xiamen-library", scenario="fuzhou-transit", code="RATE_LIMITED")
+        return self._append(
+            type="refusal",
+            id=secrets.token_hex(16),
+            operator="xiamen-library",
+            scenario="fuzhou-transit",
+            code="RATE_LIMITED",
+        )
 
     def inclusion(self, index: int) -> tuple[bytes, ...]:
         """The proof of an entry in the log as it is now."""

@@ -49,11 +49,14 @@ def entries() -> tuple[bytes, ...]:
         {"type": "consent_resumed", "city": world.CITY, "consent": 2, "event": "07" * 32},
         {"type": "contest", "city": world.CITY, "decision": 3, "step": STEPS[0], "event": "08" * 32},
         {"type": "consent_withdrawn", "city": world.CITY, "consent": 2, "event": "04" * 32},
-        {"type": "refusal", "operator": world.OPERATOR, "scenario": world.SCENARIO, "code": "SCENARIO_NOT_OPEN"},
+        {
+            "type": "refusal", "id": "0d" * 16, "operator": world.OPERATOR, "scenario": world.SCENARIO,
+            "code": "SCENARIO_NOT_OPEN",
+        },
         {"type": "erasure_requested", "city": world.CITY, "consent": 2, "event": "09" * 32},
         {
-            "type": "erasure", "by": "order", "consent": 2, "consents": 1, "decisions": 1, "order": "0a" * 32,
-            "ordered_by": "court",
+            "type": "erasure", "by": "order", "city": world.CITY, "consent": 2, "consents": 1, "decisions": 1,
+            "order": "0a" * 32, "ordered_by": "court",
         },
         {"type": "correction", "city": world.CITY, "event": "05" * 32},
         {"type": "audit_read", "auditor": "office", "start": 0, "end": 10, "scope": "09" * 32},

@@ -18,7 +18,7 @@ from tests.fuzz.log_world import BUNDLE, entries, log_proof, signed_checkpoint
 from tests.fuzz.targets_signed import directory_bytes
 
 HEADER = Header(world.CITY, world.DEPLOYMENT, world.NOW, 0, None, 5)
-ATTESTED = Attested(world.OPERATOR, world.SCENARIO, BUNDLE, 1)
+ATTESTED = Attested(world.OPERATOR, world.SCENARIO, BUNDLE, 1, world.NOW - 60)
 
 
 @cache
@@ -50,7 +50,7 @@ def _journal_seeds() -> Iterator[bytes]:
     records = (
         Use(3, entries()[3], "entitled", "0a" * 32, ATTESTED, proved=True),
         Use(4, entries()[3], "entitled", "0b" * 32, None, proved=False),
-        Unreported("0c" * 32, ATTESTED, world.NOW - 60),
+        Unreported("0c" * 32, ATTESTED),
     )
     lines = b"".join(record.line() for record in records)
     yield b"\1" + lines

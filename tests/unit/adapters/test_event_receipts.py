@@ -18,6 +18,7 @@ from tests.fakes.city import RESIDENT, FakeCity
 from tests.fakes.log import FakeLog
 from tests.fakes.network import ORIGIN
 from tests.unit.adapters.conftest import refuses
+from tests.unit.adapters.test_registrations import Used
 
 Forge = Callable[[FakeCity, Ack], Ack]
 
@@ -142,3 +143,63 @@ async def test_an_event_that_is_signed_again_is_still_the_one_that_the_log_has(c
     again = reissue_event(generate_signing_key("ES256"), "a-newer-key", event)
     assert again != event
     assert prove_event(again, city.id, entry, proof, city.reference.log).log_index == index
+
+
+async def _used_and_withdrawn(city: FakeCity) -> Used:
+    """A consent that was used, which the city does not know of yet, and its withdrawal."""
+    granted = await city.grant()
+    used = Used(city, granted.token, granted.id, (await city.answer(granted.token)).id)
+    await city.authority.change(RESIDENT, granted.id, "withdraw")
+    return used
+
+
+@pytest.mark.parametrize("named", [None, 0])
+async def test_a_withdrawal_whose_entry_does_not_name_the_registration_is_not_settled(
+    city: FakeCity, named: int | None
+) -> None:
+    used = await _used_and_withdrawn(city)
+    report = used.report()
+    await used.take(report)
+    assert report.registration is not None
+    if named is not None:
+        city.gateway.registered[used.consent] = named
+    with refuses(Reason.PEER_UNREACHABLE):
+        await city.pusher.push_once()
+    assert city.alarms.raised["event_unlinked"] == 1
+    assert _kept(city, used.consent)[1:] == (None, None, None)
+    city.gateway.indices.clear()  # the gateway logs it as it should
+    city.gateway.registered[used.consent] = report.registration.log_index
+    await city.pusher.push_once()
+    assert city.store.count_pending() == 0
+    assert city.alarms.raised["event_unlinked"] == 1
+
+
+@pytest.mark.parametrize("linked", [True, False])
+async def test_a_registration_that_is_told_after_the_withdrawal_is_held_against_it(
+    city: FakeCity, linked: bool
+) -> None:
+    """Kept back until the withdrawal was settled, it would hide that the entry names nothing."""
+    used = await _used_and_withdrawn(city)
+    report = used.report()
+    assert report.registration is not None
+    if linked:
+        city.gateway.registered[used.consent] = report.registration.log_index
+    await city.pusher.push_once()
+    assert city.store.count_pending() == 0
+    await used.take(used.again(report.registration.log_index, report.log_index))
+    assert city.alarms.raised["event_unlinked"] == (0 if linked else 1)
+
+
+async def test_what_was_logged_before_the_first_check_names_nothing(city: FakeCity) -> None:
+    used = await _used_and_withdrawn(city)
+    await city.pusher.push_once()
+    await used.take(used.report())
+    assert city.alarms.raised["event_unlinked"] == 0
+
+
+async def test_an_entry_before_the_registration_that_names_another_is_alarmed(city: FakeCity) -> None:
+    used = await _used_and_withdrawn(city)
+    city.gateway.registered[used.consent] = 0
+    await city.pusher.push_once()
+    await used.take(used.report())
+    assert city.alarms.raised["event_unlinked"] == 1

@@ -21,7 +21,7 @@ from tests.fakes.city import RESIDENT, FakeCity
 from tests.fakes.network import FUZHOU, XIAMEN, XIAMEN_LIBRARY
 from tests.unit.adapters.conftest import refuses
 
-ATTESTED = Attested("xiamen-library", "xiamen-library", "cd" * 32, 1)
+ATTESTED = Attested("xiamen-library", "xiamen-library", "cd" * 32, 1, 1)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ async def test_a_report_whose_proof_leads_nowhere_and_one_of_no_attestation(audi
     entry = audited.log.entries[index]
     row = UseRow(
         index, attestation, "xiamen-library", "xiamen-library", audited.city.reference.bundle.digest, "entitled", 1,
-        entry, bytes(32),
+        entry, bytes(32), 0,
     )  # fmt: skip
     stranger = replace(row, log_index=index + 5, attestation_id="S" * 22)
     await audited.city.store.submit(TakeReports([row, stranger], audited.log.checkpoint()))
@@ -186,7 +186,7 @@ def test_another_citys_and_another_deployments_are_refused(audited: Audited, tmp
 def test_lines_in_another_order_are_refused(audited: Audited, tmp_path: Path) -> None:
     header = Header(FUZHOU, "test-province", 1, 2, 8, 7)
     uses = [Use(index, b"{}", "entitled", "ab" * 32, None, True) for index in range(10)]
-    missing = Unreported("ab" * 32, ATTESTED, 1)
+    missing = Unreported("ab" * 32, ATTESTED)
     good = _signed(audited, tmp_path / "journal", header, uses[2], uses[6], missing, missing)
     assert len(list(good.records())) == 4
     for wrong in ((uses[1],), (uses[7],), (uses[3], uses[3]), (uses[4], uses[3]), (missing, uses[3])):

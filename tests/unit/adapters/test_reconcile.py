@@ -12,6 +12,7 @@ from adapters.store.erasing import Order
 from gateway.consentlog.entry import decode, encode
 from gateway.consentlog.journal import Journal
 from gateway.consentlog.reconcile import MEANINGS, Code, Reconciliation
+from gateway.crypto.consent import token_hash
 from tests.fakes.audited import Audited
 from tests.fakes.city import RESIDENT, FakeCity
 
@@ -180,6 +181,45 @@ async def test_lower_because_a_consent_ended_before_its_first_decision(
     await audited.report(low, attestation)
     codes = _codes(_reconciled(audited, tmp_path))
     assert codes == ([] if excused else [(Code.LOWER_THAN_ATTESTED, low)])
+
+
+async def test_each_consent_that_ended_before_its_first_decision_excuses_its_own(
+    audited: Audited, tmp_path: Path
+) -> None:
+    attested = [await audited.attest() for _ in range(3)]
+    for token, attestation in attested[:2]:
+        audited.log.change("consent_withdrawn")
+        await audited.report(audited.decide(token, 0), attestation)
+    time = decode(audited.log.entries[-1]).time
+    token, attestation = attested[2]
+    consent = audited.log.register(token_hash(token))
+    audited.log.change("consent_withdrawn", time=time + 1000)  # after this registration, which it does not name
+    await audited.report(audited.again(consent, 0, time=time + 1000), attestation)
+    assert _codes(_reconciled(audited, tmp_path)) == []  # the two before are of the last lifetime still
+
+
+async def test_a_change_of_before_the_last_lifetime_excuses_nothing(audited: Audited, tmp_path: Path) -> None:
+    token, attestation = await audited.attest()
+    audited.log.change("consent_withdrawn")
+    time = decode(audited.log.entries[-1]).time + 600_001
+    audited.city.clock.advance(600.0)
+    token, attestation = await audited.attest()
+    consent = audited.log.register(token_hash(token))
+    audited.log.change("consent_withdrawn", time=time)
+    low = audited.again(consent, 0, time=time)
+    await audited.report(low, attestation)
+    assert (Code.LOWER_THAN_ATTESTED, low) in _codes(_reconciled(audited, tmp_path))
+
+
+@pytest.mark.parametrize(("late_s", "ended"), [(360, False), (361, True)])
+async def test_decided_on_an_attestation_that_had_ended(
+    audited: Audited, tmp_path: Path, late_s: int, ended: bool
+) -> None:
+    token, attestation = await audited.attest()
+    attested_s = audited.city.now_s - audited.city.now_s % 60
+    index = audited.decide(token, time=(attested_s + late_s) * 1000)  # after the grain, and the lifetime
+    await audited.report(index, attestation)
+    assert _codes(_reconciled(audited, tmp_path)) == ([(Code.ATTESTATION_ENDED, index)] if ended else [])
 
 
 async def test_such_a_change_says_nothing_of_consents_registered_before(audited: Audited, tmp_path: Path) -> None:

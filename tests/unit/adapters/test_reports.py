@@ -146,6 +146,25 @@ async def test_an_attestation_used_for_another_question_is_alarmed(
     assert _alarms(city) == {"report_of_another_question": 1}
 
 
+@pytest.mark.parametrize(
+    ("late_s", "changes", "ended"),
+    [
+        (360, {}, False),  # the scenario's minute, and the lifetime
+        (361, {}, True),
+        (86_400, {"bundle": "cd" * 32}, False),  # a bundle that is not held: it may be one that logs by the day
+        (86_701, {"bundle": "cd" * 32}, True),
+    ],
+)
+async def test_a_decision_on_an_attestation_that_had_ended_is_alarmed(
+    city: FakeCity, log: FakeLog, late_s: int, changes: dict[str, Any], ended: bool
+) -> None:
+    attestation_id = await _attested(city)
+    attested_s = city.now_s - city.now_s % 60
+    index = _decide(city, log, time=(attested_s + late_s) * 1000, **changes)
+    await city.reports.take([_report(log, index, attestation_id)], log.checkpoint())
+    assert _alarms(city).get("report_on_ended_attestation", 0) == ended
+
+
 async def test_two_histories_of_the_log_are_alarmed(city: FakeCity, log: FakeLog) -> None:
     attestation_id = await _attested(city)
     twin = log.fork()

@@ -1,5 +1,6 @@
-"""What a gateway could do to its log, and which of an auditor's four tools finds it. Each one is found by at least one.
+"""What a gateway could do to its log, and which of an auditor's four tools, or the city, finds it. Each one is found.
 
+The city alarms at what it is told and what it is not told.
 The gateway signs whatever it has made of the log; ``verify`` and ``replay`` have the export alone, ``reconcile`` also
 the city's journal, ``watch`` also what it saw before, what it knows of its own decisions and what others were given.
 """
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.unreported import DEADLINE_S
 from gateway.cli.audit_replay import bundle_reader
 from gateway.cli.watch_sources import ExportSource
 from gateway.consentlog.entry import Value, decode, encode
@@ -22,11 +24,13 @@ from gateway.consentlog.trust import TrustPolicy
 from gateway.consentlog.verify import verify_export
 from gateway.consentlog.watch import Wanted, Watcher
 from gateway.consentlog.watch_state import WatchStore
-from gateway.errors import TiergateError
+from gateway.errors import Reason, TiergateError
 from tests.fakes.audited import Audited
-from tests.fakes.city import FakeCity
+from tests.fakes.city import RESIDENT, FakeCity
+from tests.unit.adapters.conftest import refuses
+from tests.unit.adapters.test_registrations import Used
 
-VERIFY, REPLAY, RECONCILE, WATCH = "verify", "replay", "reconcile", "watch"
+VERIFY, REPLAY, RECONCILE, WATCH, CITY = "verify", "replay", "reconcile", "watch", "city"
 ALL = {VERIFY, REPLAY, RECONCILE, WATCH}
 MINUTE_MS = 60_000
 
@@ -65,7 +69,7 @@ class Scene:
         return Watcher(self.policy, store, wanted, lambda: 0.0)
 
     async def found_by(self) -> set[str]:
-        """Which tools find something in what is exported now."""
+        """Which tools find something in what is exported now, and whether the city has alarmed five minutes later."""
         export = self.folder / "shown"
         if not export.exists():
             self.audited.export(export, self.shown)
@@ -86,6 +90,11 @@ class Scene:
             found.add(RECONCILE)
         if await self.watcher().poll(ExportSource(export), lambda: read_gossip(self.gossip, self.policy)):
             found.add(WATCH)
+        await self.audited.city.unreported.look()
+        self.audited.city.clock.advance(DEADLINE_S)
+        await self.audited.city.unreported.look()
+        if any(self.audited.city.alarms.raised.values()):
+            found.add(CITY)
         return found
 
 
@@ -183,6 +192,32 @@ async def _entitled_after_a_withdrawal(scene: Scene) -> None:
     scene.know(scene.audited.again(last - 1))
 
 
+async def _entitled_after_a_withdrawal_logged_without_its_link(scene: Scene) -> None:
+    city = scene.audited.city
+    city.gateway.log = scene.audited.log
+    granted = await city.grant()
+    used = Used(city, granted.token, granted.id, (await city.answer(granted.token)).id)
+    report = used.report()
+    scene.know(report.log_index)
+    await used.take(report)
+    await city.authority.change(RESIDENT, granted.id, "withdraw")
+    with refuses(Reason.PEER_UNREACHABLE):  # the gateway's word on it is not taken
+        await city.pusher.push_once()
+    again = scene.audited.again(decode(report.entry).number("consent"))
+    scene.know(again)
+    await scene.audited.report(again, used.attestation)
+
+
+async def _an_attestation_used_after_its_end(scene: Scene) -> None:
+    token, attestation = await scene.audited.attest()
+    index = scene.audited.decide(token)
+    late = decode(scene.audited.log.entries[index]).time + 10 * MINUTE_MS
+    again = scene.audited.again(index - 1, time=late, valid_until=late + 5 * MINUTE_MS)
+    for made in (index, again):
+        scene.know(made)
+        await scene.audited.report(made, attestation)
+
+
 async def _a_decision_without_a_consent(scene: Scene) -> None:
     scene.known.add("cd" * 16)
     scene.audited.log.decide(1, id="cd" * 16, bundle=scene.audited.city.reference.bundle.digest)
@@ -204,15 +239,17 @@ CASES: dict[Callable[[Scene], Awaitable[None]], set[str]] = {
     _a_decision_rewritten: {RECONCILE, WATCH},
     _a_decision_hidden_and_the_log_made_longer: {RECONCILE, WATCH},
     _a_decision_invented: {RECONCILE, WATCH},
-    _a_decision_invented_and_reported: {RECONCILE, WATCH},
-    _a_decision_not_reported: {RECONCILE},
+    _a_decision_invented_and_reported: {RECONCILE, WATCH, CITY},
+    _a_decision_not_reported: {RECONCILE, CITY},
     _a_report_left_out: {RECONCILE},
-    _attested_and_never_decided: {RECONCILE},
-    _lower_than_attested: {RECONCILE},
-    _a_rung_that_the_scenario_does_not_have: {REPLAY, RECONCILE},
+    _attested_and_never_decided: {RECONCILE, CITY},
+    _lower_than_attested: {RECONCILE, CITY},
+    _a_rung_that_the_scenario_does_not_have: {REPLAY, RECONCILE, CITY},
     _a_time_finer_than_its_grain: {REPLAY},
-    _an_old_rule_gone_on_with: {REPLAY, RECONCILE},
+    _an_old_rule_gone_on_with: {REPLAY, RECONCILE, CITY},
     _entitled_after_a_withdrawal: ALL,
+    _entitled_after_a_withdrawal_logged_without_its_link: {CITY},
+    _an_attestation_used_after_its_end: {RECONCILE, CITY},
     _a_decision_without_a_consent: ALL,
     _another_history_shown_to_somebody_else: {WATCH},
 }
@@ -225,7 +262,7 @@ async def test_which_tool_finds_what(scene: Scene, tamper: Callable[[Scene], Awa
 
 
 def test_every_tool_finds_something_and_every_tampering_is_found() -> None:
-    assert set().union(*CASES.values()) == ALL
+    assert set().union(*CASES.values()) == ALL | {CITY}
     assert [case for case, tools in CASES.items() if not tools] == [_nothing]
     alone = {next(iter(tools)) for tools in CASES.values() if len(tools) == 1}
-    assert alone == {REPLAY, RECONCILE, WATCH}
+    assert alone == {REPLAY, RECONCILE, WATCH, CITY}

@@ -13,6 +13,7 @@ from gateway.cli.backup import DATABASE
 from gateway.cli.localnet.provision import Network
 from gateway.consentlog.note import SignerKey
 from gateway.domain.ids import BundleDigest, OperatorId
+from gateway.storage.mark import HighWaterMark
 from gateway.storage.sqlite_store import SqliteStore
 from tests.fakes.clock import FakeClock
 from tests.unit.cli.conftest import Run
@@ -186,6 +187,19 @@ async def test_a_running_gateway_is_not_restored(run: Run, gateway: Gateway, tmp
         code, told = restore(run, gateway, tmp_path / "backup.db")
     assert code == 3
     assert "held by another process" in told
+
+
+async def test_nothing_is_restored_while_a_copy_of_the_data_directory_runs(
+    run: Run, gateway: Gateway, tmp_path: Path
+) -> None:
+    size = await gateway.grow(1)
+    back_up(run, gateway, tmp_path / "backup.db")
+    with closing(HighWaterMark(gateway.mark, gateway.signer.name)):
+        code, told = restore(run, gateway, tmp_path / "backup.db")
+    assert code == 3
+    assert "log.mark is held by another process; stop every copy" in told
+    assert leftovers(gateway.database.parent) == []
+    assert await gateway.grow(1) == size + 1
 
 
 async def test_a_damaged_backup_is_not_restored(run: Run, gateway: Gateway, tmp_path: Path) -> None:

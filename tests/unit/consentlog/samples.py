@@ -63,12 +63,12 @@ def erasure_requested(**changes: Value) -> dict[str, Value]:
 
 
 def erasure(**changes: Value) -> dict[str, Value]:
-    fields: dict[str, Value] = {"by": "order", "consents": 1, "decisions": 3, "order": "aa" * 32}
+    fields: dict[str, Value] = {"by": "order", "city": "fuzhou", "consents": 1, "decisions": 3, "order": "aa" * 32}
     return entry("erasure", **{**fields, "ordered_by": "fuzhou-court", **changes})
 
 
 def refusal() -> dict[str, Value]:
-    return entry("refusal", operator="xiamen-library", scenario="fuzhou-bus", code="SCENARIO_NOT_OPEN")
+    return entry("refusal", id="1d" * 16, operator="xiamen-library", scenario="fuzhou-bus", code="SCENARIO_NOT_OPEN")
 
 
 def small_log() -> list[bytes]:

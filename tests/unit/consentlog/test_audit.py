@@ -10,6 +10,7 @@ from tests.unit.consentlog.samples import (
     ORIGIN,
     decision,
     entry,
+    erasure,
     genesis,
     published,
     refusal,
@@ -95,6 +96,14 @@ def test_nobody_is_entitled_while_a_consent_is_paused() -> None:
     assert "paused" in refused(*START, paused, decision(2))
     audit(*START, paused, decision(2, rung=0), resumed, decision(2))
     assert "withdrawal" in refused(*START, paused, withdrawn(consent=2), resumed, decision(2))
+
+
+def test_an_erasure_by_order_is_of_a_registration_of_its_city() -> None:
+    audit(*START, erasure(consent=2))
+    audit(*START, erasure())  # of a consent that was never used
+    assert "has not registered" in refused(*START, erasure(consent=2, city="xiamen"))
+    assert "is not registered, or is erased" in refused(*START, erasure(consent=2), erasure(consent=2))
+    assert "is not registered, or is erased" in refused(*START, erasure(consent=1))
 
 
 def test_a_contest_is_of_an_earlier_entry() -> None:

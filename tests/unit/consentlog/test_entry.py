@@ -64,10 +64,12 @@ def entries(draw: st.DrawFn) -> dict[str, Value]:
     if name == "decision":
         made["outcome"] = "entitled" if made["rung"] else "ordinary"
     if made.get("by") == "order":
-        made |= {"consents": 1, "order": "aa" * 32, "ordered_by": "court"}
+        made |= {"consents": 1, "order": "aa" * 32, "ordered_by": "court", "city": "xiamen"}
         made.pop("upto", None)
     elif "by" in made:
-        made = {field: value for field, value in made.items() if field not in {"order", "ordered_by", "consent"}}
+        made = {
+            field: value for field, value in made.items() if field not in {"order", "ordered_by", "city", "consent"}
+        }
     return made
 
 

@@ -6,6 +6,7 @@ from gateway.consentlog.entry import SCHEMAS, decode, encode
 from gateway.consentlog.scope import SEEN_BY, sees
 from gateway.domain.audit_scope import WHOLE_LOG, AuditScope
 from gateway.errors import Reason, TiergateError
+from tests.unit.consentlog.samples import entry, erasure
 from tests.unit.consentlog.test_entry import SAMPLES
 
 FUZHOU, XIAMEN = AuditScope.of(["fuzhou"]), AuditScope.of(["xiamen"])
@@ -15,9 +16,19 @@ def test_every_type_of_entry_has_a_row_and_no_other() -> None:
     assert set(SEEN_BY) == set(SCHEMAS)
 
 
-def test_what_goes_by_the_city_always_has_one() -> None:
+def test_what_goes_by_the_city_can_have_one() -> None:
     for kind, rule in SEEN_BY.items():
-        assert ("city" in SCHEMAS[kind]) == (rule == "city"), kind
+        named = {field for field in SCHEMAS[kind] if field.rstrip("?") == "city"}
+        # the one that may go without: an erasure by age is about no city
+        assert named == ({"city?"} if kind == "erasure" else {"city"} if rule == "city" else set()), kind
+
+
+def test_an_erasure_by_order_is_its_citys_alone_and_one_by_age_everybodys() -> None:
+    ordered = decode(encode(erasure(consent=3, city="xiamen")))
+    assert (sees(FUZHOU, ordered), sees(XIAMEN, ordered), sees(WHOLE_LOG, ordered)) == (False, True, True)
+    aged = decode(encode(entry("erasure", by="retention", consents=0, decisions=2, upto=7)))
+    assert sees(FUZHOU, aged)
+    assert sees(XIAMEN, aged)
 
 
 def test_entries_are_seen_by_their_city_and_by_the_whole_log() -> None:

@@ -19,6 +19,7 @@ from tests.unit.consentlog.samples import (
     MemoryLog,
     decision,
     entry,
+    erasure,
     genesis,
     published,
     refusal,
@@ -44,6 +45,11 @@ def two_cities(decisions: int = 1) -> list[bytes]:
     made.append(withdrawn(consent=2))
     made.append(read_entry(len(made)))
     return [encode(item) for item in made]
+
+
+def decode_again(raw: bytes) -> dict[str, Value]:
+    found = decode(raw)
+    return {"v": 1, "type": found.type, "time": found.time, **found.fields}
 
 
 @dataclass
@@ -105,6 +111,15 @@ def test_a_scoped_export_verifies_and_gives_what_is_in_scope(tmp_path: Path, dec
     assert len(hidden) == decisions + 2
     assert not [raw for raw in hidden if raw.decode() in whole]
     assert 'xiamen"' not in whole.replace('"operator":"xiamen-library"', "")
+
+
+def test_an_ordered_erasure_of_another_city_is_none_of_the_auditors_business(tmp_path: Path) -> None:
+    made = [*map(decode_again, two_cities()[:-1]), erasure(consent=3, city="xiamen"), erasure(consent=2)]
+    log = [encode(item) for item in (*made, read_entry(len(made)))]
+    verify_export(export(tmp_path / "whole", log), TRUST)
+    verified = verify_scoped(scoped_export(tmp_path / "scoped", log), TRUST)
+    assert verified.entries["erasure"] == 1
+    assert b'"city":"xiamen"' not in b"".join(files(tmp_path / "scoped").values())
 
 
 def test_any_changed_byte_is_found(tmp_path: Path) -> None:

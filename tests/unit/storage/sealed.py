@@ -19,6 +19,7 @@ from gateway.consentlog.shard import first_of
 from gateway.domain.ids import BundleDigest
 from gateway.ports import LogReader
 from gateway.storage import sealing
+from gateway.storage.mark import HighWaterMark
 from gateway.storage.sqlite_store import SqliteStore
 from tests.contract.store_samples import draft
 from tests.fakes.clock import FakeClock
@@ -108,7 +109,7 @@ async def seal_running(log: StoredLog, point: str) -> None:
     async with log.running() as store:
         await store.record_many([replace(draft(log.clock, 99), bundle=BundleDigest(DIGEST))])
         if point == "before the mark":
-            vars(store._mark)["advance"] = dying(point)
+            HighWaterMark.advance = dying(point)  # type: ignore[method-assign]
         elif point == "after the key":
             vars(os)["fsync"] = dying(point)
         policies = [sealing.Policy(BundleDigest(DIGEST), 1, BUNDLE)]
@@ -135,7 +136,7 @@ def main() -> None:
         case "before the commit":
             vars(sealing)["_sign"] = sign_twice
         case "before the mark":
-            vars(sealing)["_advance"] = dying(point)
+            HighWaterMark.advance = dying(point)  # type: ignore[method-assign]
         case "before the key":
             vars(sealing)["finish_seal"] = dying(point)
         case _:

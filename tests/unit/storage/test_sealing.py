@@ -20,6 +20,7 @@ from gateway.domain.ids import BundleDigest, CityId
 from gateway.errors import Reason, TiergateError
 from gateway.housekeeping import shard_age_s
 from gateway.services.read_log import receipt_text
+from gateway.storage import sealing
 from gateway.storage.sealing import next_key_file
 from gateway.storage.sqlite_store import SqliteStore
 from gateway.storage.tree import Head
@@ -142,6 +143,21 @@ async def test_a_gateway_that_runs_is_not_sealed(log: StoredLog) -> None:
             log.seal()
         assert caught.value.reason is Reason.STORE_BUSY
         assert store.size() == size
+
+
+async def test_a_copy_is_not_sealed_while_the_gateway_runs(log: StoredLog, tmp_path: Path) -> None:
+    async with log.running() as store:
+        copy, key = tmp_path / "copy" / log.database.name, log.key.read_bytes()
+        copy.parent.mkdir()
+        for file in log.database.parent.glob(f"{log.database.name}*"):
+            shutil.copy(file, copy.parent)
+        size = store.size()
+        with pytest.raises(TiergateError) as caught:
+            sealing.seal(copy, log.mark, log.key, [], 7, log.clock.now_ms())
+        assert caught.value.reason is Reason.STORE_BUSY
+        assert log.key.read_bytes() == key
+        await decide(store, log.clock, 3)
+        assert store.size() > size
 
 
 @pytest.mark.parametrize("origin", [ORIGIN, "log.example/fujian/2027q1", "log.example/fujian/2027q1/shard2"])

@@ -31,7 +31,8 @@ def backup(
 ) -> None:
     """Copy the gateway's database while it runs, as of one moment, and check the copy up to its signed checkpoint.
 
-    The copy holds what the database holds: keep it as safe as the original, and no longer than that may be kept.
+    The copy holds what the database holds, and nothing of what was erased before: keep it as safe as the original, and
+    no longer than that may be kept.
     """
     from gateway.cli.stored_log import check_database
 
@@ -124,17 +125,19 @@ def directory_of(settings: GatewayConfig) -> Directory:
 def _copied(source: Path, folder: Path) -> Iterator[Path]:
     """A copy of a database as of one moment, in ``folder`` under a name of its own; removed unless it was moved away.
 
-    All pages are copied within one read transaction: writers go on, and none of what they write is half in the copy.
+    All rows are copied within one read transaction: writers go on, and none of what they write is half in the copy. It
+    is written anew, not page by page: nothing of what was erased is left in it, even if the file itself still waits.
     """
     from gateway.sqlite.connect import connect_reader, map_sqlite_error
 
     copy = folder / f".{DATABASE}.{secrets.token_hex(8)}"
     os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     try:
-        with closing(connect_reader(source)) as reader, closing(sqlite3.connect(copy, isolation_level=None)) as writer:
+        with closing(connect_reader(source)) as reader:
             try:
-                reader.backup(writer)
-                writer.execute("PRAGMA journal_mode=DELETE")  # one file, without a write-ahead log beside it
+                # else the copy could not be written either; the source stays open to be read alone
+                reader.execute("PRAGMA query_only=OFF")
+                reader.execute("VACUUM INTO ?", (str(copy),))  # one file, without a write-ahead log beside it
             except sqlite3.Error as error:
                 raise map_sqlite_error(error) from error
         yield copy

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
@@ -35,6 +37,25 @@ async def test_an_order_is_carried_out_and_the_log_goes_on(run: Run, gateway: Ga
     assert b"synthetic.attestation.bytes" not in (tmp_path / "after").read_bytes()
     assert restore(run, gateway, tmp_path / "after")[0] == 0
     assert await gateway.grow(2) == registered + 5
+
+
+async def test_a_backup_holds_nothing_of_what_was_erased_before_the_file_is_rewritten(
+    run: Run, gateway: Gateway, tmp_path: Path
+) -> None:
+    registered = await decided(gateway)
+    erased = b"synthetic.attestation.bytes"
+    with closing(sqlite3.connect(gateway.database)) as connection:  # as pages that were rearranged before leave it
+        connection.execute("PRAGMA secure_delete=OFF")
+        connection.execute("DELETE FROM attestation")
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert erased in gateway.database.read_bytes()
+    async with gateway.running() as store:
+        assert back_up(run, gateway, tmp_path / "backup") == store.size() == registered + 2
+    assert erased not in (tmp_path / "backup").read_bytes()
+    assert (tmp_path / "backup").stat().st_mode & 0o777 == 0o600
+    assert restore(run, gateway, tmp_path / "backup")[0] == 0
+    assert erased not in gateway.database.read_bytes()
 
 
 async def test_a_backup_from_before_an_erasure_cannot_be_put_back(run: Run, gateway: Gateway, tmp_path: Path) -> None:

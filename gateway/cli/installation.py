@@ -32,6 +32,7 @@ class Installation:
     keys: dict[KeyPurpose, tuple[str, Path]] = field(default_factory=dict)
     data_dir: Path | None = None
     log_key: Path | None = None
+    log_mark: Path | None = None
     witnessing: Witnessing | None = None
     uncovered: tuple[int, ...] | None = None
 
@@ -75,6 +76,7 @@ def _gateway(path: Path) -> Installation:
         bundle=settings.bundle,
         data_dir=settings.data_dir,
         log_key=settings.log_key,
+        log_mark=settings.log_mark,
         witnessing=settings.witnessing,
     )
 

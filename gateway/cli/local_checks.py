@@ -20,7 +20,7 @@ from gateway.cli.messages import time_of_s
 from gateway.cli.stored_log import StoredLog
 from gateway.consentlog.entry import decode
 from gateway.consentlog.note import SignerKey
-from gateway.consentlog.shard import first_of
+from gateway.consentlog.shard import first_of, located
 from gateway.crypto.envelope import DIRECTORY_TYPE, MAX_ENVELOPE_BYTES, Root, verify
 from gateway.crypto.keys import load_private_key, public_jwk, thumbprint
 from gateway.crypto.root_files import read_root
@@ -31,12 +31,14 @@ from gateway.errors import TiergateError
 from gateway.policy.directory import read_directory
 from gateway.policy.installed import read_bundles
 from gateway.sqlite.connect import connect_reader
+from gateway.storage.mark import marked_end
 
 SOON_DAYS = 7
 QUARTER_DAYS = 92
 """A shard is sealed once a quarter: from then on its size and its key are final."""
 LEAST_FREE_BYTES = 256 * 1024 * 1024
 LOW_FREE_BYTES = 2 * 1024 * 1024 * 1024
+_RESTORE = "the gateway will not start on it: put back the newest copy (tiergate restore), or the mark's own file"
 _HANDED_OVER = "take the files that the authorities handed over"
 
 
@@ -68,7 +70,7 @@ def examine_files(installation: Installation) -> ExaminedFiles:
     if installation.data_dir is not None:
         examined.findings.append(_disk(installation.data_dir))
         if installation.role == "gateway":
-            examined.findings += _shard(installation.data_dir / DATABASE)
+            examined.findings += _log(installation.data_dir / DATABASE, installation.log_mark)
     if installation.uncovered is not None:
         examined.findings.append(_calendar(installation.uncovered))
     return examined
@@ -197,9 +199,16 @@ def _log_key(path: Path, directory: Directory) -> Finding:
     return ok("key", str(path), "log key, named in the directory")
 
 
-def _shard(database: Path) -> Iterator[Finding]:
-    """How old the newest shard of the log is, if there is a log."""
+def _log(database: Path, mark: Path | None) -> Iterator[Finding]:
+    """Whether the log is all that was signed, and how old its newest shard is; nothing before there is a log."""
+    try:
+        signed = None if mark is None else marked_end(mark)  # before the log, which may grow meanwhile
+    except TiergateError as error:
+        yield from of_error("log", str(mark), error, _RESTORE)
+        return
     if not database.exists():
+        if signed:
+            yield problem("log", str(database), f"is missing, and {_place(signed)} were signed", _RESTORE)
         return
     try:
         with closing(connect_reader(database)) as connection:
@@ -210,12 +219,22 @@ def _shard(database: Path) -> Iterator[Finding]:
         return
     if genesis is None:
         return
+    if mark is not None and signed is None and log.size > 1:
+        yield problem("log", str(mark), "is missing beside a log that has entries", _RESTORE)
+    elif first_of(log.shard) + log.size < (signed or 0):
+        text = f"ends at {log.size} entries of shard {log.shard}, and {_place(signed or 0)} were signed"
+        yield problem("log", str(database), text, _RESTORE)
     days = int(time.time() - decode(genesis).time / 1000) // 86_400
     text = f"shard {log.shard} of {log.size} entries, begun {days} days ago"
     if days > QUARTER_DAYS:
         yield warning("log", str(database), text, "prepare the next key: tiergate keys rotate --purpose log says how")
     else:
         yield ok("log", str(database), text)
+
+
+def _place(end: int) -> str:
+    shard, size = located(end)
+    return f"{size} entries of shard {shard}"
 
 
 def _disk(folder: Path) -> Finding:

@@ -177,14 +177,35 @@ class HighWaterMark:
         self._turn = 1 - turn
 
     def _parse(self, line: bytes) -> Mark | None:
-        text, _, digest = line.decode("ascii", "replace").rstrip().rpartition(" ")
-        if hashlib.sha256(f"{text} ".encode()).hexdigest() != digest or not text.startswith(_HEADER):
+        if not _is_whole(line):
             return None
-        origin, size, root = text.removeprefix(_HEADER).split()
+        origin, size, root, _ = line.decode("ascii").removeprefix(_HEADER).split()
         shard, _ = located(int(size))
         if self._origins[shard : shard + 1] != [origin]:
             raise _behind(self._path, "is of another log, or of a later shard than the log has")
         return Mark(int(size), bytes.fromhex(root))
+
+
+def marked_end(path: Path) -> int | None:
+    """Where the log ended when a head was last marked, read beside whoever holds the file; None without any.
+
+    What it says is not held against anything: for a message to people. Raises LOG_BEHIND for a file without a mark.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _behind(path, f"cannot be opened ({error.strerror})") from error
+    found = [int(line.split()[-3]) for line in (data[:LINE], data[LINE:]) if _is_whole(line)]
+    if data.strip() and not found:
+        raise _behind(path, "cannot be read")
+    return max(found, default=0)
+
+
+def _is_whole(line: bytes) -> bool:
+    text, _, digest = line.decode("ascii", "replace").rstrip().rpartition(" ")
+    return hashlib.sha256(f"{text} ".encode()).hexdigest() == digest and text.startswith(_HEADER)
 
 
 def _name_of(file: int) -> str:

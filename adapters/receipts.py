@@ -13,6 +13,7 @@ from adapters.store.city_store import CityStore
 from adapters.store.registrations import Kept, KeptChange
 from adapters.terms import Offer
 from gateway.consentlog.consent_receipt import MAX_CHARS, Change, LogEvidence, ReceiptContent
+from gateway.consentlog.entry import decode
 from gateway.consentlog.proof import LogProof, hashes_of
 from gateway.consentlog.shard import located
 from gateway.crypto.consent import ConsentToken, new_id
@@ -64,6 +65,7 @@ class ConsentReceipts:
         for change in kept.changes:
             state = REPLACED if change.kind == "withdrawal" and kept.replaced else STATES[change.kind][0]
             record = with_change(record, state, event_claims(change.event)["iat"])
+        registration = _registered(kept)
         content = ReceiptContent(
             city=self._reference().city.id,
             id=new_id(),
@@ -71,10 +73,11 @@ class ConsentReceipts:
             record=record,
             token_hash=kept.token_hash,
             reported=kept.reported,
-            registration=_registered(kept),
+            registration=registration,
             opening=None if kept.registration is None else kept.registration.opening,
             changes=tuple(
-                Change(self._keys.current_event(change.event), _acknowledged(change)) for change in kept.changes
+                Change(self._keys.current_event(change.event), _acknowledged(change, registration))
+                for change in kept.changes
             ),
         )
         text = self._keys.sign_receipt(content)
@@ -91,7 +94,10 @@ def _registered(kept: Kept) -> LogEvidence | None:
     return LogEvidence(held.entry, proof.to_bytes())
 
 
-def _acknowledged(change: KeptChange) -> LogEvidence | None:
+def _acknowledged(change: KeptChange, registration: LogEvidence | None) -> LogEvidence | None:
+    """The log's entry of a change. One that names a registration waits for it: alone it would prove nothing of it."""
     if change.entry is None or change.proof is None:
+        return None
+    if registration is None and "consent" in decode(change.entry).fields:
         return None
     return LogEvidence(change.entry, change.proof)

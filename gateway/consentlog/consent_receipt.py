@@ -93,7 +93,8 @@ class ReceiptContent:
 class ProvedChange(NamedTuple):
     """A change of a consent: its kind, the state that it led to, and its entry in the log.
 
-    ``proved`` is None if the log had not acknowledged it when the receipt was made.
+    ``proved`` is None if the log had not acknowledged it when the receipt was made, or names a registration that the
+    city had not been told of yet.
     """
 
     kind: EventKind
@@ -257,14 +258,12 @@ def _changed(doc: ReceiptDoc, city: CityId, events: EventVerifier, trust: TrustP
 
 
 def _agree(registration: ProvedEntry | None, changes: Sequence[ProvedEntry]) -> None:
-    """The entries stand in the order of the changes; each names the registration before it, none that came after."""
+    """The entries stand in the order of the changes; each names the registration before it, and no other."""
     for earlier, later in pairwise(changes):
         if earlier.log_index >= later.log_index:
             _refuse("changes are in another order in the log")
-    if registration is None:
-        return
     for change in changes:
-        before = registration.log_index if registration.log_index < change.log_index else None
+        before = None if registration is None or registration.log_index > change.log_index else registration.log_index
         if change.entry.fields.get("consent") != before:
             _refuse("the entry of a change is of another registration")
 

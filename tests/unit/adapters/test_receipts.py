@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,12 +61,20 @@ class Life:
 
     async def use(self) -> None:
         """Used once, registered, and reported."""
+        await (await self.used())()
+
+    async def used(self) -> Callable[[], Awaitable[None]]:
+        """Used once, and registered; call what this returns to have the city told of it."""
         used = Used(self.city, self.token, self.id, (await self.city.answer(self.token)).id)
         expires = jws.parse(self.token, "consent+jwt").claims["exp"]
         report = used.report(registered={"expires": expires})
         assert report.registration is not None
-        self.city.gateway.registered[self.id] = report.registration.log_index
-        await used.take(report)
+        index = self.city.gateway.registered[self.id] = report.registration.log_index
+
+        async def told() -> None:
+            await used.take(used.again(index, report.log_index))
+
+        return told
 
     async def withdraw(self) -> None:
         await self.city.authority.change(RESIDENT, self.id, "withdraw")
@@ -130,6 +139,21 @@ async def test_a_withdrawal_that_was_taken_is_proved_and_names_its_registration(
     assert entry is not None
     assert entry.entry.fields.get("consent") == (1 if used else None)
     assert (receipt.registration is not None) == used
+
+
+async def test_a_withdrawal_that_names_a_registration_is_proved_once_the_city_is_told_of_that(life: Life) -> None:
+    """The event's receipt may come before the report of the decision before it."""
+    used = await life.used()
+    await life.withdraw()
+    await life.city.pusher.push_once()
+    receipt = life.receipt()
+    assert (receipt.registration, receipt.state, _entries(receipt)) == (None, WITHDRAWN, [None])
+    await used()
+    receipt = life.receipt()
+    (entry,) = _entries(receipt)
+    assert receipt.registration is not None
+    assert entry is not None
+    assert entry.entry.fields["consent"] == receipt.registration.log_index
 
 
 async def test_a_first_use_after_the_withdrawal_is_no_contradiction(life: Life) -> None:

@@ -149,6 +149,17 @@ def test_origins_are_plain(origin: str) -> None:
     refuse_both({**genesis(), "origin": origin})
 
 
+@pytest.mark.parametrize(
+    "previous", ["bm90ZR==", "bm90ZQ", "bm90ZQ=", "bm90ZXM=====", "bm90ZXN=", "bm9 ZXM=", "", "ab-_"]
+)
+def test_the_checkpoint_in_a_genesis_has_one_form(previous: str) -> None:
+    """The bits that its base64 does not use are zero."""
+    later = {**genesis(), "origin": "log.example/minnan/2027q1/shard1", "directory": 3}
+    for canonical in ("bm90ZQ==", "bm90ZXM=", "bm90"):
+        assert decode(encode({**later, "previous": canonical})).text("previous") == canonical
+    refuse_both({**later, "previous": previous})
+
+
 @pytest.mark.parametrize("code", ["", "SOMETHING_ELSE", "scenario-not-open"])
 def test_refusals_carry_a_known_reason(code: str) -> None:
     refuse_both({**refusal(), "code": code})

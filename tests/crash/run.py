@@ -85,9 +85,9 @@ def plans(runs: int, seed: int, *, injected: bool) -> Iterator[Plan]:
             last = first + rng.choice((0, 3, 30))
             fault = f"{call}:error={code}:when={first}..{last}"
             yield Plan(f"{call} {code}", clients, fault)
-        elif number % 20 == 6:
+        elif number % 20 == 2:
             yield Plan("disk full", clients, "disk")
-        elif number % 20 == 16:
+        elif number % 20 == 12:
             yield Plan("file size limit", clients, "file-limit")
         else:
             early = number % 10 == 5

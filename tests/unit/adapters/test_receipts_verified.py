@@ -142,10 +142,6 @@ async def test_an_entry_that_names_a_registration_is_refused_beside_none(life: L
         life.verified(life.forged(claims))
 
 
-async def test_a_token_hash_links_receipt_and_token(life: Life) -> None:
-    assert life.receipt().token_hash == token_hash(life.token)
-
-
 def _another_recipient(claims: dict[str, Any]) -> None:
     other = "operator/xiamen-parking"
     _set(*PURPOSE, "recipient_third_parties", to=[other])(claims)

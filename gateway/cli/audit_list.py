@@ -25,7 +25,7 @@ from gateway.cli.consent_trail import ConsentTrail
 from gateway.cli.downloads import fetch_bundle
 from gateway.cli.messages import time_of_ms
 from gateway.cli.options import Json, ProfileFile
-from gateway.cli.output import UsageError, show, table
+from gateway.cli.output import UsageError, require_known, show, table
 from gateway.cli.profile import read_profile
 from gateway.consentlog.entry import NOTE, ORIGIN, SCHEMAS, VKEY, Entry, decode
 from gateway.consentlog.shard import first_of, located, number_of
@@ -142,10 +142,8 @@ async def list_entries(
         raise UsageError("--receipt looks at everything since the consent", "leave out --last")
     if token is not None and not re.fullmatch("[0-9a-f]{64}", token):
         raise UsageError("--token is not a token commitment", "it has 64 digits 0-9 a-f, as entries carry it")
-    if kind is not None and kind not in SCHEMAS:
-        raise UsageError("--type is not a type of entry", f"one of {', '.join(SCHEMAS)}")
-    if outcome not in {None, *Outcome}:
-        raise UsageError("--outcome is neither of the two outcomes", f"one of {', '.join(Outcome)}")
+    require_known("--type", kind, SCHEMAS)
+    require_known("--outcome", outcome, [item.value for item in Outcome])
     named = {"operator": operator, "scenario": scenario, "city": city, "outcome": outcome, "token": token}
     fields = {name: value for name, value in named.items() if value is not None}
     wanted = _Wanted(kind, _moment("--from", since), _moment("--to", until), fields)

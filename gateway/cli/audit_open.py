@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from gateway.cli.audit import read_trust, require_export
 from gateway.cli.options import ConfigFile, Json, TrustFile
-from gateway.cli.output import UsageError, facts, show
+from gateway.cli.output import UsageError, facts, require_known, show
 
 if TYPE_CHECKING:
     from gateway.consentlog.entry import Entry
@@ -31,8 +31,7 @@ def open_entry(
     from gateway.sqlite.connect import connect_reader
     from gateway.storage.openings import stored_opening
 
-    if field not in FIELDS:
-        raise UsageError("--field is no private field", f"one of {', '.join(FIELDS)}")
+    require_known("--field", field, FIELDS)
     database = settings_of(config).data_dir / DATABASE
     require_file(database, "data_dir", "is there a gateway with these settings?")
     with secret_files(out) as files, closing(connect_reader(database)) as connection:

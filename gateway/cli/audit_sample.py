@@ -11,7 +11,7 @@ from gateway.cli.audit import entry_document, head_document, read_trust, require
 from gateway.cli.audit_marks import NOTE, Marks, marked_rung
 from gateway.cli.client import read_file
 from gateway.cli.options import Json, TrustFile
-from gateway.cli.output import UsageError, facts, show, table
+from gateway.cli.output import UsageError, facts, require_known, show, table
 from gateway.consentlog.entry import SCHEMAS, Entry
 from gateway.consentlog.export import policy_path
 from gateway.consentlog.sample import sample, seed_of
@@ -62,8 +62,7 @@ async def sample_export(
     """
     if count < 1:
         raise UsageError("--count must be at least 1")
-    if kind is not None and kind not in SCHEMAS:
-        raise UsageError("--type is not a type of entry", f"one of {', '.join(SCHEMAS)}")
+    require_known("--type", kind, SCHEMAS)
     require_export(directory)
     data = read_trust(trust)
     verified = verify_export(directory, data)

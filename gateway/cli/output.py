@@ -50,6 +50,13 @@ class UsageError(Exception):
         self.remedy = remedy
 
 
+def require_known(option: str, value: str | None, known: Iterable[str]) -> None:
+    """Return if an option is not given, or is one of the words that it can be. Raises :class:`UsageError`."""
+    words = list(known)
+    if value is not None and value not in words:
+        raise UsageError(f"{option} {value}: there is none", f"one of {', '.join(words) or 'none'}")
+
+
 class RefusedError(Exception):
     """The command will not do it; ``reason`` is a code, ``str`` says why, ``remedy`` what to do instead."""
 

@@ -14,8 +14,8 @@ from cyclopts import Parameter
 
 from gateway.cli.messages import terms_document, time_of_s
 from gateway.cli.options import Json
-from gateway.cli.output import facts, show
-from gateway.cli.policy_matrix import STATES, require
+from gateway.cli.output import facts, require_known, show
+from gateway.cli.policy_matrix import STATES
 from gateway.cli.policy_source import MARK, RootFile, Source, day_of, read_source
 from gateway.domain.acceptance import NO_RULES, Acceptance, AcceptanceRule, AcceptanceRules
 from gateway.domain.bundle import Bundle
@@ -48,9 +48,9 @@ def explain(
     """
     rules, origin = read_source(source, root)
     day = day_of(on)
-    require("--home", home, homes_of(rules))
-    require("--scenario", scenario, sorted(rules.scenarios))
-    require("--tier", tier, [item.id for item in rules.scale.tiers])
+    require_known("--home", home, homes_of(rules))
+    require_known("--scenario", scenario, sorted(rules.scenarios))
+    require_known("--tier", tier, [item.id for item in rules.scale.tiers])
     city, found = CityId(home), rules.scenarios[ScenarioId(scenario)]
     cell = cell_of(rules, city, found, day)
     concordance = rules.concordances.get(city)

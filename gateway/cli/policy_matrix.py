@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from gateway.cli.options import Json
-from gateway.cli.output import UsageError, show, table
+from gateway.cli.output import require_known, show, table
 from gateway.cli.policy_source import MARK, RootFile, Source, day_of, read_source
 from gateway.domain.ids import CityId
 from gateway.domain.matrix import LEVELS, Cell, Rules, homes_of, matrix
@@ -69,8 +69,8 @@ def show_matrix(
 
 def _chosen(rules: Rules, day: date, home: str | None, host: str | None, scenario: str | None) -> list[Cell]:
     hosts = sorted({item.host_city for item in rules.scenarios.values()})
-    require("--home", home, homes_of(rules))
-    require("--host", host, hosts)
+    require_known("--home", home, homes_of(rules))
+    require_known("--host", host, hosts)
 
     def named(item: Scenario) -> bool:
         return scenario in {None, item.id, item.id.removeprefix(f"{item.host_city}-")}
@@ -80,14 +80,8 @@ def _chosen(rules: Rules, day: date, home: str | None, host: str | None, scenari
 
     if not any(named(item) for item in rules.scenarios.values()):
         kinds = {item.id.removeprefix(f"{item.host_city}-") for item in rules.scenarios.values()}
-        require("--scenario", scenario, sorted(kinds))
+        require_known("--scenario", scenario, sorted(kinds))
     return list(matrix(rules, day, keep))
-
-
-def require(option: str, name: str | None, known: Sequence[str]) -> None:
-    """Return if a name, when it is given, is one of those known. Raises :class:`UsageError`, which lists them."""
-    if name is not None and name not in known:
-        raise UsageError(f"{option} {name}: there is none", f"one of {', '.join(known) or 'none'}")
 
 
 def _cell_document(cell: Cell, tiers: Mapping[int, str]) -> dict[str, Any]:

@@ -8,8 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from gateway.cli.options import Json
-from gateway.cli.output import show, table
-from gateway.cli.policy_matrix import require
+from gateway.cli.output import require_known, show, table
 from gateway.policy.json_schema import KINDS, text_of
 
 
@@ -27,7 +26,7 @@ def schemas(
     `policies/schema` holds them for editors. A file that fits its schema may still break rules between values and
     files: `policy check` knows all of them.
     """
-    require("KIND", kind, list(KINDS))
+    require_known("KIND", kind, KINDS)
     names = list(KINDS) if kind is None else [kind]
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """Writes the log as a static directory (C2SP tlog-tiles) that an auditor verifies without us.
 
-    checkpoint                 the newest signed checkpoint
+    checkpoint                 the newest signed checkpoint, with the signatures that the trust file has keys for
     tile/<L>/<N>[.p/<W>]       hash tiles
     tile/entries/<N>[.p/<W>]   entry bundles
     bundles/<digest>.json      the exact bytes of every published policy bundle
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from gateway.consentlog.checkpoint import Checkpoint
-from gateway.consentlog.merkle import leaf_hash
+from gateway.consentlog.merkle import Frontier, leaf_hash
 from gateway.consentlog.note import parse_note
 from gateway.consentlog.scope import Leaf
 from gateway.consentlog.tiles import (
@@ -103,35 +103,40 @@ def write_export(
 
     ``bundles`` maps digest (SHA-256, hex) to bytes. Writing the same log again changes nothing; a grown log adds files
     and removes the partial tiles that it outgrew. Raises NOTE_INVALID when the checkpoint does not satisfy ``trust``;
-    LOG_CORRUPT when the entries do not lead to its root or the directory holds another log; BUNDLE_INVALID when bytes
-    do not match their digest; STORE_FAILED when a file cannot be written.
+    LOG_CORRUPT when the entries do not lead to its root, or the directory holds another log, another history of this
+    one, or more of it: it is left as it was; BUNDLE_INVALID when bytes do not match their digest; STORE_FAILED when a
+    file cannot be written. Of the checkpoint's signatures those are written that ``trust`` has keys for.
     """
-    raw = source.checkpoint().encode()
-    verified = TrustPolicy.parse(trust).verify(raw)
-    leaves = (Leaf(leaf_hash(entry), entry) for entry in source.entries(0, verified.checkpoint.size))
-    return write_form(leaves, raw, verified, directory, bundles, trust, _WHOLE)
+    verified = TrustPolicy.parse(trust).verify(source.checkpoint().encode())
+
+    def leaves() -> Iterator[Leaf]:
+        return (Leaf(leaf_hash(entry), entry) for entry in source.entries(0, verified.checkpoint.size))
+
+    return write_form(leaves, verified, directory, bundles, trust, _WHOLE)
 
 
 def write_form(
-    leaves: Iterator[Leaf], raw: bytes, verified: VerifiedCheckpoint, directory: Path, bundles: Mapping[str, bytes],
+    leaves: Callable[[], Iterator[Leaf]], verified: VerifiedCheckpoint, directory: Path, bundles: Mapping[str, bytes],
     trust: bytes, form: Form,
 ) -> VerifiedCheckpoint:  # fmt: skip
-    """``write_export`` for either form: ``leaves`` are all that the checkpoint ``raw`` covers."""
+    """``write_export`` for either form: ``leaves`` gives all that the checkpoint covers, from the first one on.
+
+    They are gone through twice: nothing is written before all of them are known to be this log's.
+    """
     for digest, data in bundles.items():
         if sha256(data).hexdigest() != digest:
             raise TiergateError(Reason.BUNDLE_INVALID, "bundle bytes do not match their digest")
     if (directory / form.foreign(Bundle(0, 1))).parents[1].exists():
         raise TiergateError(Reason.LOG_CORRUPT, "the directory holds an export of another form")
-    raw = TrustPolicy.parse(trust).verified_part(raw)
     try:
-        held = _held(directory, verified.checkpoint)
+        _require_history(leaves(), verified.checkpoint, _held(directory))
         for name, data in form.beside.items():
             _write_immutable(directory, name, data)
-        current = _write_tree(leaves, directory, verified, form, held)
+        current = _write_tree(leaves(), directory, form)
         for digest, data in bundles.items():
             _write_immutable(directory, policy_path(digest), data)
         _write(directory / TRUST, trust)
-        _write(directory / CHECKPOINT, raw)
+        _write(directory / CHECKPOINT, verified.note)  # every byte of it can be verified
         _remove_outgrown(directory, current)
     except OSError as error:
         raise TiergateError(Reason.STORE_FAILED, f"export: {error.strerror}") from error
@@ -145,47 +150,52 @@ def _encode_whole(leaves: Sequence[Leaf]) -> bytes:
 _WHOLE = Form(bundle_path, _encode_whole, lambda bundle: bundle_path(bundle).replace("tile", SCOPE_FOLDER, 1), {})
 
 
-def _held(directory: Path, head: Checkpoint) -> Checkpoint | None:
-    """The checkpoint of an earlier export in ``directory``. Raises LOG_CORRUPT if ``head`` cannot go on from it."""
-    path = directory / CHECKPOINT
-    if not path.exists():
-        return None
+def _held(directory: Path) -> Checkpoint | None:
+    """The head of the export that the directory holds; None without one. Raises LOG_CORRUPT for a file that is none.
+
+    Its signatures count for nothing here: whatever it is, nothing else than its history is written over it.
+    """
     try:
-        held = Checkpoint.parse(parse_note(path.read_bytes()).text)
+        return Checkpoint.parse(parse_note((directory / CHECKPOINT).read_bytes()).text)
+    except FileNotFoundError:
+        return None
     except TiergateError as error:
         raise TiergateError(Reason.LOG_CORRUPT, f"the directory's checkpoint cannot be read: {error.detail}") from error
-    if held.origin != head.origin:
-        raise TiergateError(Reason.LOG_CORRUPT, f"the directory holds {held.origin}, which is another log or shard")
-    if held.size > head.size:
-        detail = f"the directory holds {held.size} entries, and is shown {head.size}: it is kept as evidence"
-        raise TiergateError(Reason.LOG_CORRUPT, detail)
-    return held
 
 
-def _write_tree(
-    leaves: Iterator[Leaf], directory: Path, verified: VerifiedCheckpoint, form: Form, held: Checkpoint | None
-) -> set[str]:
-    """Write bundles and tiles; the paths of the partial ones. Nothing is changed unless they go on from ``held``."""
-    head = verified.checkpoint
+def _require_history(leaves: Iterator[Leaf], head: Checkpoint, held: Checkpoint | None) -> None:
+    """Return if the leaves lead to ``head``, and ``head`` goes on from what the directory holds. Raises LOG_CORRUPT."""
+    if held is not None and held.origin != head.origin:
+        raise TiergateError(Reason.LOG_CORRUPT, f"the directory holds an export of {held.origin}")
+    if held is not None and held.size > head.size:
+        raise TiergateError(
+            Reason.LOG_CORRUPT, f"the directory holds {held.size} entries, more than the {head.size} shown"
+        )
+    frontier = Frontier()
+    for leaf in leaves:
+        frontier.append(leaf.hash)
+        if held is not None and frontier.size == held.size and frontier.root() != held.root:
+            raise TiergateError(Reason.LOG_CORRUPT, "the directory holds another history of this log")
+    if frontier.size != head.size or frontier.root() != head.root:
+        raise TiergateError(Reason.LOG_CORRUPT, "the entries do not lead to the checkpoint's root")
+
+
+def _write_tree(leaves: Iterator[Leaf], directory: Path, form: Form) -> set[str]:
+    """Write bundles and tiles; the paths of the partial ones."""
     builder = TileBuilder()
     pending: list[Leaf] = []
     partial: set[str] = set()
     for leaf in leaves:
         pending.append(leaf)
         full = builder.add(leaf.hash)
-        if held is not None and builder.frontier.size == held.size and builder.frontier.root() != held.root:
-            detail = f"the directory holds another history of {held.size} entries: it is kept as evidence"
-            raise TiergateError(Reason.LOG_CORRUPT, detail)
         if len(pending) == TILE_WIDTH:
             bundle = Bundle(builder.frontier.size // TILE_WIDTH - 1, TILE_WIDTH)
             _write_immutable(directory, form.path(bundle), form.encode(pending))
             pending.clear()
         for tile, hashes in full:
             _write_immutable(directory, tile_path(tile), hashes)
-    if builder.frontier.size != head.size or builder.frontier.root() != head.root:
-        raise TiergateError(Reason.LOG_CORRUPT, "the entries do not lead to the checkpoint's root")
     if pending:
-        path = form.path(Bundle(head.size // TILE_WIDTH, len(pending)))
+        path = form.path(Bundle(builder.frontier.size // TILE_WIDTH, len(pending)))
         partial.add(path)
         _write(directory / path, form.encode(pending))
     for tile, hashes in builder.partial():

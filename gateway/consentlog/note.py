@@ -7,7 +7,7 @@ Everything malformed or unverified raises NOTE_INVALID; keys that cannot be read
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -151,11 +151,14 @@ def _with_id(key: VerifierKey, identifier: str) -> VerifierKey:
 
 @dataclass(frozen=True, slots=True)
 class NoteSignature:
-    """One signature line: key name, 4-byte key id, signature bytes."""
+    """One signature line, which ``str`` gives: key name, 4-byte key id, signature bytes."""
 
     name: str
     key_id: bytes
     signature: bytes
+
+    def __str__(self) -> str:
+        return f"— {self.name} {encode_base64(self.key_id + self.signature)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,10 +171,14 @@ class UnverifiedNote:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedNote:
-    """A note under at least one known key: which keys verified, each with the time of its cosignature if it is one."""
+    """A note under at least one known key: which keys verified, each with the time of its cosignature if it is one.
+
+    ``raw``: the note with the lines that were verified alone, in their order.
+    """
 
     text: str
     signed_by: tuple[tuple[VerifierKey, int | None], ...]
+    raw: bytes
 
 
 def parse_note(raw: bytes) -> UnverifiedNote:
@@ -212,25 +219,15 @@ def open_note(raw: bytes, keys: Sequence[VerifierKey]) -> VerifiedNote:
     note = parse_note(raw)
     known = {(key.name, key.id): key for key in keys}
     verified: dict[VerifierKey, int | None] = {}
+    lines: list[str] = []
     for line in note.signatures:
         key = known.get((line.name, line.key_id))
         if key is not None and key not in verified:
             verified[key] = key.verify(note.text, line.signature)
+            lines.append(str(line))
     if not verified:
         raise TiergateError(Reason.NOTE_INVALID, "no signature by a known key")
-    return VerifiedNote(note.text, tuple(verified.items()))
-
-
-def only_signed_by(raw: bytes, keys: Container[tuple[str, bytes]]) -> bytes:
-    """A note without the signature lines of other keys (name and id), and without a second one of any. Not verified.
-
-    Raises NOTE_INVALID for what is no note.
-    """
-    note = parse_note(raw)
-    kept = {(line.name, line.key_id): line for line in reversed(note.signatures) if (line.name, line.key_id) in keys}
-    lines = [line for line in note.signatures if kept.get((line.name, line.key_id)) is line]
-    text = "".join(f"— {line.name} {encode_base64(line.key_id + line.signature)}\n" for line in lines)
-    return f"{note.text}\n{text}".encode()
+    return VerifiedNote(note.text, tuple(verified.items()), "\n".join([note.text, *lines, ""]).encode())
 
 
 def sign_note(text: str, signers: Sequence[SignerKey], timestamp: int | None = None) -> bytes:
@@ -249,5 +246,5 @@ def add_signatures(note: bytes, signers: Sequence[SignerKey], timestamp: int | N
     lines = []
     for signer in signers:
         stamp = timestamp if signer.kind == COSIGNATURE_V1 else None
-        lines.append(f"— {signer.name} {encode_base64(signer.verifier.id + signer.sign(text, stamp))}\n")
+        lines.append(f"{NoteSignature(signer.name, signer.verifier.id, signer.sign(text, stamp))}\n")
     return note + "".join(lines).encode()

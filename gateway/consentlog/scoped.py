@@ -79,9 +79,9 @@ def write_scoped(
 
     A folder belongs to one scope, and to one form of export: for another take another folder (LOG_CORRUPT).
     """
-    raw = source.checkpoint().encode()
+    verified = TrustPolicy.parse(trust).verify(source.checkpoint().encode())
     form = Form(scoped_path, encode_scoped, bundle_path, {CITIES: scope.text()})
-    return write_form(source.leaves(), raw, TrustPolicy.parse(trust).verify(raw), directory, bundles, trust, form)
+    return write_form(source.leaves, verified, directory, bundles, trust, form)
 
 
 def is_scoped(directory: Path) -> bool:

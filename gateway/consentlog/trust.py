@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.encoding import decode_decimal
-from gateway.consentlog.note import COSIGNATURE_MLDSA44, COSIGNATURES, ED25519, VerifierKey, only_signed_by, open_note
+from gateway.consentlog.note import COSIGNATURE_MLDSA44, COSIGNATURES, ED25519, VerifierKey, open_note
 from gateway.domain.directory import GatewayPeer
 from gateway.errors import Reason, TiergateError
 
@@ -26,6 +26,7 @@ _LOG_KINDS = frozenset({ED25519, COSIGNATURE_MLDSA44})
 _FORBIDDEN = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 _SPACE = re.compile(rb"[ \t]+")
 _VALID = b"# tiergate-valid"
+_NO_LOG = "a time of validity that no log line follows"
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 DAY_MS = 86_400_000
 """The coarsest grain that an entry's time is rounded down to."""
@@ -56,11 +57,15 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedCheckpoint:
-    """An accepted checkpoint, the log's key, and by witness name the time of its cosignature (POSIX seconds)."""
+    """An accepted checkpoint, the log's key, and by witness name the time of its cosignature (POSIX seconds).
+
+    ``note``: the signed note without the signature lines that the policy has no key for.
+    """
 
     checkpoint: Checkpoint
     log: VerifierKey
     witnessed: Mapping[bytes, int]
+    note: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +90,8 @@ class TrustPolicy:
             except (ValueError, TiergateError) as error:
                 cause = error.detail if isinstance(error, TiergateError) else str(error)
                 raise TiergateError(Reason.POLICY_INVALID, f"trust file, line {number}: {cause}") from error
-        if reader.dangling:
-            raise TiergateError(Reason.POLICY_INVALID, "trust file ends in a time of validity that no log line follows")
+        if reader.window is not None:
+            raise TiergateError(Reason.POLICY_INVALID, f"trust file, at its end: {_NO_LOG}")
         if reader.quorum is None:
             raise TiergateError(Reason.POLICY_INVALID, "trust file has no quorum line")
         return cls(tuple(reader.logs), reader.witnesses, reader.groups, reader.quorum, reader.windows)
@@ -104,12 +109,7 @@ class TrustPolicy:
             raise TiergateError(Reason.NOTE_INVALID, "checkpoint is not signed by a known log under its own name")
         witnessed = {name: time for name, key in self.witnesses.items() if (time := times.get(key)) is not None}
         self.require_quorum(witnessed)
-        return VerifiedCheckpoint(checkpoint, log, witnessed)
-
-    def verified_part(self, raw: bytes) -> bytes:
-        """A checkpoint that :meth:`verify` accepts, with the signatures of its known keys alone, each once."""
-        keys = {(key.name, key.id) for key in (*self.logs, *self.witnesses.values())}
-        return only_signed_by(raw, keys)
+        return VerifiedCheckpoint(checkpoint, log, witnessed, note.raw)
 
     def window(self, log: VerifierKey) -> Window:
         """When a log's key is trusted."""
@@ -141,7 +141,8 @@ class _Reader:
         self.groups: dict[bytes, Group] = {}
         self.quorum: bytes | None = None
         self.windows: dict[VerifierKey, Window] = {}
-        self._window: Window | None = None
+        self.window: Window | None = None
+        """That of the log line to come."""
         self._members: set[bytes] = set()
         self._log_keys: set[bytes] = set()
         self._witness_keys: set[bytes] = set()
@@ -152,24 +153,18 @@ class _Reader:
             b"quorum": self._quorum,
         }
 
-    @property
-    def dangling(self) -> bool:
-        return self._window is not None
-
     def read(self, line: bytes) -> None:
         if _FORBIDDEN.search(line):
             raise ValueError("control character")
         line = line.strip(b" \t")
-        if line.startswith(_VALID):
-            if self._window is not None:
-                raise ValueError("two times of validity before one log line")
-            self._window = _window(line)
-            return
-        if not line or line.startswith(b"#"):
+        if not line or (line.startswith(b"#") and not line.startswith(_VALID)):
             return
         keyword, *items = _SPACE.split(line)
-        if self._window is not None and keyword != b"log":
-            raise ValueError("a time of validity that no log line follows")
+        if self.window is not None and keyword != b"log":
+            raise ValueError(_NO_LOG)
+        if line.startswith(_VALID):
+            self.window = _window(line)
+            return
         if keyword not in self._keywords:
             raise ValueError("unknown keyword")
         self._keywords[keyword](items)
@@ -178,8 +173,8 @@ class _Reader:
         if len(items) not in (1, 2):
             raise ValueError("log takes a key and perhaps a URL")
         self.logs.append(_new_key(items[0], _LOG_KINDS, self._log_keys))
-        if self._window is not None:
-            self.windows[self.logs[-1]], self._window = self._window, None
+        if self.window is not None:
+            self.windows[self.logs[-1]], self.window = self.window, None
 
     def _witness(self, items: list[bytes]) -> None:
         if len(items) not in (2, 3):

@@ -149,8 +149,8 @@ def _verify_shard(
         raise TiergateError(Reason.LOG_CORRUPT, "the export's trust file is not the one given")
     raw = read_part(directory, CHECKPOINT, MAX_NOTE_BYTES)
     verified = policy.verify(raw)
-    if policy.verified_part(raw) != raw:  # a line that nobody verifies could say anything
-        raise TiergateError(Reason.NOTE_INVALID, "the checkpoint has signatures that the trust file does not know")
+    if raw != verified.note:
+        raise TiergateError(Reason.NOTE_INVALID, "the checkpoint has a signature without a key in the trust file")
     head = verified.checkpoint
     auditor = EntryAuditor(head.origin, before, policy.window(verified.log))
     builder = TileBuilder()
@@ -165,7 +165,7 @@ def _verify_shard(
     for digest in auditor.bundles:
         if sha256(read_part(directory, policy_path(digest), MAX_BUNDLE_FILE_BYTES)).hexdigest() != digest:
             raise TiergateError(Reason.BUNDLE_INVALID, "a policy bundle does not match its digest")
-    _check_files(directory, chain(_expected(head.size, auditor.bundles, path), beside), top=before is None)
+    _check_files(directory, chain(_expected(head.size, auditor.bundles, path), beside), first=before is None)
     return VerifiedExport(
         origin=head.origin,
         size=head.size,
@@ -207,12 +207,12 @@ def _expected(size: int, bundles: frozenset[str], path: Callable[[Bundle], str])
     yield from map(tile_path, tiles_of(size))
 
 
-def _check_files(directory: Path, expected: Iterator[str], *, top: bool) -> None:
-    """Every expected file has been read by now; find what is there beside them. ``top``: later shards lie below it."""
+def _check_files(directory: Path, expected: Iterator[str], *, first: bool) -> None:
+    """Every expected file has been read by now; find what is there beside them. ``first``: later shards lie in it."""
     names = set(expected)
     for path in directory.rglob("*"):
         name = path.relative_to(directory).as_posix()
-        if top and name.partition("/")[0] == SHARDS:
+        if first and name.partition("/")[0] == SHARDS:
             continue  # exports of their own
         if path.is_symlink() or (not path.is_dir() and name not in names):
             raise TiergateError(Reason.LOG_CORRUPT, f"unexpected file in the export: {name}")

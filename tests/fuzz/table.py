@@ -75,6 +75,7 @@ EXEMPT: Mapping[str, str] = {
     "gateway.consentlog.watch_state.WatchStore.load": _PARTS,
     "gateway.consentlog.trust._Reader.read": "a step of TrustPolicy.parse, which has a harness",
     "gateway.consentlog.key_file.read_signer": "reads its key by SignerKey.parse, which has a harness",
+    "gateway.crypto.consent.read_consent": _PARTS,
     "gateway.storage.cosigned.read_cosigned": _OWN,
     "gateway.witness.state.read_rows": _OWN,
     "gateway.witnessed.read_policy": _PARTS,

@@ -15,13 +15,14 @@ from gateway.consentlog.consent_receipt import Change, LogEvidence, ReceiptConte
 from gateway.crypto import consent, event, jws, proof, shown
 from gateway.crypto.keys import b64url, public_jwk, sign
 from gateway.domain import handle
-from gateway.domain.consent_record import GIVEN, SCHEMA_VERSION, STATES
+from gateway.domain.consent_record import STATES, Grant, record_of, with_change
 from gateway.domain.directory import Directory
 from gateway.policy.directory import read_directory
 from tests.fuzz import world
 from tests.fuzz.harness import Harness, documented, file_of, text_of
 from tests.fuzz.log_world import entries, log_proof
 from tests.fuzz.targets_signed import directory_bytes
+from tests.unit.domain import samples
 
 DEVICE = "device"
 
@@ -99,16 +100,17 @@ def _receipt(data: bytes) -> bool:
     return True
 
 
-def _record(*later: dict[str, str]) -> dict[str, object]:
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "record_id": b64url(bytes(16)),
-        "pii_processing": {"purposes": [{"recipient_third_parties": [f"operator/{world.OPERATOR}"]}]},
-        "events": [
-            {"valid_until": "2027-01-15T08:00:00Z", "terms": {"bound": "none"}, "event_state": GIVEN},
-            *later,
-        ],
-    }
+def _record(*later: str) -> dict[str, object]:
+    """The record of a consent, and of the states that it came to later."""
+    person = b64url(bytes(32))
+    given = Grant(
+        b64url(bytes(16)), person, samples.scenario(), replace(samples.operator(), id=world.OPERATOR), 3, "none",
+        world.NOW, world.NOW + 86_400, samples.template(), "0" * 64,
+    )  # fmt: skip
+    record = record_of(given, _directory().cities[world.CITY], world.DEPLOYMENT)
+    for state in later:
+        record = with_change(record, state, world.NOW)
+    return record
 
 
 def receipt_seeds() -> Iterator[bytes]:
@@ -117,7 +119,7 @@ def receipt_seeds() -> Iterator[bytes]:
         b64url(bytes(16)), world.CITY, world.DEPLOYMENT, "withdrawal", b64url(bytes(16)), world.NOW
     )
     told = event.issue_event(world.key("event"), world.kid("event"), known)
-    later = {"event_state": STATES["withdrawal"][0], "event_time": "2027-01-15T08:00:00Z"}
+    later = STATES["withdrawal"][0]
     plain = ReceiptContent(world.CITY, b64url(bytes(16)), world.NOW, _record(), bytes(32), 7)
     evidence = LogEvidence(entries()[3], log_proof())
     for content in (

@@ -9,7 +9,7 @@ from hashlib import sha256
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.entry import Value, encode
 from gateway.consentlog.merkle import leaf_hash, root_of
-from gateway.consentlog.note import SignerKey, sign_note
+from gateway.consentlog.note import SignerKey, add_signatures, sign_note
 
 ORIGIN = "log.example/minnan/2026q4"
 SIGNER = SignerKey.generate(ORIGIN)
@@ -99,3 +99,16 @@ class MemoryLog:
 
     def entries(self, start: int, end: int) -> Iterator[bytes]:
         yield from self.items[start:end]
+
+
+@dataclass
+class _Cosigned(MemoryLog):
+    witnesses: Sequence[SignerKey] = ()
+
+    def checkpoint(self) -> str:
+        return add_signatures(super().checkpoint().encode(), self.witnesses, TIME // 1000).decode()
+
+
+def cosigned_log(witnesses: Sequence[SignerKey]) -> MemoryLog:
+    """The small log, with cosignatures on its checkpoint."""
+    return _Cosigned(small_log(), witnesses=witnesses)

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.consentlog.entry import encode
 from gateway.consentlog.export import held_entries, write_export
 from gateway.consentlog.merkle import leaf_hash, root_of
-from gateway.consentlog.note import SignerKey
+from gateway.consentlog.note import COSIGNATURE_V1, SignerKey
 from gateway.consentlog.verify import verify_export
 from gateway.errors import Reason, TiergateError
-from tests.unit.consentlog.samples import BUNDLE, DIGEST, ORIGIN, TRUST, MemoryLog, decision, long_log, small_log
+from tests.unit.consentlog.samples import BUNDLE, DIGEST, ORIGIN, TRUST, MemoryLog, cosigned_log, long_log, small_log
 
 BUNDLES: Mapping[str, bytes] = {DIGEST: BUNDLE}
 
@@ -99,15 +98,46 @@ def test_what_a_broken_off_export_left_is_cleared(tmp_path: Path) -> None:
     verify_export(export(tmp_path, long_log(100)), TRUST)
 
 
-def test_another_log_is_not_written_over(tmp_path: Path) -> None:
-    export(tmp_path, long_log(300))
+@pytest.mark.parametrize(("held", "shown"), [(300, 300), (300, 600), (300, 290), (100, 100), (100, 120), (100, 90)])
+def test_another_history_is_not_written_over(tmp_path: Path, held: int, shown: int) -> None:
+    export(tmp_path, long_log(held))
     before = files(tmp_path)
-    other = long_log(300)
+    other = long_log(shown)
     other[5], other[6] = other[6], other[5]
     with pytest.raises(TiergateError) as caught:
         export(tmp_path, other)
     assert caught.value.reason is Reason.LOG_CORRUPT
     assert files(tmp_path) == before
+
+
+def test_less_of_the_same_log_is_not_written_over_more_of_it(tmp_path: Path) -> None:
+    export(tmp_path, long_log(300))
+    before = files(tmp_path)
+    with pytest.raises(TiergateError) as caught:
+        export(tmp_path, long_log(280))
+    assert (caught.value.reason, "300 entries" in caught.value.detail) == (Reason.LOG_CORRUPT, True)
+    assert files(tmp_path) == before
+
+
+def test_a_log_of_another_name_or_an_unreadable_checkpoint_is_not_written_over(tmp_path: Path) -> None:
+    export(tmp_path, long_log(10))
+    before = files(tmp_path)
+    signer = SignerKey.generate("log.example/other")
+    trust = f"log {signer.verifier}\nquorum none\n".encode()
+    with pytest.raises(TiergateError) as caught:
+        write_export(MemoryLog(long_log(20), signer, signer.name), tmp_path, BUNDLES, trust)
+    assert (caught.value.reason, ORIGIN in caught.value.detail) == (Reason.LOG_CORRUPT, True)
+    assert files(tmp_path) == before
+    (tmp_path / "checkpoint").write_bytes(b"none")
+    with pytest.raises(TiergateError) as caught:
+        export(tmp_path, long_log(20))
+    assert caught.value.reason is Reason.LOG_CORRUPT
+    assert files(tmp_path) == {**before, "checkpoint": b"none"}
+
+
+def test_signatures_that_the_trust_file_has_no_key_for_are_not_exported(tmp_path: Path) -> None:
+    write_export(cosigned_log([SignerKey.generate("witness.example", COSIGNATURE_V1)]), tmp_path, BUNDLES, TRUST)
+    assert (tmp_path / "checkpoint").read_text("utf-8") == MemoryLog(small_log()).checkpoint()
 
 
 class Shortened(MemoryLog):
@@ -123,9 +153,9 @@ class Altered(MemoryLog):
 @pytest.mark.parametrize("kind", [Shortened, Altered])
 def test_entries_that_do_not_lead_to_the_checkpoint_are_not_exported(tmp_path: Path, kind: type[MemoryLog]) -> None:
     with pytest.raises(TiergateError) as caught:
-        write_export(kind(small_log()), tmp_path, BUNDLES, TRUST)
+        write_export(kind(long_log(300)), tmp_path, BUNDLES, TRUST)
     assert caught.value.reason is Reason.LOG_CORRUPT
-    assert not (tmp_path / "checkpoint").exists()
+    assert files(tmp_path) == {}
 
 
 def test_bundle_bytes_must_match_their_digest(tmp_path: Path) -> None:
@@ -146,33 +176,3 @@ def test_a_place_that_cannot_be_written_is_a_typed_error(tmp_path: Path) -> None
     with pytest.raises(TiergateError) as caught:
         export(tmp_path / "file", small_log())
     assert caught.value.reason is Reason.STORE_FAILED
-
-
-OTHER = {
-    "shorter": long_log(90),
-    "shorter fork": [*long_log(50), encode(decision(2, rung=1)), *long_log(90)[51:]],
-    "fork of the same size": [*long_log(50), encode(decision(2, rung=1)), *long_log(100)[51:]],
-    "longer fork": [*long_log(50), encode(decision(2, rung=1)), *long_log(120)[51:]],
-    "fork that fills the tile": [*long_log(50), encode(decision(2, rung=1)), *long_log(300)[51:]],
-}
-
-
-@pytest.mark.parametrize("which", OTHER)
-def test_what_does_not_go_on_from_an_export_leaves_it_as_it_is(tmp_path: Path, which: str) -> None:
-    export(tmp_path, long_log(100))
-    before = files(tmp_path)
-    with pytest.raises(TiergateError) as caught:
-        export(tmp_path, OTHER[which])
-    assert caught.value.reason is Reason.LOG_CORRUPT
-    assert files(tmp_path) == before
-
-
-def test_another_logs_checkpoint_does_not_take_its_place(tmp_path: Path) -> None:
-    export(tmp_path, small_log())
-    before = files(tmp_path)
-    other = SignerKey.generate("log.example/another")
-    trust = f"log {other.verifier}\nquorum none\n".encode()
-    with pytest.raises(TiergateError) as caught:
-        write_export(MemoryLog(small_log(), other, other.name), tmp_path, BUNDLES, trust)
-    assert caught.value.reason is Reason.LOG_CORRUPT
-    assert files(tmp_path) == before

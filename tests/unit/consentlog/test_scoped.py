@@ -128,6 +128,18 @@ def test_any_changed_byte_is_found(tmp_path: Path) -> None:
     verify_scoped(tmp_path, TRUST)
 
 
+def test_another_history_or_less_of_it_is_not_written_over(tmp_path: Path) -> None:
+    scoped_export(tmp_path, two_cities(10))
+    before = files(tmp_path)
+    longer = two_cities(20)
+    longer[5], longer[6] = longer[6], longer[5]
+    for log in (two_cities(9), longer):
+        with pytest.raises(TiergateError) as caught:
+            scoped_export(tmp_path, log)
+        assert caught.value.reason is Reason.LOG_CORRUPT
+        assert files(tmp_path) == before
+
+
 def test_a_scope_of_a_city_without_entries_is_held_by_the_record_of_the_read(tmp_path: Path) -> None:
     scope = AuditScope.of(["quanzhou"])
     log = [encode(genesis()), encode(published()), encode(registered()), encode(read_entry(3, scope))]

@@ -19,7 +19,7 @@ CITIES = {"fuzhou": "fz", "xiamen": "xm"}
 SCORE_MAX = 990 * FACTOR
 """Above everybody who counts, below ``resident_out_of_range``; the bound of every score is 10¹⁵."""
 
-_SCALED = re.compile(r"^(minimum|local_threshold) = (\d+)$", re.MULTILINE)
+_SCALED = re.compile(r"^(minimum|maximum|local_threshold) = (\d+)$", re.MULTILINE)
 _MAXIMUM = re.compile(r"^score_max = 1000$", re.MULTILINE)
 
 
@@ -40,11 +40,15 @@ def write_policies(source: Path, target: Path) -> None:
     for path in [*target.glob("cities/*.toml"), *target.glob("scenarios/*.toml")]:
         if not path.stem.startswith(tuple(CITIES)):
             continue
-        text = _SCALED.sub(lambda found: f"{found[1]} = {int(found[2]) * FACTOR}", path.read_text("utf-8"))
+        text = _SCALED.sub(_scaled, path.read_text("utf-8"))
         text, ranges = _MAXIMUM.subn(f"score_max = {SCORE_MAX}", text)
         if ranges != (1 if path.parent.name == "cities" else 0):
             raise ValueError(f"{path.name} has another range than it had")
         path.write_text(text, "utf-8")
+
+
+def _scaled(found: re.Match[str]) -> str:
+    return f"{found[1]} = {min(int(found[2]) * FACTOR, SCORE_MAX)}"  # the published scale ends above the canaries'
 
 
 def residents(city: str, policies: Path) -> list[CanaryResident]:

@@ -2,7 +2,7 @@
 
 1  The caller's role is settled by the transport. 2 The bundle is one in force or in grace. 3 The token is
    verified from scratch, the scenario and the proof too. 4 A request seen before is answered as before, its proof need
-   not be fresh; for a new one a device's proof must not have been taken before.
+   not be fresh, and ten minutes after its first answer no more; a new one's device proof must not have been taken.
 5  The consent is looked up by id and token hash; unless it is active, a decoy's record takes the person's place.
 6  Questions per hour and uses are counted, whatever the consent's state. 7 The platform is read, 8 the level capped to
    the scenario's rungs.
@@ -28,6 +28,7 @@ from adapters.reference import Reference
 from adapters.store.attestations import Asked, Attest, Read, require_same, require_unused, require_uses
 from adapters.store.city_store import CityStore
 from gateway.crypto.attestation import MAX_LIFETIME_S, Attestation, request_binding
+from gateway.domain.ids import REQUEST_KEPT_S
 from gateway.errors import Reason, TiergateError
 from gateway.rates import KeyRates
 
@@ -81,7 +82,7 @@ class Attester:
         """The signed attestation (JWS compact) for one question.
 
         Raises what the caller can see from what it holds (BUNDLE_MISMATCH, TOKEN_*, PROOF_*, SCENARIO_*,
-        REQUEST_CONFLICT, RATE_LIMITED, USES_EXHAUSTED), or that the city cannot answer anybody now
+        REQUEST_CONFLICT, REQUEST_ENDED, RATE_LIMITED, USES_EXHAUSTED), or that the city cannot answer anybody now
         (PLATFORM_UNAVAILABLE, HOME_CITY_UNAVAILABLE, STORE_*, BUSY). Nothing about the person is ever an error.
         """
         started = self._clock.monotonic()
@@ -126,7 +127,7 @@ class Attester:
         concordance = reference.concordance(now_s)
         token = examined.token
         found = self._store.standing(Asked(examined.request, token.id, token.hash))
-        require_same(found.known, examined.body)
+        require_same(found.known, examined.body, now_s)
         if found.known is None and examined.stale is not None:
             raise examined.stale
         stands = found.known is not None and found.known.stands(question.bundle, now_s)
@@ -150,7 +151,7 @@ class Attester:
         token, scenario = examined.token, examined.scenario
         journal_at = coarse(now_s, scenario.time_grain)
         # no finer than the journal: else the day's grain of a journey would show in what is kept of its request
-        keep_until = now_s + DAY_S if scenario.time_grain == "minute" else journal_at + 2 * DAY_S
+        keep_until = (now_s if scenario.time_grain == "minute" else journal_at + DAY_S) + REQUEST_KEPT_S
         return Attest(
             request=examined.request,
             body=examined.body,

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     HANDLE_INVALID = "HANDLE_INVALID"
     USES_EXHAUSTED = "USES_EXHAUSTED"
     REQUEST_CONFLICT = "REQUEST_CONFLICT"
+    REQUEST_ENDED = "REQUEST_ENDED"
     SCENARIO_UNKNOWN = "SCENARIO_UNKNOWN"
     SCENARIO_NOT_OPEN = "SCENARIO_NOT_OPEN"
     HOME_NOT_HONOURED = "HOME_NOT_HONOURED"
@@ -131,6 +132,9 @@ CATALOGUE: dict[Reason, CatalogueEntry] = {
     Reason.HANDLE_INVALID: CatalogueEntry("FAILED_PRECONDITION", "The handle cannot be redeemed; ask for a new one."),
     Reason.USES_EXHAUSTED: CatalogueEntry("FAILED_PRECONDITION", "All uses of the token are spent."),
     Reason.REQUEST_CONFLICT: CatalogueEntry("ALREADY_EXISTS", "The request id was used for a different request."),
+    Reason.REQUEST_ENDED: CatalogueEntry(
+        "FAILED_PRECONDITION", "The request was answered, and its answer has ended; ask under a new request id."
+    ),
     Reason.SCENARIO_UNKNOWN: CatalogueEntry("INVALID_ARGUMENT", "No such scenario is in force."),
     Reason.SCENARIO_NOT_OPEN: CatalogueEntry("PERMISSION_DENIED", "The scenario is not open to this operator."),
     Reason.HOME_NOT_HONOURED: CatalogueEntry(

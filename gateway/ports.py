@@ -150,8 +150,9 @@ class DecisionStore(Protocol):
         - MUST refuse with ATTESTATION_INVALID, nothing written, what was attested before the city's newest correction
           or before the consent was last resumed.
         - A known request with the same body, bundle and resulting rung whose decision is still valid at
-          ``decided_at_ms``: MUST return the stored decision and write nothing. With the same body but no longer
-          valid, it is evaluated again: a new entry.
+          ``decided_at_ms``: MUST return the stored decision and write nothing, unless it is entitled and the city has
+          made a correction since. No longer valid: evaluated again, a new entry; from ten minutes after the first
+          decision on REQUEST_ENDED, nothing written.
         - A known request with another body: REQUEST_CONFLICT, nothing written.
         - A request not known whose proof's mark has been committed before: PROOF_REPLAYED, nothing written. MUST keep
           the mark in the same transaction, and for 80 seconds: of several with one mark, exactly one is decided.
@@ -164,7 +165,7 @@ class DecisionStore(Protocol):
     ) -> KnownRequest | None:
         """What is known of a request (ids are kept 24 hours), read from committed state; None when it is new.
 
-        Raises REQUEST_CONFLICT when it was made with another body. A hint: ``record_many`` has the last word.
+        Raises REQUEST_CONFLICT and REQUEST_ENDED as ``record_many``. A hint: that has the last word.
         """
         ...
 

@@ -16,7 +16,7 @@ from adapters.clock import DAY_S
 from gateway.crypto.attestation import Attestation
 from gateway.crypto.consent import new_id
 from gateway.crypto.proof import PROOF_KEPT_S
-from gateway.domain.ids import BundleDigest, ResidentRef
+from gateway.domain.ids import REQUEST_KEPT_S, BundleDigest, ResidentRef, require_open
 from gateway.errors import Reason, TiergateError
 from gateway.sqlite.rows import RowInsert
 
@@ -26,7 +26,7 @@ _STANDING = """
         hex(r.body), r.bundle, r.rung, r.attestation, r.expires_at, c.resident,
         CASE WHEN c.id IS NULL THEN 'unknown' WHEN c.withdrawn_at_ms IS NOT NULL THEN 'ended'
              WHEN c.paused_at_ms IS NOT NULL THEN 'paused' WHEN f.resident IS NOT NULL THEN 'frozen' ELSE 'active' END,
-        COALESCE(t.spent, 0), COALESCE((SELECT version FROM seen WHERE name = 'corrections'), 0)))
+        COALESCE(t.spent, 0), COALESCE((SELECT version FROM seen WHERE name = 'corrections'), 0), r.keep_until))
     FROM json_each(?1) AS asked
     LEFT JOIN requests AS r ON r.key = substr(?2, 64 * asked.key + 1, 32)
     LEFT JOIN tallies AS t ON t.token_hash = substr(?2, 64 * asked.key + 33, 32)
@@ -59,13 +59,14 @@ _MARKS = 256  # looked up by one statement
 
 @dataclass(frozen=True, slots=True, repr=False)
 class KnownRequest:
-    """A request seen before: what it was made with and, until it ends, the attestation given."""
+    """A request seen before: what it was made with and, until it ends, the attestation given (Unix seconds)."""
 
     body: bytes
     bundle: BundleDigest
     rung: int
     attestation: str | None
     expires_at: int
+    keep_until: int
 
     def stands(self, bundle: BundleDigest, now_s: float) -> bool:
         """Whether its attestation can answer again: it lives, and is of the bundle now asked under."""
@@ -101,13 +102,13 @@ def standings(connection: sqlite3.Connection, asked: Sequence[Asked]) -> list[St
     (found,) = connection.execute(_STANDING, (consents, digests)).fetchone()
     return [
         Standing(
-            known=KnownRequest(bytes.fromhex(body), BundleDigest(bundle), rung, attestation, end) if body else None,
+            known=KnownRequest(bytes.fromhex(body), BundleDigest(bundle), rung, jws, end, kept) if body else None,
             resident=ResidentRef(resident) if reason == "active" else None,
             reason=reason,
             spent=spent,
             corrections=corrections,
         )
-        for body, bundle, rung, attestation, end, resident, reason, spent, corrections in json.loads(found)
+        for body, bundle, rung, jws, end, resident, reason, spent, corrections, kept in json.loads(found)
     ]
 
 
@@ -121,10 +122,16 @@ def used_proofs(connection: sqlite3.Connection, marks: Sequence[bytes]) -> set[b
     return found
 
 
-def require_same(known: KnownRequest | None, body: bytes) -> None:
-    """Return unless the request id was used for another token or scenario (REQUEST_CONFLICT)."""
-    if known is not None and known.body != body:
+def require_same(known: KnownRequest | None, body: bytes, now_s: float) -> None:
+    """Return for a new request, and for a known one of the same token and scenario that is still answered.
+
+    Where a request's day alone is kept, the first answer counts as of its end. Raises REQUEST_CONFLICT, REQUEST_ENDED.
+    """
+    if known is None:
+        return
+    if known.body != body:
         raise TiergateError(Reason.REQUEST_CONFLICT)
+    require_open(known.keep_until - REQUEST_KEPT_S, known.expires_at, now_s)
 
 
 def require_uses(known: KnownRequest | None, uses: int | None, spent: int) -> None:
@@ -171,8 +178,8 @@ class Attest:
     def run(self, connection: sqlite3.Connection) -> str | None:
         """The attestation, stored or new. None: the platform must be read after all, nothing was written.
 
-        Withdrawal, other uses and repeats are settled here, in the order of commits. Raises REQUEST_CONFLICT or
-        USES_EXHAUSTED.
+        Withdrawal, other uses and repeats are settled here, in the order of commits. Raises REQUEST_CONFLICT,
+        REQUEST_ENDED or USES_EXHAUSTED.
         """
         (result,) = attest_all(connection, [self])
         if isinstance(result, TiergateError):
@@ -211,7 +218,7 @@ class _Group:
         draft = asked.draft
         known = self._known.get(asked.request, before.known)
         spent = self._spent.get(draft.token_hash, before.spent)
-        require_same(known, asked.body)
+        require_same(known, asked.body, draft.issued_at)
         require_unused(known, used=asked.proof in self._used_proofs)
         require_uses(known, asked.uses, spent)
         active = before.resident is not None
@@ -230,7 +237,8 @@ class _Group:
             self._proofs.append((asked.proof, draft.issued_at + PROOF_KEPT_S))
         if known is None and asked.uses is not None:
             self._spent[draft.token_hash] = spent + 1
-        self._known[asked.request] = KnownRequest(asked.body, draft.bundle, rung, signed, draft.expires_at)
+        keep_until = asked.keep_until if known is None else known.keep_until
+        self._known[asked.request] = KnownRequest(asked.body, draft.bundle, rung, signed, draft.expires_at, keep_until)
         self._digests += asked.request, asked.body
         self._rows.append(
             (

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import Literal, NewType, get_args
+from typing import Final, Literal, NewType, get_args
 
 from gateway.errors import Reason, TiergateError
 
@@ -46,6 +46,24 @@ def parse_request_id(text: str) -> RequestId:
     if not _REQUEST_ID.match(text):
         raise TiergateError(Reason.MALFORMED_REQUEST, "request id")
     return RequestId(text)
+
+
+REQUEST_KEPT_S: Final = 86_400
+"""A request id is kept for so long after its first answer, whatever is asked under it meanwhile."""
+EVALUATED_S: Final = 600
+"""A request whose answer has ended is answered anew, without another use, for so long after its first answer.
+
+It is what a lost reply needs; for longer, one use of a consent would be a look at the person every five minutes.
+"""
+
+
+def require_open(first_s: float, until_s: float, now_s: float) -> None:
+    """Return while a known request is answered, as before or anew (Unix seconds).
+
+    ``first_s``: its first answer. ``until_s``: the end of its newest. Raises REQUEST_ENDED, whoever it is about.
+    """
+    if until_s <= now_s and now_s - first_s >= EVALUATED_S:
+        raise TiergateError(Reason.REQUEST_ENDED)
 
 
 def request_key(operator: OperatorId, request_id: RequestId) -> bytes:

@@ -24,8 +24,8 @@ _REPORT_USES = "/gateway.api.peer.v1.UseReportService/ReportUses"
 _CALLERS_OWN = frozenset(
     reason
     for reason in Reason
-    if reason.name.startswith(("TOKEN_", "PROOF_"))
-    or reason in {Reason.USES_EXHAUSTED, Reason.REQUEST_CONFLICT, Reason.HANDLE_INVALID, Reason.RATE_LIMITED}
+    if reason.name.startswith(("TOKEN_", "PROOF_", "REQUEST_"))
+    or reason in {Reason.USES_EXHAUSTED, Reason.HANDLE_INVALID, Reason.RATE_LIMITED}
 )
 """What a city may tell the operator through us: things the operator can see from what it holds. All else is the
 city's or our own trouble, and to the operator the city cannot answer."""

@@ -3,7 +3,7 @@
 1  The caller's identity is settled by the transport; 2 so are shapes and sizes.
    A handle goes to its city first, which redeems it for a token; the steps then run on that.
 3  A request seen before is answered as before, decided in the log's transaction; a known request only skips the
-   freshness of its proof, never signature, caller or withdrawal.
+   freshness of its proof, never signature, caller or withdrawal. It is answered anew for ten minutes, then no more.
 4  Token: signature, audience, operator, times; scenario open to the operator, named in the token, within its limits.
 5  Proof of possession, for a token that is bound to a key; a device's is good once, which the log's transaction holds.
 6  The consent's rate; the caller's is the transport's. Uses are the home city's.

@@ -4,7 +4,9 @@ Tested before anything that the operator cannot see, so that the limit is the sa
 The key is the token's hash alone: a verified token names the one operator that may present it.
 
 A retry is free while the decision that it asks for again stands. Once that has ended a known request id is evaluated
-anew, which shows as much as a new one, and counts. What ends without a decision has shown nothing and is given back.
+anew, which shows as much as a new one, and counts; from ten minutes after its first decision on it is refused, so that
+one use, or one proof of a device, is no standing question about the person. What ends without a decision has shown
+nothing and is given back.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class LimitChecks:
 
         The look-up is made only where something depends on it: where it can save a question to the city, where the
         proof is ``stale``, and where the rate is used up.
-        Raises ``stale``, PROOF_REPLAYED, REQUEST_CONFLICT, RATE_LIMITED.
+        Raises ``stale``, PROOF_REPLAYED, REQUEST_CONFLICT, REQUEST_ENDED, RATE_LIMITED.
         """
         key, monotonic = check.token.hash, self._clock.monotonic()
         if check.live is not None and stale is None and not self._rates.take(key, monotonic):

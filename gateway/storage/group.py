@@ -19,7 +19,7 @@ from gateway.consentlog.note import SignerKey, sign_note
 from gateway.domain.consent import EventKind
 from gateway.domain.decision import Decision
 from gateway.domain.evaluate import logged_from
-from gateway.domain.ids import CityId
+from gateway.domain.ids import CityId, require_open
 from gateway.errors import Reason, TiergateError
 from gateway.ports import ConsentEvent, DecisionDraft
 from gateway.storage.decisions import write_decision
@@ -73,7 +73,7 @@ class GroupTransaction:
         self._head: Head | None = None
         self._rows = GroupRows()
         self._consents: dict[str, ConsentState] = {}
-        self._requests: dict[str, tuple[str, Decision]] = {}
+        self._requests: dict[str, tuple[str, int, Decision]] = {}
         self._proofs: set[bytes] = set()
         self._known_attestations: dict[str, None] = {}
 
@@ -121,8 +121,8 @@ class GroupTransaction:
                 self._consents[key] = ConsentState(None, os.urandom(32), None, locked=BY_TOMBSTONE)
         if requests:
             (found,) = connection.execute(SELECT_REQUESTS, (json.dumps(requests),)).fetchone()
-            for key, body, index, leaf, at, until in json.loads(found):
-                self._requests[key] = (body, stored_decision(leaf, index, at, until))
+            for key, body, index, leaf, first, until, at in json.loads(found):
+                self._requests[key] = body, first, stored_decision(leaf, index, first if at is None else at, until)
         self._proofs = used_proofs(connection, operations)
 
     def _erase(self, connection: sqlite3.Connection, operation: Erasing) -> Result | Exception:
@@ -171,12 +171,16 @@ class GroupTransaction:
         consent = self._consents.get(key)
         # read here, inside the transaction: a withdrawal that is committed has won (I7)
         rung = 0 if consent is not None and consent.silent else draft.rung
-        seen = self._requests.get(request)
         corrected = self._correcting.get(draft.city, self._corrected.get(draft.city, -1))
+        first, seen = draft.decided_at_ms, self._requests.get(request)
         if seen is not None:
             if seen[0] != body:
                 return TiergateError(Reason.REQUEST_CONFLICT)
-            stored = seen[1]
+            _, first, stored = seen
+            try:
+                require_open(first / 1000, stored.valid_until_ms / 1000, draft.decided_at_ms / 1000)
+            except TiergateError as error:
+                return error
             lives = stored.valid_until_ms > draft.decided_at_ms and stored.bundle == draft.bundle
             if lives and stored.rung == rung and stands_after(stored, corrected):
                 return stored
@@ -190,10 +194,8 @@ class GroupTransaction:
             consent = self._register(key, consent, draft)
         keep_proof(draft, self._proofs, self._rows)
         decision = write_decision(self._tree, self._rows, draft, consent, rung, keep=self._known_attestations)
-        self._requests[request] = (body, decision)
-        self._rows.requests[request] = (
-            request, body, decision.log_index, draft.decided_at_ms, draft.valid_until_ms,
-        )  # fmt: skip
+        self._requests[request] = body, first, decision
+        self._rows.requests[request] = request, body, decision.log_index, first, draft.valid_until_ms
         return decision
 
     def _register(self, key: str, known: ConsentState | None, draft: DecisionDraft) -> ConsentState:

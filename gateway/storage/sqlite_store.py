@@ -12,7 +12,7 @@ from pathlib import Path
 from gateway.consentlog.note import SignerKey
 from gateway.consentlog.shard import number_of
 from gateway.domain.decision import Decision
-from gateway.domain.ids import BundleDigest
+from gateway.domain.ids import REQUEST_KEPT_S, BundleDigest
 from gateway.errors import Reason, TiergateError
 from gateway.ports import Clock, ConsentEvent, DecisionDraft, KnownRequest
 from gateway.sqlite.connect import DatabaseLock, connect_reader, connect_writer
@@ -39,8 +39,6 @@ from gateway.storage.sealing import Policy, commit_seal, require_keys
 from gateway.storage.shards import origin_of, root_at, stored_shards
 from gateway.storage.statements import corrections, remember
 from gateway.storage.tree import NodeCache, TreeWriter
-
-REQUEST_KEPT_MS = 24 * 3600 * 1000
 
 
 class SqliteStore(Facts, Reading):
@@ -209,8 +207,8 @@ class SqliteStore(Facts, Reading):
         await self.aside(partial(remember, numbers))
 
     async def forget_requests(self) -> int:
-        """Drop requests older than 24 hours, and marks of proofs that ended; returns how many requests."""
-        return await self.perform(ForgetRequests(self._clock.now_ms(), REQUEST_KEPT_MS))
+        """Drop requests first decided over 24 hours ago, and marks of proofs that ended; returns how many requests."""
+        return await self.perform(ForgetRequests(self._clock.now_ms(), REQUEST_KEPT_S * 1000))
 
     async def aside(self, run: Callable[[sqlite3.Connection], int]) -> int:
         """Run statements beside the log on the writer; durable when it returns. Raises LOG_UNAVAILABLE."""

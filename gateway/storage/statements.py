@@ -14,13 +14,13 @@ SELECT_CONSENTS = """
     SELECT json_group_array(json_array(key, idx, secret, withdrawn, expires, paused, resumed, locked, token))
     FROM consent WHERE key IN (SELECT value FROM json_each(?))"""
 SELECT_REQUESTS = """
-    SELECT json_group_array(json_array(r.key, r.body, r.idx, e.leaf, r.at, r.until))
+    SELECT json_group_array(json_array(r.key, r.body, r.idx, e.leaf, r.at, r.until, e.decided_at))
     FROM request r JOIN entry e ON e.idx = r.idx WHERE r.key IN (SELECT value FROM json_each(?))"""
 ENTRIES = RowInsert("INSERT INTO entry (idx, leaf, city, attestation, salt, decided_at, valid_until, request)", 8)
 REQUESTS = RowInsert(
     "INSERT INTO request (key, body, idx, at, until)",
     5,
-    "ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, at = excluded.at, until = excluded.until",
+    "ON CONFLICT (key) DO UPDATE SET idx = excluded.idx, until = excluded.until",  # ``at`` stays that of the first
 )
 CONSENTS = RowInsert(
     "INSERT INTO consent (key, idx, secret, withdrawn, expires, paused, resumed, locked, token)",

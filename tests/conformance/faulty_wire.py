@@ -115,7 +115,7 @@ def one_space_of_ids(patch: pytest.MonkeyPatch) -> None:
 
 def no_conflicts(patch: pytest.MonkeyPatch) -> None:
     for module in (stored, attesting):
-        patch.setattr(module, "require_same", lambda _known, _body: None)
+        patch.setattr(module, "require_same", lambda _known, _body, _now: None)
 
 
 def any_order(patch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ import pytest
 from gateway.domain.decision import Decision
 from gateway.domain.ids import BundleDigest, CityId, OperatorId
 from gateway.errors import Reason, TiergateError
-from gateway.ports import ConsentEvent
+from gateway.ports import ConsentEvent, DecisionDraft
 from gateway.storage.sqlite_store import SqliteStore
 from tests.contract.store_samples import (
     BUNDLE,
@@ -110,12 +110,33 @@ async def test_known_request_past_its_validity_is_evaluated_again(store: SqliteS
     )
     assert known is not None
     assert (known.decision, known.running) == (second, True)
-    clock.advance(301)
-    ended = store.known_request(
-        draft(clock, 1).request, draft(clock, 1).body, draft(clock, 1).consent, BUNDLE, clock.now_ms()
-    )
-    assert ended is not None
-    assert (ended.decision, ended.running) == (None, False)
+
+
+@pytest.mark.parametrize("rung", [0, 1])
+async def test_known_request_is_evaluated_again_for_ten_minutes_after_its_first_decision(
+    store: SqliteStore, clock: FakeClock, rung: int
+) -> None:
+    def asked() -> DecisionDraft:
+        return replace(draft(clock, 1, rung=rung), valid_until_ms=clock.now_ms() + 60_000)
+
+    first_at = clock.now_ms()
+    (last,) = await record(store, asked())
+    for _ in range(9):
+        clock.advance(60)
+        (last,) = await record(store, asked())
+        assert last.decided_at_ms == clock.now_ms()
+    clock.advance(60)
+    size = store.size()
+    assert clock.now_ms() == first_at + 600_000
+    (refused,) = await store.record_many([asked()])
+    assert isinstance(refused, TiergateError)
+    assert refused.reason is Reason.REQUEST_ENDED
+    with pytest.raises(TiergateError) as caught:
+        store.known_request(asked().request, asked().body, asked().consent, BUNDLE, clock.now_ms())
+    assert caught.value.reason is Reason.REQUEST_ENDED
+    assert store.size() == size
+    clock.advance(-1)  # while the newest decision lasts it is answered
+    assert await record(store, asked()) == [last]
 
 
 async def test_known_request_under_another_bundle_is_evaluated_again(store: SqliteStore, clock: FakeClock) -> None:

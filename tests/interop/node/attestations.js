@@ -8,6 +8,7 @@ const { readProof, readToken } = require('./tokens');
 
 const LIFETIME_S = 300;
 const KEPT_S = 86400;
+const EVALUATED_S = 600;
 const FROZEN = new Set(['kit-frozen']);
 const DECOY = 'kit-decoy';
 
@@ -44,6 +45,7 @@ class Attestations {
     const hash = b64url(token.hash);
     const binding = `${hash} ${scenario.id}`;
     require_(!known || known.binding === binding, 'REQUEST_CONFLICT');
+    require_(!known || known.until > now || known.at + EVALUATED_S > now, 'REQUEST_ENDED');
     const keys = files.directory.operators.find((item) => item.id === operator).keys;
     const mark = readProof(proof, token, { keys, scenario, now, known: Boolean(known) });
     const consent = consents.byHash.get(hash);

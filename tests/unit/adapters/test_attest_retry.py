@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from adapters.clock import DAY_S
+from adapters.store.attestations import Tidy
 from gateway.crypto.consent import new_id
-from gateway.domain.ids import BundleDigest, RequestId
+from gateway.domain.ids import EVALUATED_S, REQUEST_KEPT_S, BundleDigest, RequestId
 from gateway.errors import Reason, TiergateError
 from tests.fakes.city import RESIDENT, FakeCity
 from tests.fakes.network import PARKING, XIAMEN_PARKING, Network, going_by
@@ -151,3 +153,48 @@ async def test_no_record_is_read_for_a_token_without_uses_left(city: FakeCity) -
     with refuses(Reason.USES_EXHAUSTED):
         await city.answer(granted.token)
     assert city.source.reads == reads
+
+
+async def test_a_request_is_attested_anew_for_ten_minutes_and_then_no_more(city: FakeCity) -> None:
+    granted = await city.grant(uses=2)
+    question = city.question(granted.token)
+    await city.attester.answer(question)
+    city.clock.advance(EVALUATED_S - 1)
+    city.source.forget(RESIDENT)
+    assert city.verified(await city.attester.answer(question), question).rung == 0
+    city.clock.advance(300)  # beyond the ten minutes, while the newest attestation lasts
+    reads = len(city.source.reads)
+    for _ in range(2):
+        with refuses(Reason.REQUEST_ENDED):
+            await city.attester.answer(question)
+        await city.store.submit(Tidy(city.now_s))  # what is left of the request says the same
+    assert len(city.source.reads) == reads
+    (view,) = city.authority.list(RESIDENT, 0)
+    assert view.listed.life.spent == 1
+
+
+async def test_one_use_is_never_spent_twice_by_one_request_while_either_side_keeps_it(city: FakeCity) -> None:
+    """A retry makes a request no older here, as it makes it no older at the gateway."""
+    granted = await city.grant(uses=2)
+    question = city.question(granted.token)
+    await city.attester.answer(question)
+    city.clock.advance(500)
+    await city.attester.answer(question)
+    city.clock.advance(REQUEST_KEPT_S - 501)
+    await city.store.submit(Tidy(city.now_s))
+    with refuses(Reason.REQUEST_ENDED):
+        await city.attester.answer(question)
+    (view,) = city.authority.list(RESIDENT, 0)
+    assert view.listed.life.spent == 1
+
+
+async def test_of_a_journey_the_ten_minutes_begin_with_the_end_of_its_day(city: FakeCity) -> None:
+    """No finer time is kept of it, so that what is kept shows no movement."""
+    granted = await city.grant(operator=XIAMEN_PARKING, scenario=PARKING, lifetime_s=2 * DAY_S)
+    question = city.question(granted.token, operator=XIAMEN_PARKING, scenario=PARKING)
+    await city.attester.answer(question)
+    city.clock.advance(DAY_S - city.now_s % DAY_S + EVALUATED_S - 1)
+    await city.attester.answer(question)
+    city.clock.advance(300)
+    with refuses(Reason.REQUEST_ENDED):
+        await city.attester.answer(question)

@@ -111,6 +111,8 @@ async def test_a_retry_is_no_replay_and_needs_no_fresh_proof(bench: Bench) -> No
     later = await bench.check(token, proof=proof)
     assert later.decision.log_index > first.decision.log_index
     await refused(bench, Reason.PROOF_INVALID, token, proof=Device().proof(token, now_s=_now(bench)))
+    bench.clock.advance(300)
+    await refused(bench, Reason.REQUEST_ENDED, token, proof=proof)  # one proof is no standing question about her
 
 
 async def test_a_stale_proof_of_a_new_request(bench: Bench) -> None:

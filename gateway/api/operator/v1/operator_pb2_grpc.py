@@ -63,7 +63,8 @@ class EligibilityServiceServicer:
 
     def CheckEligibility(self, request, context):
         """One check. Both outcomes are an OK reply. Idempotent on (operator, request_id) for 24 hours: the same request
-        gets the stored decision while it is valid; the id with another token or scenario is REQUEST_CONFLICT.
+        gets the stored decision while it is valid, is answered anew without another use for ten minutes after its first
+        decision, and then is REQUEST_ENDED; the id with another token or scenario is REQUEST_CONFLICT.
         One consent may be asked about so often and no more: beyond it RATE_LIMITED with a retry time, whatever the answer
         would be. A retry that gets its stored decision does not count.
         """

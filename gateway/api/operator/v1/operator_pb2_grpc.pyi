@@ -22,7 +22,8 @@ class EligibilityServiceStub:
     def __init__(self, channel: _aio.Channel) -> None: ...
     CheckEligibility: _aio.UnaryUnaryMultiCallable[_operator_pb2.CheckEligibilityRequest, _operator_pb2.CheckEligibilityResponse]
     """One check. Both outcomes are an OK reply. Idempotent on (operator, request_id) for 24 hours: the same request
-    gets the stored decision while it is valid; the id with another token or scenario is REQUEST_CONFLICT.
+    gets the stored decision while it is valid, is answered anew without another use for ten minutes after its first
+    decision, and then is REQUEST_ENDED; the id with another token or scenario is REQUEST_CONFLICT.
     One consent may be asked about so often and no more: beyond it RATE_LIMITED with a retry time, whatever the answer
     would be. A retry that gets its stored decision does not count.
     """
@@ -43,7 +44,8 @@ class EligibilityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_operator_pb2.CheckEligibilityRequest, _abc.Awaitable[_operator_pb2.CheckEligibilityResponse]],
     ) -> _abc.Awaitable[_operator_pb2.CheckEligibilityResponse]:
         """One check. Both outcomes are an OK reply. Idempotent on (operator, request_id) for 24 hours: the same request
-        gets the stored decision while it is valid; the id with another token or scenario is REQUEST_CONFLICT.
+        gets the stored decision while it is valid, is answered anew without another use for ten minutes after its first
+        decision, and then is REQUEST_ENDED; the id with another token or scenario is REQUEST_CONFLICT.
         One consent may be asked about so often and no more: beyond it RATE_LIMITED with a retry time, whatever the answer
         would be. A retry that gets its stored decision does not count.
         """

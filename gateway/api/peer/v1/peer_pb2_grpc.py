@@ -54,7 +54,8 @@ class AttestationServiceServicer:
     def AttestTier(self, request, context):
         """Attest one tier. The city verifies the consent again and does not trust the gateway. Below tier, no score,
         unknown, frozen, withdrawn: all are a signed rung-0 attestation, never an error (I3).
-        Idempotent on (operator, request_id): the same request never spends a second use.
+        Idempotent on (operator, request_id): the same request never spends a second use. Ten minutes after its first
+        answer, or after the end of that answer's day where a city keeps no finer time, it is REQUEST_ENDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

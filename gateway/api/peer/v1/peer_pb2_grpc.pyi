@@ -28,7 +28,8 @@ class AttestationServiceStub:
     AttestTier: _aio.UnaryUnaryMultiCallable[_peer_pb2.AttestTierRequest, _peer_pb2.AttestTierResponse]
     """Attest one tier. The city verifies the consent again and does not trust the gateway. Below tier, no score,
     unknown, frozen, withdrawn: all are a signed rung-0 attestation, never an error (I3).
-    Idempotent on (operator, request_id): the same request never spends a second use.
+    Idempotent on (operator, request_id): the same request never spends a second use. Ten minutes after its first
+    answer, or after the end of that answer's day where a city keeps no finer time, it is REQUEST_ENDED.
     """
     BatchAttestTier: _aio.UnaryUnaryMultiCallable[_peer_pb2.BatchAttestTierRequest, _peer_pb2.BatchAttestTierResponse]
     """Up to 256 at once; results in order, each succeeds or fails alone."""
@@ -44,7 +45,8 @@ class AttestationServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_peer_pb2.AttestTierResponse]:
         """Attest one tier. The city verifies the consent again and does not trust the gateway. Below tier, no score,
         unknown, frozen, withdrawn: all are a signed rung-0 attestation, never an error (I3).
-        Idempotent on (operator, request_id): the same request never spends a second use.
+        Idempotent on (operator, request_id): the same request never spends a second use. Ten minutes after its first
+        answer, or after the end of that answer's day where a city keeps no finer time, it is REQUEST_ENDED.
         """
 
     @_abc_1.abstractmethod

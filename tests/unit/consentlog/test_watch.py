@@ -5,13 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from gateway.consentlog.entry import encode
+from gateway.consentlog.entry import decode, encode
 from gateway.consentlog.note import SignerKey
+from gateway.consentlog.scope import sees
 from gateway.consentlog.trust import TrustPolicy
 from gateway.consentlog.watch import Alarm, Kind, Wanted, Watcher
 from gateway.consentlog.watch_state import WatchState, WatchStore
 from gateway.errors import ProblemsError, TiergateError
-from tests.unit.consentlog.samples import SIGNER, MemoryLog, decision, entry, long_log, refusal, small_log
+from tests.unit.consentlog.samples import (
+    SIGNER,
+    MemoryLog,
+    decision,
+    entry,
+    erasure,
+    genesis,
+    long_log,
+    published,
+    refusal,
+    registered,
+    small_log,
+)
+from tests.unit.consentlog.test_scoped import FUZHOU
 from tests.unit.consentlog.watched import Monitor, Shown, forked, kept
 
 ID = "0f" * 16
@@ -200,6 +214,15 @@ async def test_what_is_out_of_scope_is_hashed_alone(monitor: Monitor) -> None:
     shown.items.append(encode(refusal()))
     monitor.again()
     assert await monitor.kinds(shown) == [Kind.FORK]
+
+
+async def test_an_ordered_erasure_of_another_city_is_out_of_scope_and_breaks_no_rule(monitor: Monitor) -> None:
+    made = [genesis(), published(), registered(), registered(city="xiamen", token="cd" * 32)]
+    made += [erasure(consent=3, city="xiamen"), erasure(consent=2)]
+    shown = Shown([encode(item) for item in made])
+    shown.hidden = {number for number, item in enumerate(made) if not sees(FUZHOU, decode(encode(item)))}
+    assert shown.hidden == {3, 4}
+    assert await monitor.kinds(shown) == []
 
 
 async def test_the_monitors_own_reads_do_not_end_a_silence(tmp_path: Path) -> None:

@@ -142,9 +142,11 @@ def must_scrub(connection: sqlite3.Connection) -> bool:
 
 
 def _require_settled(connection: sqlite3.Connection, resident: ResidentRef) -> None:
+    # of a consent that the gateway has erased before, it acknowledges what no entry can name any more
     pending = connection.execute(
-        "SELECT 1 FROM events WHERE consent_id IN (SELECT id FROM consents WHERE resident = ?)"
-        " AND log_index IS NULL AND refused IS NULL",
+        "SELECT 1 FROM events AS e WHERE consent_id IN (SELECT id FROM consents WHERE resident = ?)"
+        " AND log_index IS NULL AND refused IS NULL AND NOT EXISTS"
+        " (SELECT 1 FROM events WHERE consent_id = e.consent_id AND log_index IS NULL AND entry IS NOT NULL)",
         (resident,),
     ).fetchone()
     if pending is not None:

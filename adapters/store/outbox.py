@@ -63,6 +63,7 @@ class SettleEvents:
 
     One whose entry does not name the consent's registration, which this city holds, is not settled: whoever reads the
     log would take the consent for one that goes on.
+    What was acknowledged is kept beside it as evidence, without an index.
     """
 
     events: Sequence[Settled]
@@ -71,7 +72,7 @@ class SettleEvents:
         """Mark each event; those (``seq``) that are not settled."""
         connection.executemany(_SETTLE, [(*item[1:], item.seq) for item in self.events])
         found = unlinked(connection, seqs=[item.seq for item in self.events])
-        connection.executemany(_SETTLE, [(None, None, None, None, None, seq) for seq in found])
+        connection.executemany("UPDATE events SET log_index = NULL WHERE seq = ?", [(seq,) for seq in found])
         return found
 
 
@@ -92,13 +93,19 @@ def unlinked(
 ) -> list[int]:
     """Those of the events (``seq``), and of all about the consents, whose entry is not linked to the registration held.
 
-    It names the one before it; one that was logged before the consent's first check has nothing to name.
+    It names the one before it; one that was logged before the consent's first check has nothing to name. Once the
+    consent's end is settled, or its token had ended before, nothing more can be decided on it, and nothing is asked
+    for: the gateway may have dropped its key.
     """
     rows = connection.execute(
-        "SELECT e.seq FROM events AS e JOIN registrations AS r ON r.consent_id = e.consent_id"
-        " WHERE (e.seq IN (SELECT value FROM json_each(?)) OR e.consent_id IN (SELECT value FROM json_each(?)))"
-        " AND e.log_index IS NOT NULL AND CAST(e.entry AS TEXT) ->> '$.consent'"
-        " IS NOT CASE WHEN r.log_index < e.log_index THEN r.log_index END",
+        "SELECT e.seq FROM (SELECT seq FROM events WHERE seq IN (SELECT value FROM json_each(?))"
+        " UNION SELECT seq FROM events WHERE consent_id IN (SELECT value FROM json_each(?))) AS named"
+        " JOIN events AS e ON e.seq = named.seq JOIN registrations AS r ON r.consent_id = e.consent_id"
+        " JOIN consents AS c ON c.id = e.consent_id WHERE e.log_index IS NOT NULL"
+        " AND CAST(e.entry AS TEXT) ->> '$.consent' IS NOT CASE WHEN r.log_index < e.log_index THEN r.log_index END"
+        " AND COALESCE(c.withdrawn_at_ms, 0) < 1000 * c.expires_at AND NOT EXISTS"
+        " (SELECT 1 FROM events WHERE consent_id = e.consent_id AND seq < e.seq"
+        " AND kind IN ('withdrawal', 'erasure') AND log_index IS NOT NULL)",
         (json.dumps(list(seqs)), json.dumps(list(consents))),
     )
     return [seq for (seq,) in rows]
@@ -145,7 +152,9 @@ class Place(NamedTuple):
 
 def event_place(connection: sqlite3.Connection, event_id: str) -> Place:
     """Where the log has an event; nowhere for an unknown one."""
-    found = connection.execute("SELECT log_index, checkpoint_size FROM events WHERE id = ?", (event_id,)).fetchone()
+    found = connection.execute(
+        "SELECT log_index, checkpoint_size FROM events WHERE id = ? AND log_index IS NOT NULL", (event_id,)
+    ).fetchone()
     return Place(None, None) if found is None else Place(*found)
 
 

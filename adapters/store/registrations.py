@@ -87,6 +87,8 @@ def kept_of(connection: sqlite3.Connection, resident: ResidentRef, consent_id: s
     record, token_hash, replaced, log_index, *registration, checkpoint, reported = found
     held = None if log_index is None else Registration(log_index, *registration)
     changes = connection.execute(
-        "SELECT kind, event, entry, proof FROM events WHERE consent_id = ? ORDER BY seq", (consent_id,)
+        "SELECT kind, event, CASE WHEN log_index IS NOT NULL THEN entry END,"
+        " CASE WHEN log_index IS NOT NULL THEN proof END FROM events WHERE consent_id = ? ORDER BY seq",
+        (consent_id,),
     )
     return Kept(record, token_hash, bool(replaced), held, checkpoint, reported, tuple(map(KeptChange._make, changes)))

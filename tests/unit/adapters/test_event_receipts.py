@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from adapters.events import Ack
+from adapters.store.erasing import Order
 from gateway.consentlog.note import SignerKey
 from gateway.consentlog.proof import LogProof
 from gateway.consentlog.receipt import prove_event
@@ -166,7 +167,12 @@ async def test_a_withdrawal_whose_entry_does_not_name_the_registration_is_not_se
     with refuses(Reason.PEER_UNREACHABLE):
         await city.pusher.push_once()
     assert city.alarms.raised["event_unlinked"] == 1
-    assert _kept(city, used.consent)[1:] == (None, None, None)
+    _, index, entry, proof = _kept(city, used.consent)
+    assert (index, entry is None, proof is None) == (None, False, False)  # evidence, and no place in the log
+    assert (await city.authority.change(RESIDENT, used.consent, "withdraw")).checkpoint_size is None
+    kept = city.store.kept_of(RESIDENT, used.consent)
+    assert kept is not None
+    assert [(change.entry, change.proof) for change in kept.changes] == [(None, None)]
     city.gateway.indices.clear()  # the gateway logs it as it should
     city.gateway.registered[used.consent] = report.registration.log_index
     await city.pusher.push_once()
@@ -203,3 +209,39 @@ async def test_an_entry_before_the_registration_that_names_another_is_alarmed(ci
     await city.pusher.push_once()
     await used.take(used.report())
     assert city.alarms.raised["event_unlinked"] == 1
+
+
+async def test_what_the_gateway_has_erased_before_holds_up_no_erasure_here(city: FakeCity) -> None:
+    """By order, it knows no registration any more that its entry could name."""
+    used = await _used_and_withdrawn(city)
+    await used.take(used.report())
+    await city.erasures.erase(RESIDENT)
+    with refuses(Reason.CONSENT_STATE):  # nothing is acknowledged yet
+        await city.erasures.erase(RESIDENT, Order("fuzhou-court", "0d" * 32))
+    with refuses(Reason.PEER_UNREACHABLE):
+        await city.pusher.push_once()
+    assert (await city.erasures.erase(RESIDENT, Order("fuzhou-court", "0d" * 32))).deleted == 1
+    assert city.store.count_pending() == 0
+
+
+async def test_after_a_settled_end_nothing_more_has_to_be_named(city: FakeCity) -> None:
+    used = await _used_and_withdrawn(city)
+    report = used.report()
+    await used.take(report)
+    assert report.registration is not None
+    city.gateway.registered[used.consent] = report.registration.log_index
+    await city.pusher.push_once()
+    city.gateway.registered.clear()  # its key was dropped long after the end
+    await city.erasures.erase(RESIDENT)
+    await city.pusher.push_once()
+    assert (city.store.count_pending(), city.alarms.raised["event_unlinked"]) == (0, 0)
+
+
+async def test_a_change_after_the_tokens_end_need_not_name_the_registration(city: FakeCity) -> None:
+    granted = await city.grant()
+    used = Used(city, granted.token, granted.id, (await city.answer(granted.token)).id)
+    await used.take(used.report())
+    city.clock.advance(86_400.0)
+    await city.erasures.erase(RESIDENT)
+    await city.pusher.push_once()
+    assert (city.store.count_pending(), city.alarms.raised["event_unlinked"]) == (0, 0)

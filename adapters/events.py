@@ -31,6 +31,7 @@ from gateway.process import kept_running
 RUN = 64
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 30.0
+_PUT_OFF = Reason.EVENT_DEFERRED.value
 
 _log = structlog.get_logger(__name__)
 
@@ -136,8 +137,10 @@ class EventPusher:
             self._alarms.alarm("event_receipt_invalid")
             _log.error("event_receipt_invalid", detail=detail)
         unlinked = await self._store.submit(SettleEvents(settled)) if settled else []
-        if off := [item.seq for item, ack in zip(events, acks, strict=True) if ack.refused == Reason.EVENT_DEFERRED]:
-            await self._store.submit(MarkSent(off, sent=False))  # nothing came of it: corrections may join it again
+        # at its first try nothing came of it, and corrections may join it again; later on nobody knows
+        tried = [item.seq for item, ack in zip(events, acks, strict=True) if item.held and ack.refused == _PUT_OFF]
+        if tried:
+            await self._store.submit(MarkSent(tried, sent=False))
         for _ in unlinked:
             self._alarms.alarm("event_unlinked")
             blocked = blocked or "an entry does not name the consent's registration"
@@ -146,7 +149,7 @@ class EventPusher:
                 self._settle(item, ack)
         left = self._store.count_pending()
         self._metrics.events_pending.set(left)
-        if blocked is not None:
+        if blocked is not None and len(settled) == len(unlinked):  # else the next run may settle more
             raise TiergateError(Reason.PEER_UNREACHABLE, f"events are to be sent again: {blocked}")
         return left > 0
 

@@ -163,8 +163,6 @@ class GroupTransaction:
                 connection.execute("DELETE FROM proof WHERE until < ?", (now_ms,))
                 return connection.execute("DELETE FROM request WHERE at < ?", (now_ms - kept_ms,)).rowcount
 
-    # -- decisions -----------------------------------------------------------------------------------------------
-
     def _decide(self, draft: DecisionDraft) -> Decision | TiergateError:
         request, body = short(draft.request), draft.body[:16].hex()
         key = short(draft.consent)
@@ -214,8 +212,6 @@ class GroupTransaction:
         self._rows.consents[key] = state.row(key)
         return state
 
-    # -- everything else -----------------------------------------------------------------------------------------
-
     def _event(self, connection: sqlite3.Connection, event: ConsentEvent) -> int:
         row = connection.execute(
             "SELECT idx FROM event WHERE city = ? AND id = ?", (event.city, event.event_id)
@@ -251,7 +247,7 @@ class GroupTransaction:
     ) -> tuple[int, str | None]:
         """The entry's index, and by which key the event is kept with the consent."""
         state = self._consents.get(key) or ConsentState(None, os.urandom(32), None)
-        link: dict[str, Value] = {} if state.index is None else {"consent": state.index}
+        link: Mapping[str, Value] = {} if state.index is None else {"consent": state.index}
         index = self._append(at_ms, CHANGES[kind], **common, **link)
         state.change(kind, index)
         self._consents[key] = state

@@ -97,6 +97,9 @@ async def test_corrections_that_wait_are_one_event_and_one_that_was_sent_is_not_
     city.gateway.refusing["*"] = Reason.LOG_UNAVAILABLE
     with refuses(Reason.PEER_UNREACHABLE):
         await city.pusher.push_once()  # sent, and who knows what came of it
+    city.gateway.refusing["*"] = Reason.EVENT_DEFERRED
+    with refuses(Reason.PEER_UNREACHABLE):
+        await city.pusher.push_once()  # nor does this say that nothing came of it before
     await city.desk.correct(OTHER, "correct")
     assert city.store.count_pending() == 2  # the gateway may have asked again since the first was sent
     city.gateway.refusing.clear()

@@ -227,6 +227,7 @@ async def test_corrections_that_are_put_off_hold_up_no_withdrawal(city: FakeCity
             await pusher.push_once()
     assert city.store.count_pending() == 1  # those after the sixth joined the one that waits
     await city.authority.change(RESIDENT, granted.id, "withdraw")
+    assert await pusher.push_once()
     with pytest.raises(TiergateError):
         await pusher.push_once()
     assert [event.consent_id for event in city.gateway.events] == [None] * 6 + [granted.id]

@@ -19,6 +19,13 @@ function fill(text, values) {
   return text.replace(/\{([^{}]*)\}/g, (_, name) => values[name]);
 }
 
+/** In the largest unit that divides it. */
+function lifetime(span, language) {
+  const [unit, zh, en] = UNITS.find(([length]) => span % length === 0);
+  const count = span / unit;
+  return language === 'zh' ? `${count} ${zh}` : `${count} ${en}${count > 1 ? 's' : ''}`;
+}
+
 /** What the scenario brings anybody of the city: the rung of the highest tier that its concordance gives. */
 function bestOf(scenario, { cities, scale }, city) {
   const own = cities.find((item) => item.id === city.id);
@@ -40,6 +47,25 @@ function holds(rules, side, city, scenario) {
   );
 }
 
+const UNITS = [
+  [DAY_S, '天', 'day'],
+  [3600, '小时', 'hour'],
+  [60, '分钟', 'minute'],
+];
+const PRESENT = {
+  BINDING_OPERATOR: {
+    zh: '您不必在场，接收方随时可以自行查询',
+    en: 'the receiver may ask by itself, without you being there',
+  },
+  BINDING_DEVICE: {
+    zh: '每次查询都须由您的设备当场证明，没有该设备就不能查询',
+    en: 'your device has to be there, for each check takes a proof that it makes then',
+  },
+  BINDING_NONE: {
+    zh: '不绑定任何设备，谁持有凭证或者代码，谁就可以出示',
+    en: 'whoever holds the token or the code may show it, for it is bound to no device',
+  },
+};
 const MARKS = {
   zh: '（示意数据：本告知书所列条件，或者享受这些条件所需的等级，依据的数值没有任何城市公布）',
   en: ' (illustrative: the terms in this notice, or the tier that they take, rest on figures that no city has published)',
@@ -86,24 +112,24 @@ class Consents {
     const { bundle, city } = this.files;
     const { id, version, text_zh: zh, text_en: en } = bundle.notice;
     const best = bestOf(scenario, bundle, city);
-    const days = Math.ceil(terms.lifetime_s / DAY_S);
-    const filled = (text, language, valid, uses) =>
+    const filled = (text, language, lifetime, uses) =>
       fill(text, {
         operator_name: operator[`name_${language}`],
         operator_contact: operator.contact,
         scenario_name: scenario[`name_${language}`],
         purpose: scenario[`purpose_${language}`] || scenario.purpose,
         city_name: city[`name_${language}`],
-        valid_days: valid,
+        lifetime,
         uses,
+        present: PRESENT[terms.binding][language],
         without: scenario.base[`text_${language}`],
         at_best: best.terms[`text_${language}`] + (best.illustrative ? MARKS[language] : ''),
       });
     const count = terms.uses;
     const often = count === 0 ? 'any number of times' : count === 1 ? 'once' : `at most ${count} times`;
     const shown = {
-      zh: filled(zh, 'zh', String(days), count === 0 ? '不限次数' : `最多 ${count} 次`),
-      en: filled(en, 'en', days === 1 ? '1 day' : `${days} days`, often),
+      zh: filled(zh, 'zh', lifetime(terms.lifetime_s, 'zh'), count === 0 ? '不限次数' : `最多 ${count} 次`),
+      en: filled(en, 'en', lifetime(terms.lifetime_s, 'en'), often),
     };
     return {
       notice_zh: shown.zh,
@@ -123,7 +149,8 @@ class Consents {
     const { max_lifetime_days: days, max_uses: uses, unlimited } = found.scenario.consent;
     const counted = terms.uses > 0 ? terms.uses <= uses : unlimited;
     const held = terms.uses === 1 || terms.binding !== 'BINDING_NONE';
-    require_(terms.lifetime_s <= days * DAY_S && counted && held, 'CONSENT_LIMITS');
+    const long = terms.lifetime_s > 0 && terms.lifetime_s % 60 === 0 && terms.lifetime_s <= days * DAY_S;
+    require_(long && counted && held, 'CONSENT_LIMITS');
     require_(Boolean(terms.device_key) === (terms.binding === 'BINDING_DEVICE'), 'DEVICE_KEY_INVALID');
     return found;
   }

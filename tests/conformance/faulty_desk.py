@@ -171,9 +171,8 @@ def any_log(patch: pytest.MonkeyPatch) -> None:
         return SimpleNamespace(checkpoint=Checkpoint.parse(raw.decode().partition("\n\n")[0] + "\n"))
 
     def verified(reports: Any, checkpoint: str, reference: Any) -> Any:
-        log = SimpleNamespace(verify=unsigned, require_time=lambda *_: None)
-        lenient: Any = SimpleNamespace(log=log, city=reference.city)
-        return real(reports, checkpoint, lenient)
+        log: Any = SimpleNamespace(verify=unsigned, require_time=lambda *_: None)
+        return real(reports, checkpoint, replace(reference, log=log))
 
     patch.setattr(adapters.reports, "_verified", verified)
 

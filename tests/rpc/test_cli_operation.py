@@ -80,7 +80,7 @@ def _copied(network: Running, name: str) -> Layout:
 
 
 def _without_data(_folder: str, names: list[str]) -> set[str]:
-    return {"data"} & set(names)
+    return {"data", "log.mark"} & set(names)
 
 
 @pytest.mark.parametrize("who", ["operator", "auditor", "gateway"])

@@ -39,6 +39,7 @@ ASKED = 1.5
 """The p99 of a window with a reload, as a multiple of that of the quiet window before it: at most this."""
 MODE = "anew-64"
 _WINDOW_S = 12.0
+_GRACE_S = 3600
 _AHEAD_S, _INSTALLED_S = 10, 3.0
 """From the start of a measurement: when the bundle takes effect, and when it is installed. The load begins within the
 first two of these seconds, and lasts for more than the window."""
@@ -117,7 +118,8 @@ class _Published:
         """The next bundle, to be in force a moment from now."""
         self._version += 1
         expires = date.today() + timedelta(days=30)  # noqa: DTZ011 - a calendar day of this machine is near enough
-        return build_bundle(self._loaded, self._version, expires, effective=int(time.time()) + _AHEAD_S)
+        starts = int(time.time()) + _AHEAD_S
+        return build_bundle(self._loaded, self._version, expires, effective=starts, grace_s=_GRACE_S)
 
     def install(self, data: bytes) -> None:
         """Put it beside the one in force, take away what has served, and tell both processes."""

@@ -47,7 +47,7 @@ def install(network: TestNetwork, version: int, effective: int) -> str:
     """The next bundle beside the one in force; its digest."""
     layout = network.layout
     expires = date.today() + timedelta(days=30)  # noqa: DTZ011 - a calendar day of this machine is near enough
-    data = build_bundle(load_policies(POLICIES), version, expires, effective=effective)
+    data = build_bundle(load_policies(POLICIES), version, expires, effective=effective, grace_s=3600)
     keys = [load_private_key(key) for key in layout.signing_keys]
     put(layout, version, sign(BUNDLE_TYPE, data, keys))
     reload(network, EVERYBODY)

@@ -105,7 +105,7 @@ class _Published:
     def __init__(self, product: Product, loaded: LoadedPolicies) -> None:
         self._product = product
         self._loaded = loaded
-        self._key = load_private_key(product.layout.authority / "signing.key")
+        self._keys = [load_private_key(file) for file in product.layout.signing_keys]
         self._version = 1
         # where the settings name a file they may as well name a folder of several
         self._folder = product.layout.shared / "bundle.json"
@@ -124,7 +124,7 @@ class _Published:
     def install(self, data: bytes) -> None:
         """Put it beside the one in force, take away what has served, and tell both processes."""
         aside = self._folder / ".next"
-        aside.write_bytes(sign(BUNDLE_TYPE, data, [self._key]))
+        aside.write_bytes(sign(BUNDLE_TYPE, data, self._keys))
         aside.rename(self._folder / f"{self._version}.json")
         (self._folder / f"{self._version - 2}.json").unlink(missing_ok=True)
         for server in self._product.servers.values():

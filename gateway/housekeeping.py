@@ -56,5 +56,5 @@ class Housekeeping:
         await self._store.forget_requests()
         done = await self._eraser.due()
         if done.entries or done.consents:
-            _log.info("erased", size=self._store.size())
+            _log.info("erased", log_size=self._store.size())
         await self._eraser.empty(rewrite=self._clock.now_ms() // 3_600_000 % 24 == self._hour)

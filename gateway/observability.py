@@ -38,7 +38,7 @@ SAFE_KEYS = frozenset(
         # what a process is and does
         "address", "port", "city", "operator", "scenario", "version", "digest", "directory_version", "file", "key",
         "log_index", "log_size", "origin", "count", "limit", "pending", "lag_s", "retry_after_s", "source", "alarm",
-        "signal", "state", "kind", "code",
+        "signal", "state", "kind", "code", "years",
     }
 )  # fmt: skip
 """Codes, counts, times and names of processes. None may ever hold a score, a token or a reference to a person."""

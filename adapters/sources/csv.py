@@ -91,7 +91,7 @@ class CsvSource(GuardedSource):
         super().__init__(settings, clock)
         self._settings = settings
         self._clock = clock
-        self._alarm = on_alarm or (lambda text: _log.warning("score_export_alarm", problem=text))
+        self._alarm = on_alarm or (lambda text: _log.warning("score_export_alarm", detail=text))
         self._workers = Workers(1, "score-csv")
         self._table: _Table | None = None
         self._problem = "the export has not been read yet"

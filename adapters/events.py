@@ -137,6 +137,7 @@ class EventPusher:
             self._alarms.alarm("event_receipt_invalid")
             _log.error("event_receipt_invalid", detail=detail)
         unlinked = await self._store.submit(SettleEvents(settled)) if settled else []
+        done = {item.seq for item in settled}.difference(unlinked)
         # at its first try nothing came of it, and corrections may join it again; later on nobody knows
         tried = [item.seq for item, ack in zip(events, acks, strict=True) if item.held and ack.refused == _PUT_OFF]
         if tried:
@@ -145,11 +146,11 @@ class EventPusher:
             self._alarms.alarm("event_unlinked")
             blocked = blocked or "an entry does not name the consent's registration"
         for item, ack in zip(events, acks, strict=True):
-            if item.seq not in unlinked and any(item.seq == done.seq for done in settled):
+            if item.seq in done:
                 self._settle(item, ack)
         left = self._store.count_pending()
         self._metrics.events_pending.set(left)
-        if blocked is not None and len(settled) == len(unlinked):  # else the next run may settle more
+        if blocked is not None and not done:  # else the next run may settle more
             raise TiergateError(Reason.PEER_UNREACHABLE, f"events are to be sent again: {blocked}")
         return left > 0
 

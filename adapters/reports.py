@@ -20,7 +20,7 @@ from gateway.consentlog.shard import index_in
 from gateway.crypto.attestation import MAX_LIFETIME_S
 from gateway.domain.decision import Outcome
 from gateway.domain.evaluate import DAY_MS, GRAINS_MS
-from gateway.domain.ids import ScenarioId
+from gateway.domain.ids import BundleDigest, ScenarioId
 from gateway.errors import Reason, TiergateError
 
 MAX_REPORTS = 256
@@ -123,9 +123,9 @@ def _attested_from(entry: Entry, reference: Reference) -> int:
 
     A bundle that is not held any more leaves the coarsest grain: nobody is alarmed by a guess.
     """
-    digest, scenario = entry.text("bundle"), ScenarioId(entry.text("scenario"))
-    held = [item.scenarios.get(scenario) for item in reference.timeline.bundles if item.digest == digest]
-    grain_ms = DAY_MS if not held or held[0] is None else GRAINS_MS[held[0].time_grain]
+    bundle = reference.timeline.held(BundleDigest(entry.text("bundle")))
+    scenario = None if bundle is None else bundle.scenarios.get(ScenarioId(entry.text("scenario")))
+    grain_ms = DAY_MS if scenario is None else GRAINS_MS[scenario.time_grain]
     return (entry.time - grain_ms) // 1000 - MAX_LIFETIME_S
 
 

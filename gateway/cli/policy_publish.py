@@ -41,6 +41,7 @@ def publish(
     from gateway.cli.policy_trial import trouble_with
     from gateway.crypto.envelope import MAX_ENVELOPE_BYTES
     from gateway.crypto.root_files import read_root
+    from gateway.policy.notices import read_notice, unlisted
     from gateway.process import write_whole
 
     place = installation(config, profile)
@@ -55,14 +56,15 @@ def publish(
     trouble = trouble_with(place, file, data)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole(file, data)
-    gone = _tidy(place, root, kind)
+    listed = next(iter(_installed_directory(place, root).values()), None) if kind in ("directory", "notice") else None
+    gone = _tidy(place, root, kind, listed)
     document = {"file": str(file), "signed_by": signed_by, **described, "removed": [str(item) for item in gone]}
     told = ["the process takes it on SIGHUP"]
     if trouble:
         document["trouble"] = trouble
         told = [f"published, and the process still cannot start: {trouble}"]
     if kind == "notice":
-        document["unlisted"] = _unlisted(place, root, payload)
+        document["unlisted"] = unlisted(read_notice(payload), listed) if listed else []
         told += [f"not in the installed directory, so nothing of it goes: {name}" for name in document["unlisted"]]
     show(document, lambda: [facts("Published", document), *told], as_json=json)
 
@@ -96,48 +98,35 @@ def _target(place: Installation, root: Root, kind: Kind, payload: bytes) -> Path
 
 def _require_newer(place: Installation, root: Root, kind: Kind, payload: bytes, version: int) -> None:
     """Return unless what is installed is of this version or a newer one. Raises :class:`RefusedError`."""
-    installed = _installed_directory(place, root) if kind == "directory" else _installed_bundles(place, root)
+    found = _installed_directory(place, root) if kind == "directory" else _installed_bundles(place, root)
+    installed = {digest: item.version for digest, item in found.items()}
     if hashlib.sha256(payload).hexdigest() not in installed and version <= max(installed.values(), default=0):
         text = f"{kind} version {version} is not newer than version {max(installed.values())}, which is installed"
         raise RefusedError("VERSION_NOT_NEWER", text, "build it with a higher version, and have it signed again")
 
 
-def _unlisted(place: Installation, root: Root, payload: bytes) -> list[str]:
-    from gateway.policy.notices import read_notice, unlisted
-
-    return unlisted(read_notice(payload), _listed(place, root)) if place.directory.exists() else []
-
-
-def _listed(place: Installation, root: Root) -> Directory:
-    """The directory as it was signed."""
-    from gateway.crypto.envelope import DIRECTORY_TYPE, verify
-    from gateway.policy.directory import read_directory
-
-    return read_directory(verify(root, DIRECTORY_TYPE, place.directory.read_bytes()))
-
-
-def _installed_directory(place: Installation, root: Root) -> dict[str, int]:
-    """The installed directory's version by digest: more signatures do not make another one of it."""
+def _installed_directory(place: Installation, root: Root) -> dict[str, Directory]:
+    """The directory as it was signed, by its digest: more signatures do not make another one of it. Empty for none."""
     from gateway.crypto.envelope import DIRECTORY_TYPE, verify
     from gateway.policy.directory import read_directory
 
     if not place.directory.exists():
         return {}
     payload = verify(root, DIRECTORY_TYPE, place.directory.read_bytes())
-    return {hashlib.sha256(payload).hexdigest(): read_directory(payload).version}
+    return {hashlib.sha256(payload).hexdigest(): read_directory(payload)}
 
 
-def _installed_bundles(place: Installation, root: Root) -> dict[str, int]:
-    """Versions of the installed bundles by digest."""
+def _installed_bundles(place: Installation, root: Root) -> dict[str, Bundle]:
+    """The installed bundles by digest."""
     from gateway.policy.installed import read_bundles
 
     path = place.bundle
     if path is None or not path.exists() or (path.is_dir() and not any(path.glob("*.json"))):
         return {}
-    return {str(item.digest): item.version for item in read_bundles(root, path)[0]}
+    return {str(item.digest): item for item in read_bundles(root, path)[0]}
 
 
-def _tidy(place: Installation, root: Root, kind: Kind) -> list[Path]:
+def _tidy(place: Installation, root: Root, kind: Kind, listed: Directory | None) -> list[Path]:
     """Take away what has served: bundles of a folder that are neither in force, nor in grace, nor to come; notices."""
     from gateway.policy.installed import read_bundles, served_notices
 
@@ -146,8 +135,8 @@ def _tidy(place: Installation, root: Root, kind: Kind) -> list[Path]:
         files = {file: read_bundles(root, file)[0][0] for file in folder.glob("*.json")}
         bundles = tuple(sorted(files.values(), key=lambda item: item.version))
         gone = [file for file, bundle in files.items() if state_of_bundle(bundles, bundle, now_s) == "ended"]
-    elif kind in ("directory", "notice") and place.directory.exists():
-        gone = served_notices(root, place.directory, _listed(place, root), int(now_s))
+    elif listed is not None:
+        gone = served_notices(root, place.directory, listed, int(now_s))
     for file in gone:
         file.unlink()
     return gone

@@ -17,22 +17,11 @@ AGAIN_S = 10.0
 _log = structlog.get_logger("process")
 
 
-def write_whole(file: Path, data: bytes) -> None:
-    """Write a file, so that a reader sees all of the old content or all of the new, even after a power cut.
-
-    Raises OSError.
-    """
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    with partial.open("wb") as opened:
-        opened.write(data)
-        opened.flush()
-        os.fsync(opened.fileno())
-    partial.replace(file)
-
-
 def write_ready(file: Path, content: Mapping[str, object]) -> None:
     """Write ``content`` as JSON, so that a waiter sees the whole file or none. Raises OSError."""
-    write_whole(file, json.dumps(dict(content)).encode())
+    partial = file.with_name(f".{file.name}.{os.getpid()}")
+    partial.write_text(json.dumps(dict(content)))
+    partial.replace(file)  # not durable: it says that this process serves, which a power cut ends
 
 
 def stop_event(on_reload: Callable[[], None] | None, lifeline_fd: int | None = None) -> asyncio.Event:

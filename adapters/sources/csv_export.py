@@ -11,7 +11,6 @@ import codecs
 import csv
 import hashlib
 import io
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Literal
 
 from gateway.errors import Reason, TiergateError
+from gateway.files import write_whole
 
 Encoding = Literal["auto", "utf-8", "gb18030"]
 MAX_LINE_BYTES: Final = 65_536
@@ -102,13 +102,7 @@ def write_export(
         writer.writerow(row)
         count += 1
     content = text.getvalue().encode(encoding)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.write(b"# rows=%d sha256=%s\n" % (count, hashlib.sha256(content).hexdigest().encode()))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+    write_whole(path, content + b"# rows=%d sha256=%s\n" % (count, hashlib.sha256(content).hexdigest().encode()))
 
 
 def _broken(what: str) -> TiergateError:

@@ -14,6 +14,7 @@ from adapters.journal import export_journal
 from gateway.cli.messages import time_of_s
 from gateway.cli.options import ConfigFile, Json
 from gateway.cli.output import UsageError, show
+from gateway.files import move_in
 
 
 def journal(
@@ -36,9 +37,7 @@ def journal(
     try:
         with partial.open("xb") as file:
             written = export_journal(file, settings, now_s=int(time.time()), first=first, end=end)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(out)
+        move_in(partial, out)
     finally:
         partial.unlink(missing_ok=True)
     header = written.header

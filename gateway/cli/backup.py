@@ -15,6 +15,7 @@ from cyclopts import Parameter
 from gateway.cli.options import ConfigFile, Json
 from gateway.cli.output import RefusedError, UsageError, facts, progress, show
 from gateway.errors import Problem, ProblemsError, Reason
+from gateway.files import move_in
 
 if TYPE_CHECKING:
     from gateway.config import GatewayConfig
@@ -45,7 +46,7 @@ def backup(
     with _copied(source, out.parent) as copy:
         progress("tiergate: copied; checking the copy")
         checked = check_database(copy, trust)
-        _put(copy, out)
+        move_in(copy, out)
     document = {"file": str(out), "size": checked.size, "root": checked.root.hex(), "bytes": out.stat().st_size}
     show(document, lambda: [facts("Backup, checked", document)], as_json=json)
 
@@ -85,7 +86,7 @@ def restore(
         replaced = _replaceable(target, copy)
         mark = marked(settings.log_mark, copy, trust, newest_known)
         try:
-            _put(copy, target)
+            move_in(copy, target)
             mark.advance(place_of(checked.origin, checked.size), checked.root)
         finally:
             mark.close()
@@ -144,18 +145,6 @@ def _copied(source: Path, folder: Path) -> Iterator[Path]:
     finally:
         for name in (copy, copy.with_name(copy.name + "-journal")):
             name.unlink(missing_ok=True)
-
-
-def _put(copy: Path, target: Path) -> None:
-    """Make the copy durable, then give it its name."""
-    for path in (copy, copy.parent):
-        if path == copy.parent:
-            copy.replace(target)
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _replaceable(target: Path, copy: Path) -> int | None:

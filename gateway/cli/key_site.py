@@ -16,10 +16,10 @@ from gateway.crypto.envelope import DIRECTORY_TYPE, sign, verify
 from gateway.crypto.keys import PrivateKey
 from gateway.crypto.root_files import read_root
 from gateway.domain.directory import GATEWAY, Directory, DirectoryKey, KeyPurpose
+from gateway.files import write_whole
 from gateway.policy.directory import build_directory, check_fresh
 from gateway.policy.installed import installed_directory
 from gateway.policy.rotation import KeyOwner, keys_of
-from gateway.process import write_whole
 
 
 @dataclass(frozen=True, slots=True, repr=False)

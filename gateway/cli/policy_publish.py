@@ -41,8 +41,8 @@ def publish(
     from gateway.cli.policy_trial import trouble_with
     from gateway.crypto.envelope import MAX_ENVELOPE_BYTES
     from gateway.crypto.root_files import read_root
+    from gateway.files import write_whole
     from gateway.policy.notices import read_notice, unlisted
-    from gateway.process import write_whole
 
     place = installation(config, profile)
     data = read_file(envelope, MAX_ENVELOPE_BYTES)

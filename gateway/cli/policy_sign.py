@@ -40,7 +40,7 @@ def sign(
     from gateway.crypto.envelope import MAX_ENVELOPE_BYTES, countersign
     from gateway.crypto.envelope import sign as sign_envelope
     from gateway.crypto.keys import load_private_key, public_jwk, thumbprint
-    from gateway.process import write_whole
+    from gateway.files import write_whole
 
     data = read_file(file, MAX_ENVELOPE_BYTES)
     keys = [_load_key(path, load_private_key) for path in key]

@@ -13,7 +13,6 @@ that it covers. Memory does not depend on the log's size.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
@@ -36,6 +35,7 @@ from gateway.consentlog.tiles import (
 )
 from gateway.consentlog.trust import TrustPolicy, VerifiedCheckpoint
 from gateway.errors import Reason, TiergateError
+from gateway.files import write_whole
 
 CHECKPOINT = "checkpoint"
 TRUST = "trust"
@@ -216,17 +216,7 @@ def _write(target: Path, data: bytes) -> None:
     if target.exists() and target.read_bytes() == data:
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(target.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_whole(target, data, partial=target.with_name(target.name + ".tmp"))
 
 
 def _remove_outgrown(directory: Path, current: set[str]) -> None:

@@ -7,7 +7,6 @@ consistent with the one before and before anything is made of it, so that no cra
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,6 +15,7 @@ from pathlib import Path
 from gateway.consentlog.note import MAX_NOTE_BYTES
 from gateway.crypto.jws import Claims, strict_object
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+from gateway.files import write_whole
 
 FORMAT = "tiergate-watch/1"
 
@@ -101,7 +101,7 @@ class WatchStore:
 
     def save(self, state: WatchState) -> None:
         """Replace the state, durably. Raises OSError."""
-        _write(self._path, state.to_json())
+        write_whole(self._path, state.to_json())
 
     def keep(self, notes: Mapping[str, bytes]) -> tuple[str, ...]:
         """Keep signed notes as evidence, each in a file of its role's name; the files. Raises OSError.
@@ -112,19 +112,5 @@ class WatchStore:
         together = sha256(b"\0".join(notes.values())).hexdigest()[:16]
         paths = {self._evidence / f"{together}-{role}.note": note for role, note in notes.items()}
         for path, note in paths.items():
-            _write(path, note)
+            write_whole(path, note)
         return tuple(map(str, paths))
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

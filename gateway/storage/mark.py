@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 from gateway.consentlog.shard import located
 from gateway.errors import Reason, TiergateError
+from gateway.files import sync_folder
 
 LINE = 256
 _LENGTH = 2 * LINE
@@ -154,11 +155,7 @@ class HighWaterMark:
                 raise _behind(self._path, f"was made by another process; {_REMEDY}")
             os.pwrite(file, b" " * _LENGTH, 0)
             os.fsync(file)
-            folder = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync_folder(self._path.parent)
         except BaseException:
             os.close(file)  # the next attempt does all of it again: a name that is not durable is no mark
             raise

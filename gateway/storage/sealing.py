@@ -11,7 +11,6 @@ one. Whatever the moment at which this ends, the log is unsealed, or sealed with
 from __future__ import annotations
 
 import base64
-import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -25,6 +24,7 @@ from gateway.consentlog.note import SignerKey, sign_note
 from gateway.consentlog.shard import MAX_SHARD, located, number_of
 from gateway.domain.ids import BundleDigest
 from gateway.errors import Reason, TiergateError
+from gateway.files import sync_folder
 from gateway.sqlite.connect import DatabaseLock, connect_writer, map_sqlite_error
 from gateway.sqlite.migrate import migrate
 from gateway.storage.mark import HighWaterMark
@@ -104,11 +104,7 @@ def replace_key(log_key: Path) -> None:
     """Put the next shard's key in the place of the one before, durably. Raises STORE_FAILED."""
     try:
         next_key_file(log_key).replace(log_key)
-        folder = os.open(log_key.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(log_key.parent)
     except OSError as error:
         raise TiergateError(Reason.STORE_FAILED, f"log key: {error.strerror}") from error
 

@@ -20,6 +20,7 @@ from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.note import parse_note
 from gateway.consentlog.witness import Fork, log_id
 from gateway.errors import Reason, TiergateError
+from gateway.files import sync_folder
 
 _PARTIAL = ".partial"
 
@@ -72,23 +73,15 @@ class EvidenceFolder:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-        _sync(partial)
+        sync_folder(partial)
         partial.rename(folder)
-        _sync(folder.parent)
+        sync_folder(folder.parent)
         if made:
-            _sync(self._base)
-            _sync(self._base.parent)
+            sync_folder(self._base)
+            sync_folder(self._base.parent)
 
     def all(self) -> Iterator[KeptFork]:
         """Everything that is kept, in the order of the paths."""
         for folder in sorted(self._base.glob("*/*-*")):
             if folder.suffix != _PARTIAL:
                 yield KeptFork(folder.name.partition("-")[0], folder.parent.name, folder)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -29,8 +29,8 @@ from gateway.crypto.root_files import read_root
 from gateway.domain.directory import CityPeer, GatewayPeer, KeyPurpose
 from gateway.domain.ids import CityId, OperatorId, PeerIdentity, ScenarioId
 from gateway.errors import Reason, TiergateError
+from gateway.files import write_whole
 from gateway.policy.directory import build_directory, read_directory
-from gateway.process import write_whole
 from gateway.transport.channel import PeerChannel, open_channel
 from gateway.transport.probe import probe_peer
 from gateway.transport.tls import CertificateFiles, Pem, WatchedCertificate

@@ -10,8 +10,8 @@ from gateway.crypto.envelope import DIRECTORY_TYPE, sign, verify
 from gateway.crypto.keys import load_private_key
 from gateway.crypto.root_files import read_root
 from gateway.domain.directory import EarlierLog
+from gateway.files import write_whole
 from gateway.policy.directory import build_directory, read_directory
-from gateway.process import write_whole
 
 
 def enter_next_key(layout: Layout, vkey: str, *, days: int = 7) -> None:

@@ -1,0 +1,37 @@
+"""Files that are replaced whole, and durably: a power cut leaves all of the old content or all of the new."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def write_whole(file: Path, data: bytes, *, partial: Path | None = None) -> None:
+    """Write a file under a temporary name, then give it its own. Raises OSError.
+
+    ``partial`` is the temporary name, in the same folder, where a reader of the folder has to know it.
+    """
+    if partial is None:
+        partial = file.with_name(f".{file.name}.{os.getpid()}")
+    partial.write_bytes(data)
+    move_in(partial, file)
+
+
+def move_in(partial: Path, file: Path) -> None:
+    """Make a file that is complete durable, and give it the name of another in its folder. Raises OSError."""
+    _sync(partial, os.O_RDONLY)
+    partial.replace(file)
+    sync_folder(file.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make durable which names a folder holds. Raises OSError."""
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -28,7 +28,7 @@ from gateway.policy.directory import build_directory
 from gateway.policy.installed import Installed, Seen, load_installed
 from gateway.policy.load import load_policies
 from gateway.policy.notices import Notice, build_notice
-from tests.fakes.network import POLICIES
+from tests.fakes.network import POLICIES, Network
 
 NOW = 1_793_491_200
 PROVINCE, CITY_A, CITY_B, STRANGER = (generate_signing_key("EdDSA") for _ in range(4))
@@ -80,6 +80,16 @@ class Place:
     def load(self, now_s: int = NOW, seen: Seen | None = None, held: Timeline | None = None) -> Installed:
         paths = (self.folder / "root.json", self.folder / "directory.json", self.folder / "bundles")
         return load_installed(*paths, now_s=now_s, seen=seen, held=held)
+
+
+@pytest.fixture(scope="module")
+def directory() -> Directory:
+    return Network(now_s=NOW).directory
+
+
+@pytest.fixture
+def place(tmp_path: Path, directory: Directory) -> Place:
+    return Place(tmp_path, directory)
 
 
 def refused(call: Callable[[], object], reason: Reason) -> str:

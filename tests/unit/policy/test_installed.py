@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,25 +15,29 @@ from gateway.crypto.envelope import (
 )
 from gateway.crypto.keys import PrivateKey, thumbprint
 from gateway.crypto.root_files import check_root, read_root
-from gateway.domain.directory import Directory, Maintenance
+from gateway.domain.directory import Maintenance
 from gateway.errors import Reason
 from gateway.policy.installed import (
     Seen,
     installed_directory,
 )
 from gateway.policy.notices import MAX_MAINTENANCE_S, Notice, build_notice, read_notice
-from tests.fakes.network import FUZHOU, XIAMEN, XIAMEN_LIBRARY, Network
-from tests.unit.policy.installation import CITY_A, CITY_B, NOW, PROVINCE, STRANGER, Place, bundle, refused, root
+from tests.fakes.network import FUZHOU, XIAMEN, XIAMEN_LIBRARY
+from tests.unit.policy.installation import (
+    CITY_A,
+    CITY_B,
+    NOW,
+    PROVINCE,
+    STRANGER,
+    Place,
+    bundle,
+    directory,
+    place,
+    refused,
+    root,
+)
 
-
-@pytest.fixture(scope="module")
-def directory() -> Directory:
-    return Network(now_s=NOW).directory
-
-
-@pytest.fixture
-def place(tmp_path: Path, directory: Directory) -> Place:
-    return Place(tmp_path, directory)
+__all__ = ["directory", "place"]  # fixtures
 
 
 def test_one_authority_after_the_other_signs(place: Place) -> None:

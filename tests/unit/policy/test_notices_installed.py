@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from gateway.crypto.envelope import NOTICE_TYPE, sign
 from gateway.crypto.root_files import read_root
-from gateway.domain.directory import Directory, Maintenance
+from gateway.domain.directory import Maintenance
 from gateway.errors import Reason
 from gateway.policy.directory import ISSUED_AHEAD_S
 from gateway.policy.installed import MAX_FILES, Seen, served_notices
 from gateway.policy.notices import Notice, build_notice, unlisted
 from gateway.transport.identity import Callers
-from tests.fakes.network import FUZHOU, Network
-from tests.unit.policy.installation import CITY_A, CITY_B, NOW, PROVINCE, STRANGER, Place, refused, root
+from tests.fakes.network import FUZHOU
+from tests.unit.policy.installation import (
+    CITY_A,
+    CITY_B,
+    NOW,
+    PROVINCE,
+    STRANGER,
+    Place,
+    directory,
+    place,
+    refused,
+    root,
+)
 
-
-@pytest.fixture(scope="module")
-def directory() -> Directory:
-    return Network(now_s=NOW).directory
-
-
-@pytest.fixture
-def place(tmp_path: Path, directory: Directory) -> Place:
-    return Place(tmp_path, directory)
+__all__ = ["directory", "place"]  # fixtures
 
 
 def test_an_older_authoritys_notice_is_passed_over_and_served(place: Place) -> None:

@@ -209,8 +209,8 @@ def _keeps_rules(members: Mapping[str, Value]) -> bool:
     """What one field says about another: a decision is entitled exactly when its rung is positive (I2).
 
     An erasure by order says by whose, about a resident of which city, and of which consent at most one; one by age says
-    none of it. The genesis of every
-    shard but the first says how the one before it ended, and which version of the directory was in force.
+    none of it. The genesis of every shard but the first says how the one before it ended, and which version of the
+    directory was in force.
     """
     if members["type"] == "genesis":
         named = {"directory", "previous"} & members.keys()

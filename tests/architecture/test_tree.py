@@ -15,6 +15,10 @@ from tests.architecture.tools import files, run, texts
 LONGEST = 300
 API = Path("gateway/api")
 PRODUCT = ("adapters", "bench", "gateway")
+TOP_LEVEL = re.compile(
+    r"adapters|bench|certs|gateway|policies|proto|tests|dev|docker-compose\.yml|Dockerfile|LICENSE|README\.md"
+    r"|pyproject\.toml|requirements[a-z-]*\.(?:in|txt)|\..+"
+)
 
 # written in pieces, so that this file passes its own test
 UNWANTED = {
@@ -30,6 +34,10 @@ UNWANTED = {
 
 def python_files(checkout: Path) -> list[Path]:
     return [path for path in files(checkout) if path.suffix == ".py" and API not in path.parents]
+
+
+def test_nothing_else_lies_at_the_top(checkout: Path) -> None:
+    assert not {path.parts[0] for path in files(checkout) if not TOP_LEVEL.fullmatch(path.parts[0])}
 
 
 def test_no_file_is_longer_than_300_lines(checkout: Path) -> None:

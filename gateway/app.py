@@ -199,6 +199,7 @@ class Gateway:
         if coming is not None:
             await self._next_shard.seal(coming, installed)
         self._installed, self._keys = installed, keys
+        self.cache.follow(installed.directory)
         if coming is not None:  # in one step with the directory that lists it: in between no check would find a key
             self._log_key, self._vkey = coming.verifier, str(coming.verifier)
         self._next_shard.finish(self._log_key, installed.directory.gateway)
@@ -223,7 +224,6 @@ class Gateway:
         except TiergateError as error:
             log.warning("reload refused", reason=error.reason.value, detail=error.detail)
             return
-        self.cache.clear()  # a key that the new directory has removed must vouch for nothing more
         for channel in self._dial():
             await channel.close(self.config.limits.city_deadline_s)
         log.info("reloaded", digest=self.digest, directory_version=self._installed.directory.version)

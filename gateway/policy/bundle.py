@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-import rfc8785
 from pydantic import Field, ValidationError
 
 from gateway.domain.bundle import Bundle
@@ -23,6 +22,7 @@ from gateway.policy import schema
 from gateway.policy.check import check
 from gateway.policy.documents import Documents, Located, to_policies
 from gateway.policy.load import LoadedPolicies
+from gateway.policy.pace import Breathe, at_once, paced
 from gateway.policy.problems import problems_of
 
 MAX_BUNDLE_BYTES = 16 * 1024 * 1024
@@ -30,6 +30,7 @@ MAX_BUNDLE_BYTES = 16 * 1024 * 1024
 MAX_CITIES, MAX_OFFERS = 1000, 10_000
 FORMAT: Final = "tiergate-bundle/1"
 MAX_GRACE_S = 30 * 86_400
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 _FILE = "bundle"
 Item = TypeVar("Item", bound=schema.Named)
@@ -107,7 +108,7 @@ def digest_of(data: bytes) -> BundleDigest:
     return BundleDigest(hashlib.sha256(data).hexdigest())
 
 
-def read_bundle(data: bytes, breathe: Callable[[], None] = lambda: None) -> Bundle:
+def read_bundle(data: bytes, breathe: Breathe = at_once) -> Bundle:
     """Read a bundle whose signature has been verified. Raises BUNDLE_INVALID with every problem.
 
     Only the canonical form is taken, so that one set of policies has one digest. Whether the bundle is still in force
@@ -118,7 +119,7 @@ def read_bundle(data: bytes, breathe: Callable[[], None] = lambda: None) -> Bund
     document = _document(data, breathe)
     if _canonical(document, breathe) != data:
         raise TiergateError(Reason.BUNDLE_INVALID, "bundle is not in canonical form")
-    problems = [*_times(document), *check(_documents(document)).errors]
+    problems = [*_times(document), *check(_documents(document), breathe).errors]
     for kind, items in (
         ("cities", document.cities),
         ("scenarios", document.scenarios),
@@ -137,6 +138,7 @@ def read_bundle(data: bytes, breathe: Callable[[], None] = lambda: None) -> Bund
         document.operators,
         document.acceptance,
         document.notice,
+        breathe,
     )
     return Bundle(
         digest_of(data),
@@ -174,9 +176,9 @@ def _by_id(items: Sequence[Item]) -> list[Item]:
     return sorted(items, key=lambda item: item.id)
 
 
-def _document(data: bytes, breathe: Callable[[], None]) -> BundleDoc:
+def _document(data: bytes, breathe: Breathe) -> BundleDoc:
     """The bundle as a document. Its policies are validated one by one, which together is one long call otherwise."""
-    plain = _plain(data)
+    plain = _plain(data, breathe)
     problems: list[Problem] = []
     lists: dict[str, list[Any]] = {}
     for kind, (model, most) in _LISTS.items():
@@ -184,13 +186,12 @@ def _document(data: bytes, breathe: Callable[[], None]) -> BundleDoc:
         if not isinstance(items, list) or len(items) > most:
             continue  # the whole says what is wrong with it
         lists[kind] = []
-        for place, item in enumerate(items):
+        for place, item in enumerate(paced(items, breathe)):
             try:
                 lists[kind].append(model.model_validate_json(json.dumps(item)))
             except ValidationError as error:
                 at = Located(_FILE, None, f"{kind}.{place}")
                 problems += [replace(found, path=at.place_of(found.path)) for found in problems_of(_FILE, error, item)]
-            breathe()
     try:
         rest = data if plain is None else json.dumps({**plain, **{kind: [] for kind in lists}})
         document = BundleDoc.model_validate_json(rest)
@@ -202,23 +203,30 @@ def _document(data: bytes, breathe: Callable[[], None]) -> BundleDoc:
     return document.model_copy(update=lists)
 
 
-def _canonical(document: BundleDoc, breathe: Callable[[], None] = lambda: None) -> bytes:
+def _canonical(document: BundleDoc, breathe: Breathe = at_once) -> bytes:
     """RFC 8785 form; a value that is not set is left out, never null."""
     members = document.model_dump(mode="json", exclude_none=True, exclude=set(_LISTS))
-    parts = {name: rfc8785.dumps(value) for name, value in members.items()}
+    parts = {name: _json(value) for name, value in members.items()}
     for kind in _LISTS:
-        items = []
-        for item in getattr(document, kind):
-            items.append(rfc8785.dumps(item.model_dump(mode="json", exclude_none=True)))
-            breathe()
-        parts[kind] = b"[%b]" % b",".join(items)
+        items = paced(getattr(document, kind), breathe)
+        parts[kind] = b"[%b]" % b",".join(_json(item.model_dump(mode="json", exclude_none=True)) for item in items)
     return b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), parts[name]) for name in sorted(parts))
 
 
-def _plain(data: bytes) -> dict[str, Any] | None:
+def _json(value: object) -> bytes:
+    """What ``rfc8785`` makes of values without floats, whose keys are ASCII, in a tenth of the time."""
+    return _ENCODER.encode(value).encode()
+
+
+def _plain(data: bytes, breathe: Breathe) -> dict[str, Any] | None:
     """The JSON object as plain values; nothing when it is none."""
+
+    def made(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        breathe()  # the parser would make of them the same, and let nobody else have a turn before its end
+        return dict(pairs)
+
     try:
-        plain = json.loads(data)
+        plain = json.loads(data, object_pairs_hook=made)
     except (ValueError, RecursionError):
         return None
     return plain if isinstance(plain, dict) else None

@@ -17,6 +17,7 @@ from gateway.errors import Problem
 from gateway.policy import schema
 from gateway.policy.documents import Documents, Located
 from gateway.policy.harm import doubtful_words, local_threshold, positive_tier, rungs
+from gateway.policy.pace import Breathe, at_once, paced
 
 ORDINARY = "ordinary"
 
@@ -29,8 +30,8 @@ class Findings:
     warnings: tuple[Problem, ...]
 
 
-def check(documents: Documents) -> Findings:
-    """Run every rule over every document."""
+def check(documents: Documents, breathe: Breathe = at_once) -> Findings:
+    """Run every rule over every document. ``breathe`` is called between them."""
     levels = _levels(documents.scale)
     errors: list[Problem] = []
     warnings: list[Problem] = []
@@ -39,17 +40,17 @@ def check(documents: Documents) -> Findings:
     errors += _doubles(documents.cities)
     errors += _doubles(documents.scenarios)
     errors += _doubles(documents.operators)
-    for city in documents.cities:
+    for city in paced(documents.cities, breathe):
         errors += _city(city, levels)
     errors += _doubles(documents.acceptance)
     hosts = {item.doc.id: item.doc.host_city for item in documents.scenarios}
-    for acceptance in documents.acceptance:
+    for acceptance in paced(documents.acceptance, breathe):
         errors += _acceptance(acceptance, documents, hosts)
-    for operator in documents.operators:
+    for operator in paced(documents.operators, breathe):
         errors += _reference(operator, "host_city", operator.doc.host_city, "city", documents.known("cities"))
     by_city = {item.doc.id: item.doc for item in documents.cities}
     by_operator = {item.doc.id: item.doc for item in documents.operators}
-    for scenario in documents.scenarios:
+    for scenario in paced(documents.scenarios, breathe):
         errors += _references(scenario, documents, by_operator)
         errors += _dates(scenario, scenario.doc.effective_from, scenario.doc.effective_until)
         errors += _grain(scenario)

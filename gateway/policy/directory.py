@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from gateway.domain.audit_scope import WHOLE_LOG, AuditScope
 from gateway.domain.directory import (
+    GATEWAY,
     CityPeer,
     Directory,
     DirectoryKey,
@@ -162,6 +163,8 @@ def _faults(document: DirectoryDoc) -> Iterator[tuple[str, str]]:
         ids = [member.id for member in members]
         if any(later <= earlier for earlier, later in pairwise(ids)):
             yield kind, "is not in order of id, each once"
+        if kind == "cities" and GATEWAY in ids:
+            yield f"cities.{ids.index(GATEWAY)}.id", f'"{GATEWAY}" is what notices call the gateway'
     yield from _scope_faults(document)
     yield from _key_faults(document)
     yield from _passport_faults(document)

@@ -32,6 +32,7 @@ from gateway.domain.scenario import (
 from gateway.domain.tier import Band, BandTable, Concordance, Cut, Measured, Source, Tier, TierScale
 from gateway.errors import Problem
 from gateway.policy import schema, terms_schema
+from gateway.policy.pace import Breathe, at_once, paced
 
 Kind = Literal["cities", "scenarios", "operators", "acceptance"]
 """The folders under ``policies/`` that hold one file per id."""
@@ -117,15 +118,16 @@ def to_policies(
     operators: Sequence[schema.OperatorFile],
     acceptance: Sequence[schema.AcceptanceFile],
     notice: schema.NoticeFile,
+    breathe: Breathe = at_once,
 ) -> Policies:
-    """Turn checked documents into domain objects. Only for documents without errors."""
+    """Turn checked documents into domain objects. Only for those without errors. ``breathe`` is called between."""
     tiers = TierScale(tuple(Tier(TierId(t.id), level, t.name_zh, t.name_en) for level, t in enumerate(scale.tiers)))
     return Policies(
         tiers,
-        MappingProxyType({CityId(c.id): to_concordance(c, tiers) for c in cities}),
-        MappingProxyType({ScenarioId(s.id): to_scenario(s, tiers) for s in scenarios}),
-        MappingProxyType({OperatorId(o.id): to_operator(o) for o in operators}),
-        MappingProxyType({CityId(a.id): to_acceptance(a) for a in acceptance}),
+        MappingProxyType({CityId(c.id): to_concordance(c, tiers) for c in paced(cities, breathe)}),
+        MappingProxyType({ScenarioId(s.id): to_scenario(s, tiers) for s in paced(scenarios, breathe)}),
+        MappingProxyType({OperatorId(o.id): to_operator(o) for o in paced(operators, breathe)}),
+        MappingProxyType({CityId(a.id): to_acceptance(a) for a in paced(acceptance, breathe)}),
         NoticeTemplate(notice.id, notice.version, notice.text_zh, notice.text_en),
     )
 

@@ -6,7 +6,6 @@ in grace, and the next ones, installed before they take effect.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,14 +21,13 @@ from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.policy.bundle import check_in_force, digest_of, read_bundle
 from gateway.policy.directory import ISSUED_AHEAD, ISSUED_AHEAD_S, check_fresh, read_directory
 from gateway.policy.notices import Notice, newest_removals, read_notice, without
+from gateway.policy.pace import at_once, without_haste
 
 MAX_FILES = 64
 MAX_NOTICES = 1024
 """More than an emergency can need: one notice takes 64 keys, and those that have served are taken away."""
 NOTICES = "notices"
 _REMOVED = "removed:"
-_AT_ONCE_S, _BETWEEN_S = 0.002, 0.006
-"""Reading a large bundle beside checks: how long at a time, and how long they have the interpreter for themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +183,7 @@ def read_bundles(
             Reason.CONFIG_INVALID, [Problem(str(path), "", "holds no bundle", "install the signed bundle")]
         )
     known = {bundle.digest: bundle for bundle in held.bundles} if held else {}
-    breathe = _without_haste() if held else lambda: None
+    breathe = without_haste() if held else at_once
     contents = {}
     for file in files:
         data = _named(file, lambda envelope: verify(trusted, BUNDLE_TYPE, envelope))
@@ -197,19 +195,6 @@ def read_bundles(
         # under one version there is one bundle: else two peers could each be shown another one
         raise TiergateError(Reason.BUNDLE_INVALID, "two bundles of one version are installed")
     return tuple(bundles), {digest: data for digest, (_, data) in contents.items()}
-
-
-def _without_haste() -> Callable[[], None]:
-    """What a reader calls often: it sleeps now and then, since two threads share one interpreter lock."""
-    since = time.monotonic()
-
-    def breathe() -> None:
-        nonlocal since
-        if time.monotonic() - since > _AT_ONCE_S:
-            time.sleep(_BETWEEN_S)
-            since = time.monotonic()
-
-    return breathe
 
 
 def _named(path: Path, check: Callable[[bytes], bytes]) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.crypto.attestation import Attestation
+from gateway.domain.directory import Directory, DirectoryKey
 from gateway.domain.ids import BundleDigest, CityId, ScenarioId
 from gateway.ports import AttestationRecord
 
@@ -34,14 +35,14 @@ class AttestationCache:
         self._limit = limit
         self._live: dict[Key, LiveAttestation] = {}
         self._epochs: dict[CityId, int] = {}
-        self._cleared = 0
+        self._listed: dict[CityId, list[DirectoryKey]] = {}
 
     def __len__(self) -> int:
         return len(self._live)
 
     def epoch(self, city: CityId) -> int:
         """Number of flushes of a city so far; taken before the city is asked and given back to ``put``."""
-        return self._cleared + self._epochs.get(city, 0)
+        return self._epochs.get(city, 0)
 
     def get(self, key: Key, monotonic: float, now_s: float) -> LiveAttestation | None:
         """The entry while it lives on both clocks: a wall clock set back must not lengthen a life."""
@@ -62,12 +63,21 @@ class AttestationCache:
             del self._live[next(iter(self._live))]
         self._live[key] = live
 
-    def clear(self) -> None:
-        """Drop everything: the keys or rules that it was verified under may no longer hold."""
-        self._cleared += 1
-        self._live = {}
+    def follow(self, directory: Directory) -> None:
+        """Drop the entries of each city that no longer lists one of its keys: that key must vouch for nothing more.
+
+        To be called with every directory that is worked by, the first one included. The others' entries stay; else
+        every reload would have all cities asked at once about everybody.
+        """
+        listed = {
+            city: [key for key in peer.keys if key.purpose == "attestation"] for city, peer in directory.cities.items()
+        }
+        for city, keys in self._listed.items():
+            if any(key not in listed.get(city, ()) for key in keys):
+                self.flush(city)
+        self._listed = listed
 
     def flush(self, city: CityId) -> None:
-        """Drop every entry of a city (a correction names no person)."""
+        """Drop every entry of a city; a correction does, which names no person."""
         self._epochs[city] = self._epochs.get(city, 0) + 1
         self._live = {key: live for key, live in self._live.items() if live.attestation.issuer != city}

@@ -3,18 +3,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 import rfc8785
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from gateway.domain.ids import CityId, OperatorId, ScenarioId
 from gateway.domain.notice import PLACEHOLDERS
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.policy.bundle import MAX_BUNDLE_BYTES, build_bundle, check_in_force, digest_of, read_bundle
-from gateway.policy.load import load_policies
+from gateway.policy.load import LoadedPolicies, load_policies
 from tests.unit.policy.files import operator, places, scenario, valid, write
 
 EXPIRES = date(2027, 1, 31)
@@ -23,6 +26,20 @@ EXPIRES = date(2027, 1, 31)
 @pytest.fixture
 def data(tmp_path: Path) -> bytes:
     return build_bundle(load_policies(write(tmp_path, valid())), 7, EXPIRES)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedPolicies:
+    return load_policies(write(tmp_path_factory.mktemp("policies"), valid()))
+
+
+@given(st.text(), st.integers(-(2**53) + 1, 2**53 - 1))
+@example("".join(map(chr, range(0x100))) + "\u2028\u2029\ufeff\U0001f600", 0)
+def test_any_value_is_written_as_the_rfc_says(loaded: LoadedPolicies, text: str, number: int) -> None:
+    city, *others = loaded.cities
+    changed = replace(loaded, cities=(city.model_copy(update={"name_zh": text, "max_age_days": number}), *others))
+    data = build_bundle(changed, 1, EXPIRES)
+    assert rfc8785.dumps(json.loads(data)) == data
 
 
 def changed(data: bytes, change: Callable[[Any], object]) -> bytes:

@@ -98,6 +98,13 @@ def test_a_directory_without_scopes_has_the_form_that_it_had_before_there_were_a
     assert read_directory(whole).auditor_scopes == {"bureau": WHOLE_LOG}
 
 
+def test_no_city_bears_the_name_by_which_notices_call_the_gateway(directory: Directory) -> None:
+    def named(document: Any) -> None:
+        document["cities"][1] |= {"id": "gateway", "identity": PeerIdentity(DOMAIN, "city", "gateway").uri}
+
+    assert problem_paths(changed(directory, named)) == ["cities.1.id"]
+
+
 @pytest.mark.parametrize("scope", ["alpha", "", None, [], 1, ["Alpha"], ["all", 1], {"cities": ["alpha"]}])
 def test_what_is_no_scope_is_refused(directory: Directory, scope: object) -> None:
     paths = problem_paths(changed(directory, lambda d: d["auditor_scopes"].update(bureau=scope)))

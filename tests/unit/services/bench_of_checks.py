@@ -98,7 +98,7 @@ class Bench:
     def reload(self) -> None:
         """Take the world's directory of now, as the gateway does at a reload."""
         self.keys[0] = self.world.trusted(remember=REMEMBERED)
-        self.cache.clear()
+        self.cache.follow(self.world.directory)
 
     async def check(
         self,
@@ -138,6 +138,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     await store.start("fujian")
     city = ScriptedCity(world, clock)
     cache = AttestationCache(1000)
+    cache.follow(world.directory)
     keys = [world.trusted(remember=REMEMBERED)]
     caching: dict[CityId, bool] = {}
     checks = CheckEligibility(

@@ -81,10 +81,19 @@ async def test_a_cached_answer_does_not_outlive_the_key_of_its_attestation(bench
     bench.reload()
     assert (await bench.check(token, 2)).decision.outcome is Outcome.ENTITLED
     assert len(bench.city.asked) == 2
-    bench.cache.clear()
+    bench.cache.flush(FUZHOU)
     bench.world.keys[FUZHOU, "attestation"] = stolen
     error = await refused(bench, Reason.HOME_CITY_UNAVAILABLE, token, number=3)
     assert "TOKEN_KEY_UNKNOWN" in error.detail
+
+
+async def test_a_reload_that_takes_no_key_away_has_no_city_asked_again(bench: Bench) -> None:
+    token = bench.world.consent()
+    await bench.check(token, 1)
+    bench.world.rotate(FUZHOU, "attestation")
+    bench.reload()
+    await bench.check(token, 2)
+    assert len(bench.city.asked) == 1
 
 
 async def test_a_stored_decision_does_not_outlive_the_key_of_its_attestation(bench: Bench) -> None:

@@ -244,13 +244,14 @@ class Adapter:
         }
         standing = self._standing
         callers = Callers(lambda: standing.in_force().directory, standing.in_force().city.identity)
+        status_of = StatusServicer(standing.in_force, self._keys.signing, self._clock)
         return build_server(
             [
                 ServiceBinding(services["AttestationService"], AttestationServicer(presentations)),
                 ServiceBinding(services["UseReportService"], UseReportServicer(reports)),
                 ServiceBinding(services["ConsentService"], ConsentServicer(authority, receipts, counter, self._city)),
                 ServiceBinding(services["ResidentService"], ResidentServicer(desk, self._erasures, self._city)),
-                ServiceBinding(services["StatusService"], StatusServicer(self._standing.in_force, self._keys.signing)),
+                ServiceBinding(services["StatusService"], status_of),
             ],
             address=settings.listen,
             security=self._certificate,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import grpc
 import grpc.aio
 
+from adapters.clock import Clock
 from adapters.events import Ack
 from adapters.handles import Attested, Presentations
 from adapters.question import Question
@@ -70,22 +71,27 @@ def _attested(result: Attested) -> peer.AttestTierResponse:
 
 
 class StatusServicer:
-    """Tells peers how far this adapter has followed the signed files, and which keys it signs with now."""
+    """Tells peers how far this adapter has followed the signed files, which keys it signs with now, and its time."""
 
-    def __init__(self, reference: Callable[[], Reference], signing: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(
+        self, reference: Callable[[], Reference], signing: Callable[[], Mapping[str, str]], clock: Clock
+    ) -> None:
         self._reference = reference
         self._signing = signing
+        self._clock = clock
 
     async def GetInForce(  # noqa: N802  # the RPC's name
         self, _request: status.GetInForceRequest, _caller: Caller
     ) -> status.GetInForceResponse:
         """As of now."""
         reference = self._reference()
-        return status.GetInForceResponse(
+        response = status.GetInForceResponse(
             directory_version=reference.directory.version,
             bundle_digest=reference.bundle.digest,
             signing=[status.SigningKey(purpose=purpose, kid=kid) for purpose, kid in self._signing().items()],
         )
+        response.answered_at.FromMilliseconds(self._clock.now_ms())
+        return response
 
 
 class UseReportServicer:

@@ -144,9 +144,7 @@ class Gateway:
         reads = AuditReads(
             self.clock, self.witnessed.audited, self.store, lambda: self._installed.directory.auditor_scopes
         )
-        status = StatusServicer(
-            directory=lambda: self._installed.directory, digest=lambda: self.digest, log_key=self._listed_key
-        )
+        status = StatusServicer(lambda: self._installed.directory, lambda: self.digest, self.clock, self._listed_key)
         return build_server(
             [
                 ServiceBinding(operator_pb2.DESCRIPTOR.services_by_name["EligibilityService"], eligibility),

@@ -49,6 +49,7 @@ async def sample_export(
         str,
         Parameter(
             name="--nonce",
+            allow_leading_hyphen=True,
             show_default=False,
             help="Words of your own, new each time, chosen once you have the export: no log can have foreseen them.",
         ),

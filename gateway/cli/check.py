@@ -41,6 +41,7 @@ async def check(
         str | None,
         Parameter(
             name="--request-id",
+            allow_leading_hyphen=True,
             help="16 to 64 of A-Z a-z 0-9 _ -. Repeat it to retry the same check without a further use. Default: new.",
         ),
     ] = None,

@@ -23,9 +23,9 @@ async def doctor(
 
     Looks at: signed files (signature, expiry), certificate (expiry, key, authority, identity, usages, file modes),
     signing keys against the directory, clock, disk space, and each peer: reachable, the right one, of a known
-    authority, accepting our certificate, holding the same policy bundle. Of a gateway also its log's witnesses: each
-    reachable and cosigning with the key that the trust file names, together a quorum. Of an adapter also whether it
-    knows the holidays of the years that its deadlines reach into.
+    authority, accepting our certificate, going by the same directory, policy bundle and time. Of a gateway also its
+    log's witnesses: each reachable and cosigning with the key that the trust file names, together a quorum. Of an
+    adapter also whether it knows the holidays of the years that its deadlines reach into.
     """
     if config is not None and profile is not None:
         raise UsageError("either --config or --profile", "examine one installation at a time")

@@ -130,7 +130,8 @@ async def retire(
     config: Config = None,
     profile: ProfileFile = None,
     kid: Annotated[
-        str | None, Parameter(name="--kid", help="Which key. Default: the one that was in use before.")
+        str | None,
+        Parameter(name="--kid", allow_leading_hyphen=True, help="Which key. Default: the one that was in use before."),
     ] = None,
     now: Annotated[
         bool,

@@ -47,11 +47,21 @@ def make_directory(
     ] = False,
     remove: Annotated[
         list[str] | None,
-        Parameter(name="--remove", negative="", help="Leave out a listed key (its thumbprint) or peer (SPIFFE id)."),
+        Parameter(
+            name="--remove",
+            negative="",
+            allow_leading_hyphen=True,
+            help="Leave out a listed key (its thumbprint) or peer (SPIFFE id).",
+        ),
     ] = None,
     relist: Annotated[
         list[str] | None,
-        Parameter(name="--relist", negative="", help="List again what a notice has removed: thumbprint or SPIFFE id."),
+        Parameter(
+            name="--relist",
+            negative="",
+            allow_leading_hyphen=True,
+            help="List again what a notice has removed: thumbprint or SPIFFE id.",
+        ),
     ] = None,
     expires: Annotated[
         str | None, Parameter(name="--expires", help="End of its validity, such as 2028-01-01T00:00Z. Default: as now.")

@@ -100,7 +100,12 @@ def make_notice(
     *,
     remove_key: Annotated[
         list[str] | None,
-        Parameter(name="--remove-key", negative="", help="RFC 7638 thumbprint of a listed key; may be repeated."),
+        Parameter(
+            name="--remove-key",
+            negative="",
+            allow_leading_hyphen=True,
+            help="RFC 7638 thumbprint of a listed key; may be repeated.",
+        ),
     ] = None,
     remove_peer: Annotated[
         list[str] | None,

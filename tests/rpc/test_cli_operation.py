@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from gateway.cli.localnet.plan import Layout
-from gateway.crypto.envelope import BUNDLE_TYPE, sign
+from gateway.crypto.envelope import BUNDLE_TYPE, DIRECTORY_TYPE, read, sign
 from gateway.crypto.keys import load_private_key
 from gateway.policy.bundle import build_bundle
+from gateway.policy.directory import build_directory, read_directory
 from gateway.policy.load import load_policies
 from tests.fakes.running import CITY, OPERATOR, Running
 
@@ -71,7 +73,9 @@ async def test_the_doctor_finds_nothing_to_mend(network: Running, who: str) -> N
     }[who]
     done = await network.run("doctor", *arguments, "--json")
     assert done.code == 0, done.out
-    assert any(item["check"] == "peer" and item["state"] == "ok" for item in done.document["findings"])
+    (peer, *_) = [item["subject"] for item in done.document["findings"] if item["check"] == "peer"]
+    fine = {item["check"] for item in done.document["findings"] if item["subject"] == peer and item["state"] == "ok"}
+    assert fine == {"peer", "clock", "directory", "bundle", *(("log",) if who == "auditor" else ())}
 
 
 def _copied(network: Running, name: str) -> Layout:
@@ -100,6 +104,21 @@ async def test_the_doctor_sees_another_bundle(network: Running, who: str) -> Non
     assert found["check"] == "bundle"
     assert "another policy bundle" in found["message"]
     assert found["remedy"]
+
+
+async def test_the_doctor_tells_whose_directory_is_the_older_one(network: Running) -> None:
+    layout = _copied(network, "other-directory")
+    keys = [load_private_key(key) for key in layout.signing_keys]
+    file = layout.shared / "directory.json"
+    held = read_directory(read(file.read_bytes())[1])
+    newer = build_directory(replace(held, version=held.version + 1))
+    file.write_bytes(sign(DIRECTORY_TYPE, newer, keys))
+    done = await network.run("doctor", "--config", layout.city(CITY) / "adapter.toml", "--json")
+    assert done.code == 0
+    told = [item for item in done.document["findings"] if item["check"] == "directory"]
+    (found,) = (item for item in told if item["state"] == "warning")
+    assert f"version {held.version} of the directory, ours is {held.version + 1}" in found["message"]
+    assert "its place" in found["remedy"]
 
 
 async def test_the_doctor_sees_an_unknown_authority(network: Running) -> None:

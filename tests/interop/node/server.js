@@ -61,6 +61,7 @@ const inForce = () => ({
   directory_version: directory.version,
   bundle_digest: files.digest,
   signing: ['consent', 'attestation'].map((purpose) => ({ purpose, kid: files.keys[purpose].kid })),
+  answered_at: { seconds: Math.floor(Date.now() / 1000), nanos: (Date.now() % 1000) * 1e6 },
 });
 
 const found = loader.loadSync(

@@ -243,3 +243,21 @@ def test_a_reader_that_goes_away_leaves_no_traceback(checkout: Path) -> None:
     done = subprocess.run(["sh", "-c", command], cwd=checkout, capture_output=True, text=True, check=False)
     assert len(done.stdout) == 10
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "name"),
+    [
+        ("keys retire --purpose consent", "--kid", "kid"),
+        ("policy notice --out x", "--remove-key", "remove_key"),
+        ("policy directory x --root x --out x", "--remove", "remove"),
+        ("policy directory x --root x --out x", "--relist", "relist"),
+        ("check --scenario x --token-file x", "--request-id", "request_id"),
+        ("audit sample x --trust x --count 1", "--nonce", "nonce"),
+    ],
+)
+def test_a_value_in_base64url_may_begin_with_a_hyphen(words: str, option: str, name: str) -> None:
+    value = "-Zk3vNQ2yB8mXc7RtL0aWf5hJd1sUe9oGi4pKqTnV6w"
+    given = [*words.split(), option, value]
+    _, bound, _ = build_app().parse_args(given, exit_on_error=False, print_error=False)
+    assert bound.arguments[name] in (value, [value])

@@ -224,7 +224,7 @@ def test_what_a_notice_removed_stays_removed_in_later_versions(
     shared = network.layout.shared
     city = installed_directory(shared / "root.json", shared / "directory.json").cities[CityId("quanzhou")]
     stolen = thumbprint(city.keys[0].jwk)
-    notice(run, network, tmp_path, f"--remove-key={stolen}")
+    notice(run, network, tmp_path, "--remove-key", stolen)
     made = enter(run, network, "--city", entry)
     assert made.document["left_out"] == [stolen]
     held = publish(run, network, made, later_s=2)  # a notice of the same second would go before it
@@ -240,13 +240,13 @@ def test_what_a_notice_removed_comes_back_by_its_name_alone(
     jwk = json.loads(entry.read_text("utf-8"))["keys"][0]["jwk"]
     held = publish(run, network, enter(run, network, "--city", entry))
     stolen, identity = thumbprint(jwk), held.cities[CityId(CITY)].identity.uri
-    notice(run, network, tmp_path, f"--remove-key={stolen}", f"--remove-peer={identity}")
+    notice(run, network, tmp_path, "--remove-key", stolen, f"--remove-peer={identity}")
     assert CITY not in installed_directory(shared / "root.json", shared / "directory.json").cities
     refused = enter(run, network, "--city", entry)
     assert (refused.code, refused.document["error"]["reason"]) == (1, "REMOVED_BEFORE")
-    one = enter(run, network, "--city", entry, f"--relist={identity}")
+    one = enter(run, network, "--city", entry, "--relist", identity)
     assert one.document["error"]["reason"] == "REMOVED_BEFORE"
-    both = enter(run, network, "--city", entry, f"--relist={identity}", f"--relist={stolen}")
+    both = enter(run, network, "--city", entry, "--relist", identity, "--relist", stolen)
     held = publish(run, network, both, later_s=2)
     assert stolen in {thumbprint(key.jwk) for key in held.cities[CityId(CITY)].keys}
 
@@ -256,7 +256,7 @@ def test_a_rotation_does_not_bring_back_what_a_notice_removed(run: Run, network:
     settings.write_text(settings.read_text("utf-8").replace("@PLATFORM_PORT@", "1"), "utf-8")
     city = installed_directory(shared / "root.json", shared / "directory.json").cities[CityId("quanzhou")]
     stolen = next(thumbprint(key.jwk) for key in city.keys if key.purpose == "event")
-    notice(run, network, tmp_path, f"--remove-key={stolen}")
+    notice(run, network, tmp_path, "--remove-key", stolen)
     alone = ("--without", "gateway", "--without", "quanzhou", "--wait", 0)
     given = ("--purpose", "consent", "--config", settings, *signed_by(network, "--authority-key"), *alone)
     assert run("keys", "rotate", *given).code == 0
@@ -272,7 +272,7 @@ def test_the_directory_is_renewed_and_a_peer_leaves(run: Run, network: Network) 
     assert renewed.document["expires"] == "2030-01-01T00:00:00Z"
     before = installed_directory(shared / "root.json", shared / "directory.json")
     peer = next(iter(before.operators.values())).identity
-    held = publish(run, network, enter(run, network, f"--remove={peer.uri}"))
+    held = publish(run, network, enter(run, network, "--remove", peer.uri))
     assert set(held.operators) == set(before.operators) - {peer.name}
     assert held.cities == before.cities
 

@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n gateway/api/peer/v1/status.proto\x12\x13gateway.api.peer.v1\"\x13\n\x11GetInForceRequest\"\xc2\x01\n\x12GetInForceResponse\x12+\n\x11\x64irectory_version\x18\x01 \x01(\x04R\x10\x64irectoryVersion\x12:\n\rbundle_digest\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x0c\x62undleDigest\x12\x43\n\x07signing\x18\x03 \x03(\x0b\x32\x1f.gateway.api.peer.v1.SigningKeyB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x07signing\"\x80\x01\n\nSigningKey\x12\x41\n\x07purpose\x18\x01 \x01(\tB\'\xbaH$r\"R\x07\x63onsentR\x0b\x61ttestationR\x05\x65ventR\x03logR\x07purpose\x12/\n\x03kid\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{1,64}$R\x03kid2n\n\rStatusService\x12]\n\nGetInForce\x12&.gateway.api.peer.v1.GetInForceRequest\x1a\'.gateway.api.peer.v1.GetInForceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n gateway/api/peer/v1/status.proto\x12\x13gateway.api.peer.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x13\n\x11GetInForceRequest\"\xff\x01\n\x12GetInForceResponse\x12+\n\x11\x64irectory_version\x18\x01 \x01(\x04R\x10\x64irectoryVersion\x12:\n\rbundle_digest\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[0-9a-f]{64}$R\x0c\x62undleDigest\x12\x43\n\x07signing\x18\x03 \x03(\x0b\x32\x1f.gateway.api.peer.v1.SigningKeyB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x07signing\x12;\n\x0b\x61nswered_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nansweredAt\"\x80\x01\n\nSigningKey\x12\x41\n\x07purpose\x18\x01 \x01(\tB\'\xbaH$r\"R\x07\x63onsentR\x0b\x61ttestationR\x05\x65ventR\x03logR\x07purpose\x12/\n\x03kid\x18\x02 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9_.-]{1,64}$R\x03kid2n\n\rStatusService\x12]\n\nGetInForce\x12&.gateway.api.peer.v1.GetInForceRequest\x1a\'.gateway.api.peer.v1.GetInForceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,12 +40,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNINGKEY'].fields_by_name['purpose']._serialized_options = b'\272H$r\"R\007consentR\013attestationR\005eventR\003log'
   _globals['_SIGNINGKEY'].fields_by_name['kid']._loaded_options = None
   _globals['_SIGNINGKEY'].fields_by_name['kid']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9_.-]{1,64}$'
-  _globals['_GETINFORCEREQUEST']._serialized_start=57
-  _globals['_GETINFORCEREQUEST']._serialized_end=76
-  _globals['_GETINFORCERESPONSE']._serialized_start=79
-  _globals['_GETINFORCERESPONSE']._serialized_end=273
-  _globals['_SIGNINGKEY']._serialized_start=276
-  _globals['_SIGNINGKEY']._serialized_end=404
-  _globals['_STATUSSERVICE']._serialized_start=406
-  _globals['_STATUSSERVICE']._serialized_end=516
+  _globals['_GETINFORCEREQUEST']._serialized_start=90
+  _globals['_GETINFORCEREQUEST']._serialized_end=109
+  _globals['_GETINFORCERESPONSE']._serialized_start=112
+  _globals['_GETINFORCERESPONSE']._serialized_end=367
+  _globals['_SIGNINGKEY']._serialized_start=370
+  _globals['_SIGNINGKEY']._serialized_end=498
+  _globals['_STATUSSERVICE']._serialized_start=500
+  _globals['_STATUSSERVICE']._serialized_end=610
 # @@protoc_insertion_point(module_scope)

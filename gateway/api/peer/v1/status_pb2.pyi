@@ -10,6 +10,7 @@ does not say, but for how far each process has followed it.
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -48,6 +49,7 @@ class GetInForceResponse(_message.Message):
     DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
     BUNDLE_DIGEST_FIELD_NUMBER: _builtins.int
     SIGNING_FIELD_NUMBER: _builtins.int
+    ANSWERED_AT_FIELD_NUMBER: _builtins.int
     directory_version: _builtins.int
     """Version of the peer directory. Keys that this version lists verify here, and no others."""
     bundle_digest: _builtins.str
@@ -58,16 +60,23 @@ class GetInForceResponse(_message.Message):
         directory lists none of the keys that the process holds for it. The gateway names its log key.
         """
 
+    @_builtins.property
+    def answered_at(self) -> _timestamp_pb2.Timestamp:
+        """What the process took for the time when it answered, to the millisecond. Tokens, proofs and attestations are good by
+        the clock, so a peer whose clock is off refuses what is right. Absent: it does not say.
+        """
+
     def __init__(
         self,
         *,
         directory_version: _builtins.int = ...,
         bundle_digest: _builtins.str = ...,
         signing: _abc.Iterable[Global___SigningKey] | None = ...,
+        answered_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answered_at", b"answered_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_digest", b"bundle_digest", "directory_version", b"directory_version", "signing", b"signing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_at", b"answered_at", "bundle_digest", b"bundle_digest", "directory_version", b"directory_version", "signing", b"signing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

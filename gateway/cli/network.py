@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from gateway.cli.options import Json
-from gateway.cli.output import UsageError
+from gateway.cli.output import UsageError, show
 
 local = App(name="local", help="Development networks.")
 
@@ -52,11 +52,14 @@ def demo(
     return demo_everywhere(chosen, as_json=json)
 
 
-def up() -> int:
-    """Start the same network and leave it running, with commands to copy; Ctrl-C stops it."""
+def up(*, json: Json = False) -> int:
+    """Start the same network and leave it running, with commands to copy; Ctrl-C stops it.
+
+    With --json one document with them comes as soon as it is up.
+    """
     from gateway.cli.localnet.run import up as run_up
 
-    return run_up()
+    return run_up(as_json=json)
 
 
 @local.command(name="provision")
@@ -68,24 +71,32 @@ def provision_network(
         Parameter(help="Addresses in the directory: free loopback ports, or the service names of docker-compose.yml."),
     ] = "loopback",
     policies: Annotated[Path, Parameter(help="Folder of the policies.")] = Path(sys.prefix) / "policies",
+    json: Json = False,
 ) -> int:
     """Make keys, certificates, signed files and settings of a development network, once: a filled folder is left alone.
 
     Nothing of it is fit for operation: one machine makes everybody's keys.
     """
+    filled = (dir / "gateway" / "gateway.toml").exists()
+    if not filled:
+        _provision(dir, names, policies)
+    told = f"{dir}: {'was filled before, and is left as it is' if filled else 'a network for development'}"
+    show({"dir": str(dir), "names": names, "made": not filled}, lambda: [told], as_json=json)
+    return 0
+
+
+def _provision(folder: Path, names: str, policies: Path) -> None:
     from gateway.cli.localnet.plan import ContainerLayout, Layout, Options
     from gateway.cli.localnet.provision import provision
 
-    if (dir / "gateway" / "gateway.toml").exists():
-        return 0
     checkout = Path(__file__).parents[2] / "policies"
     source = policies if policies.is_dir() else checkout
     if names == "loopback":
-        provision(Layout(dir), Options(policies=source))
-        return 0
+        provision(Layout(folder), Options(policies=source))
+        return
     with tempfile.TemporaryDirectory() as scratch:
         provision(
-            ContainerLayout(dir, Path(scratch) / "authority"),
+            ContainerLayout(folder, Path(scratch) / "authority"),
             Options(
                 policies=source,
                 listen={"gateway": "0.0.0.0:8443", "fuzhou": "0.0.0.0:8443", "xiamen": "0.0.0.0:8443"},
@@ -97,4 +108,3 @@ def provision_network(
                 platform_port=8080,
             ),
         )
-    return 0

@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -27,7 +27,7 @@ from gateway.cli.localnet.network import LocalNetwork
 from gateway.cli.localnet.plan import CITY_NAMES, Layout, Options
 from gateway.cli.localnet.processes import Processes
 from gateway.cli.localnet.provision import provision
-from gateway.cli.output import EXIT_REFUSED, report_plain
+from gateway.cli.output import EXIT_REFUSED, report_plain, show
 from gateway.errors import Reason, TiergateError
 
 CHECKOUT = Path(__file__).parents[3]
@@ -134,13 +134,15 @@ def sweep() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def up() -> int:
+def up(*, as_json: bool) -> int:
     """Start the network, print what to try, wait for a signal; the exit code."""
     layout = Layout(STATE / "up")
     try:
         with stopped_by_signals(), only_one(STATE / "up.lock"), Processes() as processes:
             local = _start(layout, Options(policies=CHECKOUT / "policies"), processes)
-            sys.stdout.write(_commands(layout))
+            commands = _commands(layout)
+            tried = [{"what": what, "command": command} for what, command in commands]
+            show({"state": str(layout.base), "commands": tried}, lambda: _invite(commands), as_json=as_json)
             sys.stdout.flush()
             while True:
                 local.check()
@@ -149,10 +151,10 @@ def up() -> int:
         say("stopped; nothing is left running")
         return 0
     except BlockingIOError:
-        say("a network is already up; stop it first (Ctrl-C where it runs)")
-        return 1
+        remedy = "stop it first (Ctrl-C where it runs)"
+        return report_plain("ALREADY_UP", "a network is already up", EXIT_REFUSED, as_json=as_json, remedy=remedy)
     except (TiergateError, OSError) as error:
-        return _failed(layout, error)
+        return _failed(layout, error, as_json=as_json)
 
 
 @contextmanager
@@ -219,20 +221,25 @@ def _show(told: Told) -> None:
     )
 
 
-def _commands(layout: Layout) -> str:
+def _commands(layout: Layout) -> list[tuple[str, str]]:
+    """What to try with a network that is up: what it is, and the command line."""
     tiergate = Path(sys.executable).parent / "tiergate"
     app = f"--profile {layout.app('fuzhou') / 'client.toml'} --resident synthetic-fz-0001"
     operator = f"--profile {layout.operator('xiamen-library') / 'client.toml'} --scenario xiamen-library"
     auditor = f"--profile {layout.auditor / 'client.toml'}"
     wanted = "--operator xiamen-library --scenario xiamen-library --uses 3"
-    return f"""The network is up. Copy a command into another terminal:
+    return [
+        ("a consent", f"{tiergate} consent grant {app} {wanted} --yes --out consent.jwt"),
+        ("a check", f"{tiergate} check {operator} --token-file consent.jwt"),
+        ("her consents", f"{tiergate} consent list {app}"),
+        ("a withdrawal", f"{tiergate} consent withdraw {app} --consent ID"),
+        ("an audit", f"{tiergate} audit export {auditor} --out export"),
+        ("its verification", f"{tiergate} audit verify export --trust {layout.shared / 'trust'}"),
+    ]
 
-a consent     {tiergate} consent grant {app} {wanted} --yes --out consent.jwt
-a check       {tiergate} check {operator} --token-file consent.jwt
-her consents  {tiergate} consent list {app}
-a withdrawal  {tiergate} consent withdraw {app} --consent ID
-an audit      {tiergate} audit export {auditor} --out export
-              {tiergate} audit verify export --trust {layout.shared / "trust"}
 
-Ctrl-C stops everything.
-"""
+def _invite(commands: Sequence[tuple[str, str]]) -> Iterator[str]:
+    yield "The network is up. Copy a command into another terminal:\n"
+    for what, command in commands:
+        yield f"{what:<17} {command}"
+    yield "\nCtrl-C stops everything."

@@ -62,6 +62,8 @@ def test_a_second_network_does_not_touch_the_first(state: Path, capsys: pytest.C
     (state / "up").mkdir(parents=True)
     (state / "up" / "kept").write_text("of the first")
     with run.only_one(state / "up.lock"):
-        assert run.up() == 1
-    assert "already up" in capsys.readouterr().err
+        assert run.up(as_json=False) == 1
+        assert "already up" in capsys.readouterr().err
+        assert run.up(as_json=True) == 1
+        assert json.loads(capsys.readouterr().out)["error"]["reason"] == "ALREADY_UP"
     assert (state / "up" / "kept").read_text() == "of the first"

@@ -38,7 +38,8 @@ class SqlSettings(SourceOptions):
     """A city's database. Exactly one of ``url`` and ``sqlite_file``.
 
     ``url`` (a secret, for it holds the password): ``postgresql://…`` or ``mysql://…`` with the driver's own parameters.
-    ``query``: the city's SQL with ``:resident`` in place of the reference; ``fields`` name columns of its result.
+    ``query``: the city's SQL with ``:resident`` in place of the reference; ``fields`` name columns of its result, also
+    the resident's: a database that compares without regard to case or trailing spaces finds another's row.
     ``sqlite_file``: on a local disk. ``pool_size``: connections, and threads, at most.
     """
 
@@ -52,6 +53,8 @@ class SqlSettings(SourceOptions):
     def _consistent(self) -> Self:
         if (self.url is None) == (self.sqlite_file is None):
             raise ValueError("name exactly one of url and sqlite_file")
+        if self.fields.resident is None:
+            raise ValueError("fields.resident must name the column of the resident's reference")
         if set(sa.text(self.query).compile().params) != {"resident"}:
             raise ValueError("the query must have :resident, and no other parameter")
         return self

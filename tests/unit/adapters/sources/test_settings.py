@@ -69,6 +69,7 @@ BAD: dict[str, dict[str, Any]] = {
     "sql with two places": {**SQL, "url": {"env": "URL"}},
     "sql with the url itself": {**SQL, "url": "postgresql://u:hunter2@h/d"},
     "sql without resident": {**SQL, "query": "SELECT 1"},
+    "sql without the resident's column": {**SQL, "fields": {"score": "score", "as_of": "at"}},
     "sql with other parameters": {**SQL, "query": "SELECT 1 WHERE id = :resident AND x = :other"},
     "http readable on the network": {**HTTP, "base_url": "http://score.example.test"},
     "http with credentials": {**HTTP, "base_url": "https://u:hunter2@score.example.test"},

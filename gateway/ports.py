@@ -108,6 +108,7 @@ class ReceiptParts:
 class UnreportedUse:
     """One decision that its home city has not acknowledged yet.
 
+    ``decided_at_ms``: exact, Unix milliseconds.
     ``opening`` is set on a consent's first decision, whose registration is the entry before it: the key of the token
     commitment in both (32 bytes). None on later ones, and once the consent has been erased.
     """
@@ -116,6 +117,7 @@ class UnreportedUse:
     attestation_id: str
     rung: int
     entry: bytes
+    decided_at_ms: int
     opening: bytes | None = None
 
 

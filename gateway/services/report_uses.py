@@ -8,7 +8,6 @@ has caught up: what its residents cannot see must not go on.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,7 +21,6 @@ RUN = 256
 PAUSE_S = 2.0
 MAX_PAUSE_S = 30.0
 LOOK_FOR_CITIES_S = 10.0
-NOTE_SIZE_S = 1.0
 CALM_PAUSE_S = 0.2
 CALM_LAG_S = 20
 
@@ -50,9 +48,9 @@ class ReportReceiver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What is next to be reported; ``message`` is empty when there is nothing."""
+    """What is next to be reported, and since when; ``message`` is empty when there is nothing."""
 
-    first: int | None
+    since_ms: int | None
     last: int
     full: bool
     message: bytes
@@ -80,7 +78,6 @@ class ReportUses:
         self._late: set[CityId] = set()
         self._looked: dict[CityId, float] = {}
         self._begun = clock.monotonic()
-        self._sizes: deque[tuple[int, float]] = deque(maxlen=2 * MAX_LAG_S)
 
     def may_cache(self, city: CityId) -> bool:
         """Whether the city's reports are recent enough for cached answers; not if nobody could look for as long."""
@@ -115,7 +112,7 @@ class ReportUses:
         """
         receiver = self._cities[city]
         run = await asyncio.to_thread(self._next, city, receiver)
-        age_s = self._age(run.first)
+        age_s = 0.0 if run.since_ms is None else (self._clock.now_ms() - run.since_ms) / 1000
         (self._late.add if age_s > MAX_LAG_S else self._late.discard)(city)
         self._looked[city] = self._clock.monotonic()
         if not run.message:
@@ -125,18 +122,6 @@ class ReportUses:
         if not run.full:
             return PAUSE_S
         return CALM_PAUSE_S if age_s < CALM_LAG_S else 0.0
-
-    def _age(self, first: int | None) -> float:
-        """At least how long the entry ``first`` has been in the log, in seconds, as far as this process has watched.
-
-        Entries carry coarse times only, so the log's size is noted as it grows.
-        """
-        now, size = self._clock.monotonic(), self._log.end()
-        if not self._sizes or now - self._sizes[-1][1] >= NOTE_SIZE_S:
-            self._sizes.append((size, now))
-        if first is None:
-            return 0.0
-        return next((now - since for size, since in self._sizes if size > first), 0.0)
 
     def _next(self, city: CityId, receiver: ReportReceiver) -> _Run:
         """Read, prove and encode the next run: everything that takes time, in one go and off the event loop."""
@@ -150,4 +135,4 @@ class ReportUses:
             for use in uses
         ]
         message = receiver.encode(proved)
-        return _Run(uses[0].index, uses[-1].index, full=len(uses) == RUN, message=message)
+        return _Run(uses[0].decided_at_ms, uses[-1].index, full=len(uses) == RUN, message=message)

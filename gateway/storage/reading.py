@@ -161,15 +161,16 @@ class Reading(ABC):
         end = self.end()
         with self._reads() as connection:
             rows = connection.execute(
-                "SELECT idx, attestation, leaf ->> '$.rung', leaf, CASE leaf ->> '$.consent' WHEN idx - 1 THEN"
+                "SELECT idx, attestation, leaf ->> '$.rung', leaf, decided_at,"
+                " CASE leaf ->> '$.consent' WHEN idx - 1 THEN"
                 " (SELECT secret FROM consent WHERE consent.idx = entry.idx - 1 AND locked IS NULL) END FROM entry"
                 " WHERE city = ? AND idx > coalesce((SELECT idx FROM report_cursor WHERE city = ?), -1) AND idx < ?"
                 " AND attestation IS NOT NULL ORDER BY idx LIMIT ?",
                 (city, city, end, limit),
             ).fetchall()
         return tuple(
-            UnreportedUse(index, attestation, rung, leaf.encode("ascii"), bytes.fromhex(key) if key else None)
-            for index, attestation, rung, leaf, key in rows
+            UnreportedUse(index, attestation, rung, leaf.encode("ascii"), at_ms, bytes.fromhex(key) if key else None)
+            for index, attestation, rung, leaf, at_ms, key in rows
             if index // PLACES == rows[0][0] // PLACES  # a run is proved in one tree
         )
 

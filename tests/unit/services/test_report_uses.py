@@ -144,6 +144,17 @@ async def test_a_lagging_city_gets_no_cached_answers_until_it_has_caught_up(desk
     assert desk.reporter.may_cache(FUZHOU)
 
 
+async def test_a_restart_forgives_no_lag(desk: Desk) -> None:
+    await record(desk.store, draft(desk.clock, 1))
+    desk.receiver.away = True
+    desk.clock.advance(MAX_LAG_S + 1)
+    cities = {FUZHOU: desk.receiver}
+    begun = ReportUses(clock=desk.clock, log=desk.store, cursor=desk.store, cities=cities, alarm=lambda *_: None)
+    with pytest.raises(TiergateError):
+        await begun.report_once(FUZHOU)
+    assert not begun.may_cache(FUZHOU)
+
+
 async def test_a_city_that_nobody_could_look_after_gets_no_cached_answers(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ AlarmKind = Literal[
     "event_unlinked",
     "report_unattributed",
     "report_better_than_attested",
+    "report_entitled_though_silent",
     "report_lower_than_attested",
     "report_of_another_question",
     "report_on_ended_attestation",

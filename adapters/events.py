@@ -136,7 +136,9 @@ class EventPusher:
         for detail in unproved:
             self._alarms.alarm("event_receipt_invalid")
             _log.error("event_receipt_invalid", detail=detail)
-        unlinked = await self._store.submit(SettleEvents(settled)) if settled else []
+        unlinked, entitled = await self._store.submit(SettleEvents(settled)) if settled else ([], 0)
+        for _ in range(entitled):
+            self._alarms.alarm("report_entitled_though_silent")
         done = {item.seq for item in settled}.difference(unlinked)
         # at its first try nothing came of it, and corrections may join it again; later on nobody knows
         tried = [item.seq for item, ack in zip(events, acks, strict=True) if item.held and ack.refused == _PUT_OFF]

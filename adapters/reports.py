@@ -18,6 +18,7 @@ from gateway.consentlog.merkle import leaf_hash, verify_inclusion
 from gateway.consentlog.proof import hashes_of
 from gateway.consentlog.shard import index_in
 from gateway.crypto.attestation import MAX_LIFETIME_S
+from gateway.crypto.consent import MAX_CLOCK_AHEAD_S
 from gateway.domain.decision import Outcome
 from gateway.domain.evaluate import DAY_MS, GRAINS_MS
 from gateway.domain.ids import BundleDigest, ScenarioId
@@ -28,6 +29,7 @@ MAX_REPORTS = 256
 _ALARMS: dict[Mark, AlarmKind] = {
     "unattributed": "report_unattributed",
     "better_than_attested": "report_better_than_attested",
+    "entitled_though_silent": "report_entitled_though_silent",
     "lower_than_attested": "report_lower_than_attested",
     "of_another_question": "report_of_another_question",
     "on_ended_attestation": "report_on_ended_attestation",
@@ -113,20 +115,25 @@ def _row(report: Report, head: Checkpoint, reference: Reference) -> UseRow:
         rung=entry.number("rung"),
         entry=report.entry,
         inclusion=b"".join(report.inclusion),
-        attested_from=_attested_from(entry, reference),
+        attested=_attested_within(entry, reference),
+        consent=entry.number("consent"),
         registration=_registered(report.registration, entry, head),
     )
 
 
-def _attested_from(entry: Entry, reference: Reference) -> int:
-    """When an attestation that this was decided on was made at the earliest, as coarse as the journal has it.
+def _attested_within(entry: Entry, reference: Reference) -> tuple[int, int]:
+    """When an attestation that this was decided on was made at the earliest and the latest, as coarse as it is kept.
 
     A bundle that is not held any more leaves the coarsest grain: nobody is alarmed by a guess.
     """
     bundle = reference.timeline.held(BundleDigest(entry.text("bundle")))
     scenario = None if bundle is None else bundle.scenarios.get(ScenarioId(entry.text("scenario")))
     grain_ms = DAY_MS if scenario is None else GRAINS_MS[scenario.time_grain]
-    return (entry.time - grain_ms) // 1000 - MAX_LIFETIME_S
+    earliest, latest = (
+        entry.time - grain_ms,
+        entry.time + grain_ms,
+    )  # two clocks may stand on two sides of a grain's end
+    return earliest // 1000 - MAX_LIFETIME_S, latest // 1000 + MAX_CLOCK_AHEAD_S
 
 
 def _registered(found: Registration | None, decision: Entry, head: Checkpoint) -> Registration | None:

@@ -57,6 +57,19 @@ class Settled(NamedTuple):
 _SETTLE = "UPDATE events SET log_index = ?, refused = ?, entry = ?, proof = ?, checkpoint_size = ? WHERE seq = ?"
 
 
+_ENTITLED_SINCE = """
+    SELECT count(*) FROM events AS e JOIN uses AS u ON u.consent_id = e.consent_id
+    WHERE e.seq IN (SELECT value FROM json_each(?)) AND e.kind IN ('withdrawal', 'erasure')
+    AND u.log_index > e.log_index AND u.outcome = 'entitled'"""
+
+
+class SettledRun(NamedTuple):
+    """Events (``seq``) that are not settled, and how many entitled uses are held of after a place that now is."""
+
+    unlinked: list[int]
+    entitled_since: int
+
+
 @dataclass(frozen=True, slots=True)
 class SettleEvents:
     """Store what became of events. Nothing is deleted: a refused one stays as evidence.
@@ -68,12 +81,14 @@ class SettleEvents:
 
     events: Sequence[Settled]
 
-    def run(self, connection: sqlite3.Connection) -> list[int]:
-        """Mark each event; those (``seq``) that are not settled."""
+    def run(self, connection: sqlite3.Connection) -> SettledRun:
+        """Mark each event."""
+        seqs = [item.seq for item in self.events]
         connection.executemany(_SETTLE, [(*item[1:], item.seq) for item in self.events])
-        found = unlinked(connection, seqs=[item.seq for item in self.events])
+        found = unlinked(connection, seqs=seqs)
         connection.executemany("UPDATE events SET log_index = NULL WHERE seq = ?", [(seq,) for seq in found])
-        return found
+        (late,) = connection.execute(_ENTITLED_SINCE, (json.dumps(seqs),)).fetchone()
+        return SettledRun(found, late)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +176,14 @@ def event_place(connection: sqlite3.Connection, event_id: str) -> Place:
 Silence = Literal["ended", "paused"]
 
 
-def silenced(connection: sqlite3.Connection, consent_id: str, log_index: int) -> Silence | None:
+def silenced(
+    connection: sqlite3.Connection, consent_id: str, log_index: int, *, certainly: bool = False
+) -> Silence | None:
     """Why the log's decision at an index may be lower than attested: what this city had told about the consent before.
 
     An event whose place in the log is not known yet may have come before it: a pause or an end counts, the end of a
-    pause does not. None: this city knows of no reason.
+    pause does not; and the other way round if it is asked why the decision must be no higher than the base offer,
+    ``certainly``. None: this city knows of no reason.
     """
     paused = False
     told = connection.execute(
@@ -174,10 +192,10 @@ def silenced(connection: sqlite3.Connection, consent_id: str, log_index: int) ->
         (consent_id, log_index),
     )
     for kind, place in told:
+        if place is None and (kind == "resumption") != certainly:
+            continue
         if kind in {"withdrawal", "erasure"}:
             return "ended"
-        if kind == "pause":
-            paused = True
-        elif kind == "resumption" and place is not None:
-            paused = False
+        if kind in {"pause", "resumption"}:
+            paused = kind == "pause"
     return "paused" if paused else None

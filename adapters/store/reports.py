@@ -18,6 +18,7 @@ Mark = Literal[
     "unattributed",
     "better_than_attested",
     "lower_than_attested",
+    "entitled_though_silent",
     "of_another_question",
     "on_ended_attestation",
     "fork",
@@ -30,12 +31,13 @@ Mark = Literal[
 # proofs are cut out of one long value: JSON has none.
 _LOOK_UP = """
     SELECT json_group_array(json_array(
-        hex(u.entry), hex(c.token_hash), r.log_index, a.consent_id, a.at, a.operator, a.scenario, a.bundle,
+        hex(u.entry), hex(c.token_hash), r.log_index, a.consent_id,
+        EXISTS (SELECT 1 FROM events AS e WHERE e.consent_id = a.consent_id), a.at, a.operator, a.scenario, a.bundle,
         a.rung))
     FROM json_each(?1) AS asked
     LEFT JOIN uses AS u ON u.log_index = asked.value ->> 0
     LEFT JOIN attestations AS a ON a.id = asked.value ->> 1
-    LEFT JOIN consents AS c ON c.id = CASE WHEN asked.value ->> 2 THEN a.consent_id END
+    LEFT JOIN consents AS c ON c.id = a.consent_id
     LEFT JOIN registrations AS r ON r.consent_id = c.id"""
 _KEEP = """
     INSERT INTO uses (log_index, attestation_id, consent_id, outcome, entry, inclusion, checkpoint)
@@ -48,7 +50,8 @@ _KEEP = """
 class UseRow:
     """One verified report. ``inclusion`` is the proof's hashes, joined; ``rung`` is the log entry's.
 
-    ``attested_from``: an attestation of before (Unix seconds) had ended when this was decided.
+    ``attested``: an attestation of before the first of the two (Unix seconds) had ended when this was decided, one of
+    after the second had not been made. ``consent``: log index of the registration that the decision names.
 
     ``registration`` is proved, but its opening has not been tried: that takes the token's hash.
     """
@@ -62,7 +65,8 @@ class UseRow:
     rung: int
     entry: bytes
     inclusion: bytes
-    attested_from: int
+    attested: tuple[int, int]
+    consent: int
     registration: Registration | None = None
 
 
@@ -78,7 +82,7 @@ class TakeReports:
         marks: list[Mark] = []
         new: list[tuple[UseRow, str | None]] = []
         registrations: dict[str, Registration] = {}
-        asked = json.dumps([(row.log_index, row.attestation_id, row.registration is not None) for row in self.rows])
+        asked = json.dumps([(row.log_index, row.attestation_id) for row in self.rows])
         (found,) = connection.execute(_LOOK_UP, (asked,)).fetchone()
         for row, (present, token_hash, held, consent_id, *attested) in zip(self.rows, json.loads(found), strict=True):
             if present:
@@ -87,12 +91,17 @@ class TakeReports:
                 continue
             marks += ["unattributed"] if consent_id is None else _odd(connection, row, consent_id, *attested)
             new.append((row, consent_id))
-            if row.registration is not None and token_hash:  # an erased consent has none, and keeps none
-                only = held is None and consent_id not in registrations
-                if only and _opens(row.registration, bytes.fromhex(token_hash)):
+            if not token_hash:
+                continue  # an erased consent has none, and keeps no registration
+            known = registrations.get(consent_id)
+            named = held if known is None else known.log_index
+            if row.registration is not None:
+                if named is None and _opens(row.registration, bytes.fromhex(token_hash)):
                     registrations[consent_id] = row.registration
                 else:
                     marks.append("registration_wrong")
+            elif row.rung and named not in {None, row.consent}:  # registered anew, nothing silences it in the log
+                marks.append("registration_wrong")
         if new:
             checkpoint = _checkpoint(connection, self.checkpoint)
             _keep(connection, new, checkpoint)
@@ -102,10 +111,17 @@ class TakeReports:
         return marks
 
 
-def _odd(connection: sqlite3.Connection, row: UseRow, consent_id: str, at: int, *attested: str | int) -> Iterator[Mark]:
-    """How a decision differs from what was attested. ``attested``: operator, scenario, bundle and rung."""
+def _odd(
+    connection: sqlite3.Connection, row: UseRow, consent_id: str, changed: int, at: int, *attested: str | int
+) -> Iterator[Mark]:
+    """How a decision differs from what was attested, and from what the city told of a consent that has ``changed``.
+
+    ``attested``: operator, scenario, bundle and rung.
+    """
     *question, rung = attested
-    if at < row.attested_from:
+    if row.rung and changed and silenced(connection, consent_id, row.log_index, certainly=True) is not None:
+        yield "entitled_though_silent"
+    if not row.attested[0] <= at <= row.attested[1]:
         yield "on_ended_attestation"
     if question != [row.operator, row.scenario, row.bundle]:
         yield "of_another_question"

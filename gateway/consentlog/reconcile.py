@@ -14,9 +14,11 @@ from enum import StrEnum
 from gateway.consentlog.entry import Entry, decode
 from gateway.consentlog.journal import Attested, Journal, Use
 from gateway.crypto.attestation import MAX_LIFETIME_S
+from gateway.crypto.consent import MAX_CLOCK_AHEAD_S
 from gateway.errors import TiergateError
 
 LIFETIME_MS = MAX_LIFETIME_S * 1000
+CLOCKS_MS = MAX_CLOCK_AHEAD_S * 1000
 REPORT_DEADLINE_MS = 300_000
 """How old an unreported decision may be: an honest gateway that is later stops answering from its cache."""
 
@@ -52,7 +54,7 @@ MEANINGS: Mapping[Code, str] = {
     Code.OTHER_QUESTION: "decided on an attestation for another operator, scenario or bundle",
     Code.LOWER_THAN_ATTESTED: "lower than attested, and the consent neither withdrawn, paused nor to be erased",
     Code.HIGHER_THAN_ATTESTED: "higher than attested",
-    Code.ATTESTATION_ENDED: "decided on an attestation whose lifetime had ended",
+    Code.ATTESTATION_ENDED: "decided outside of its attestation's lifetime: after its end, or before it was made",
     Code.NOT_DECIDED: "attested, and no report of a decision within the deadline",
 }
 
@@ -191,12 +193,13 @@ class Reconciliation:
             self._find(Code.LOWER_THAN_ATTESTED, index)
         elif rung < attested.rung:
             self.lowered += 1
-        if attested is not None and entry.time > self._ends(attested):
+        if attested is not None and not self._lives(attested, entry.time):
             self._find(Code.ATTESTATION_ENDED, index)
 
-    def _ends(self, attested: Attested) -> int:
-        """The latest time that the log may have for a decision on it."""
-        return attested.at * 1000 + self._grain(attested.bundle, attested.scenario) + LIFETIME_MS
+    def _lives(self, attested: Attested, time: int) -> bool:
+        """Whether the log may have this time for a decision on it; two clocks may be on two sides of a grain's end."""
+        at, grain = attested.at * 1000, self._grain(attested.bundle, attested.scenario)
+        return at - grain - CLOCKS_MS <= time <= at + grain + LIFETIME_MS
 
     def _may_be_lower(self, entry: Entry) -> bool:
         """Whether the log shows that the consent was silent when this was decided."""

@@ -108,7 +108,7 @@ async def test_a_report_whose_proof_leads_nowhere_and_one_of_no_attestation(audi
     entry = audited.log.entries[index]
     row = UseRow(
         index, attestation, "xiamen-library", "xiamen-library", audited.city.reference.bundle.digest, "entitled", 1,
-        entry, bytes(32), 0,
+        entry, bytes(32), (0, 2**53), 0,
     )  # fmt: skip
     stranger = replace(row, log_index=index + 5, attestation_id="S" * 22)
     await audited.city.store.submit(TakeReports([row, stranger], audited.log.checkpoint()))

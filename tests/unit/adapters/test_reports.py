@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -118,6 +118,31 @@ async def test_a_consent_that_was_silent_in_the_log_excuses_a_lower_decision(
         await city.store.submit(_settle(city, log_index=len(log.entries) - 1 + 2 * logged_at))
     await _lowered(city, log, attestation_id)
     assert _alarms(city) == ({} if excused else {"report_lower_than_attested": 1})
+
+
+@pytest.mark.parametrize(("acts", "alarmed"), [(("pause",), 1), (("pause", "resume"), 0), (("withdraw",), 1)])
+async def test_a_benefit_after_the_place_at_which_the_consent_was_silenced_is_alarmed(
+    city: FakeCity, log: FakeLog, acts: Sequence[Act], alarmed: int
+) -> None:
+    attestation_id = await _attested(city)
+    (view,) = city.authority.list(RESIDENT, 0)
+    for act in acts:
+        await city.authority.change(RESIDENT, view.listed.row.id, act)
+        await city.store.submit(_settle(city, log_index=len(log.entries) - 1))
+        log.refuse()
+    await city.reports.take([_report(log, _decide(city, log, 1), attestation_id)], log.checkpoint())
+    assert _alarms(city) == ({"report_entitled_though_silent": 1} if alarmed else {})
+
+
+async def test_a_place_before_a_benefit_that_is_told_only_later_is_alarmed(city: FakeCity, log: FakeLog) -> None:
+    attestation_id = await _attested(city)
+    (view,) = city.authority.list(RESIDENT, 0)
+    place = log.refuse()
+    decided = _decide(city, log, 1)
+    await city.authority.change(RESIDENT, view.listed.row.id, "withdraw")
+    await city.reports.take([_report(log, decided, attestation_id)], log.checkpoint())
+    assert _alarms(city) == {}  # the withdrawal may have come after it
+    assert await city.store.submit(_settle(city, log_index=place)) == ([], 1)
 
 
 async def test_neither_an_end_of_a_pause_nor_a_refused_event_excuses_a_lower_decision(

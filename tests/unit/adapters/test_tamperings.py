@@ -24,6 +24,7 @@ from gateway.consentlog.trust import TrustPolicy
 from gateway.consentlog.verify import verify_export
 from gateway.consentlog.watch import Wanted, Watcher
 from gateway.consentlog.watch_state import WatchStore
+from gateway.crypto.consent import token_hash
 from gateway.errors import Reason, TiergateError
 from tests.fakes.audited import Audited
 from tests.fakes.city import RESIDENT, FakeCity
@@ -208,6 +209,33 @@ async def _entitled_after_a_withdrawal_logged_without_its_link(scene: Scene) -> 
     await scene.audited.report(again, used.attestation)
 
 
+async def _entitled_on_a_second_registration_of_a_withdrawn_consent(scene: Scene) -> None:
+    """Under a new key nothing in the log says that it is the consent which the city withdrew."""
+    city = scene.audited.city
+    city.gateway.log = scene.audited.log
+    granted = await city.grant()
+    used = Used(city, granted.token, granted.id, (await city.answer(granted.token)).id)
+    report = used.report()
+    scene.know(report.log_index)
+    await used.take(report)
+    city.gateway.registered[granted.id] = decode(report.entry).number("consent")
+    await city.authority.change(RESIDENT, granted.id, "withdraw")
+    await city.pusher.push_once()
+    again = scene.audited.again(scene.audited.log.register(token_hash(granted.token), b"2" * 32))
+    scene.know(again)
+    await scene.audited.report(again, used.attestation)
+
+
+async def _decided_before_it_was_attested(scene: Scene) -> None:
+    token, attestation = await scene.audited.attest()
+    index = scene.audited.decide(token)
+    early = decode(scene.audited.log.entries[index]).time - 10 * MINUTE_MS
+    again = scene.audited.again(index - 1, time=early, valid_until=early + 5 * MINUTE_MS)
+    for made in (index, again):
+        scene.know(made)
+        await scene.audited.report(made, attestation)
+
+
 async def _an_attestation_used_after_its_end(scene: Scene) -> None:
     token, attestation = await scene.audited.attest()
     index = scene.audited.decide(token)
@@ -249,7 +277,9 @@ CASES: dict[Callable[[Scene], Awaitable[None]], set[str]] = {
     _an_old_rule_gone_on_with: {REPLAY, RECONCILE, CITY},
     _entitled_after_a_withdrawal: ALL,
     _entitled_after_a_withdrawal_logged_without_its_link: {CITY},
+    _entitled_on_a_second_registration_of_a_withdrawn_consent: {CITY},
     _an_attestation_used_after_its_end: {RECONCILE, CITY},
+    _decided_before_it_was_attested: {RECONCILE, CITY},
     _a_decision_without_a_consent: ALL,
     _another_history_shown_to_somebody_else: {WATCH},
 }

@@ -225,7 +225,11 @@ class Adapter:
             deadlines=settings.cases.deadlines(),
         )
         self._erasures = Erasures(
-            store=self._store, announcer=announcer, clock=self._clock, retention_days=settings.retention_days
+            store=self._store,
+            announcer=announcer,
+            clock=self._clock,
+            retention_days=settings.retention_days,
+            until_s=lambda: self._standing.in_force().directory.expires,
         )
         reports = UseReports(
             reference=self._standing.in_force, store=self._store, alarms=self._alarms, metrics=self._metrics

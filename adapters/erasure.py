@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from adapters.announce import Announced, Announcer
@@ -27,15 +28,25 @@ class Erasure:
 class Erasures:
     """Of one city. ``retention_days``: how long what was recorded is kept after the request (PIPL 56: three years).
 
+    ``until_s``: the end of the directory in force (Unix seconds). After it nothing is deleted by age: to a clock that
+    runs ahead everything would be due.
     ``hour``: UTC hour in which what is due is deleted, because nothing can be written while the file is written anew.
     """
 
     def __init__(
-        self, *, store: CityStore, announcer: Announcer, clock: Clock, retention_days: int, hour: int = 19
+        self,
+        *,
+        store: CityStore,
+        announcer: Announcer,
+        clock: Clock,
+        retention_days: int,
+        until_s: Callable[[], float],
+        hour: int = 19,
     ) -> None:
         self._store = store
         self._announcer = announcer
         self._clock = clock
+        self._until_s = until_s
         self._hour = hour
         self._kept_ms = retention_days * DAY_S * 1000
 
@@ -58,7 +69,7 @@ class Erasures:
         One with an open case, or whose events the gateway has not taken, waits for the next day.
         """
         now_ms, count = self._clock.now_ms(), 0
-        if now_ms // HOUR_MS % 24 != self._hour:
+        if now_ms // HOUR_MS % 24 != self._hour or now_ms >= self._until_s() * 1000:
             return 0
         for resident in self._store.due_for_deletion(now_ms - self._kept_ms):
             try:

@@ -77,7 +77,9 @@ class Gateway:
         self.store = SqliteStore(database, config.log_mark, signer, self.clock)
         self.witnessed = Witnessed(config.witnessing, self.store, database, signer, self.clock, self.registry)
         self._next_shard = NextShard(config, self.store, self.witnessed, self.clock)
-        self._housekeeping = Housekeeping(self.store, database, self.clock, config.retention, self.registry)
+        self._housekeeping = Housekeeping(
+            self.store, database, self.clock, config.retention, self.registry, lambda: self._installed.directory
+        )
         self._alarms = Counter(
             "tiergate_report_failures", "Use reports that a home city did not take.", ["city"], registry=self.registry
         )

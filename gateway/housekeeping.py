@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -13,6 +14,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from gateway.config import Retention
 from gateway.consentlog.entry import decode
 from gateway.consentlog.shard import first_of, located
+from gateway.domain.directory import Directory
 from gateway.errors import TiergateError
 from gateway.ports import Clock, LogReader
 from gateway.storage.eraser import Eraser
@@ -32,10 +34,20 @@ def shard_age_s(log: LogReader, clock: Clock) -> float:
 
 
 class Housekeeping:
-    """One background task. Erasing goes in small steps between the groups of decisions."""
+    """One background task. Erasing goes in small steps between the groups of decisions.
+
+    What is erased is gone for good, and a clock that runs ahead would say so of everything: so it is done only before
+    the end of the directory in force, a time that the authorities have set.
+    """
 
     def __init__(
-        self, store: SqliteStore, database: Path, clock: Clock, retention: Retention, registry: CollectorRegistry
+        self,
+        store: SqliteStore,
+        database: Path,
+        clock: Clock,
+        retention: Retention,
+        registry: CollectorRegistry,
+        directory: Callable[[], Directory],
     ) -> None:
         self._store = store
         age = Gauge("tiergate_shard_age_seconds", "Since the newest shard of the log was begun.", registry=registry)
@@ -43,6 +55,7 @@ class Housekeeping:
         self._clock = clock
         self._eraser = Eraser(store, database, clock, retention.days)
         self._hour = retention.rewrite_hour
+        self._directory = directory
 
     async def run(self) -> None:
         """Every ten minutes, until cancelled."""
@@ -54,6 +67,9 @@ class Housekeeping:
     async def once(self) -> None:
         """All that is due now. Raises what the store raises: what is left is done the next time."""
         await self._store.forget_requests()
+        if self._clock.now_ms() >= self._directory().expires * 1000:
+            _log.warning("nothing erased by age: the directory has expired, or the clock is ahead")
+            return
         done = await self._eraser.due()
         if done.entries or done.consents:
             _log.info("erased", log_size=self._store.size())

@@ -106,11 +106,9 @@ class ReceiptParts:
 
 @dataclass(frozen=True, slots=True)
 class UnreportedUse:
-    """One decision that its home city has not acknowledged yet.
+    """One decision (at ``decided_at_ms``, exactly) that its home city has not acknowledged yet.
 
-    ``decided_at_ms``: exact, Unix milliseconds.
-    ``opening`` is set on a consent's first decision, whose registration is the entry before it: the key of the token
-    commitment in both (32 bytes). None on later ones, and once the consent has been erased.
+    ``opening``: of a consent's first one, after its registration, until it is erased: the key of both commitments.
     """
 
     index: int

@@ -48,14 +48,18 @@ def erase(
 
 async def _erase(settings: GatewayConfig, consent: int | None, authority: str, order: str) -> dict[str, Any]:
     from gateway.clock import SystemClock
+    from gateway.policy.directory import check_fresh
     from gateway.storage.eraser import Eraser
     from gateway.storage.sealing import current_signer
     from gateway.storage.sqlite_store import SqliteStore
 
     database, clock = settings.data_dir / DATABASE, SystemClock()
+    directory = directory_of(settings)
+    if consent is None:  # by a clock that runs ahead, everything would be due; the authorities' time is held against it
+        check_fresh(directory, clock.now_ms() // 1000, 0)
     store = SqliteStore(database, settings.log_mark, current_signer(database, settings.log_key), clock)
     try:
-        await store.start(directory_of(settings).gateway.deployment)
+        await store.start(directory.gateway.deployment)
         eraser = Eraser(store, database, clock, settings.retention.days)
         if consent is None:
             done = await eraser.due()

@@ -20,6 +20,8 @@ from gateway.storage.operations import DropConsents, EndConsent, Erasing, Shred,
 Append = Callable[..., int]
 STEP = 256
 """Entries that one step looks at or deletes from."""
+_AHEAD_MS = 86_400_000
+"""An entry of a day to come was dated by a clock that was wrong."""
 PERIOD_S = 91 * 86_400
 """Tombstones that end within one such period share a secret, which goes with the last of them."""
 LONGEST_CONSENT_S = 34_560_000
@@ -120,11 +122,15 @@ def _sweep(connection: sqlite3.Connection, step: Sweep, append: Append) -> int:
         " FROM entry WHERE idx >= ? ORDER BY idx LIMIT ?",
         (start, STEP),
     ).fetchall()
-    old = []
+    old, ahead = [], []
     for row in rows:
-        if row[1] >= step.before_ms:
+        if row[1] > step.now_ms + _AHEAD_MS:
+            ahead.append(row)  # by a clock that was wrong: it is as old as what comes after it
+        elif row[1] >= step.before_ms:
             break
-        old.append(row)
+        else:
+            old += [*ahead, row]
+            ahead = []
     if not old:
         return 0
     end = old[-1][0] + 1

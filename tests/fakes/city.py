@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -72,6 +73,7 @@ class FakeCity:
         self.clock = clock or FakeClock()
         self.keys = network.keys[city]
         self.reference = network.reference(city)
+        self.directory_ends = math.inf
         self.source = ScriptedSource(self.clock)
         self.gateway = FakeGateway(network, city, self.clock)
         self.sleeps: list[float] = []
@@ -124,7 +126,11 @@ class FakeCity:
             deadlines=Deadlines(),
         )
         self.erasures = Erasures(
-            store=self.store, announcer=self.announcer, clock=self.clock, retention_days=RETENTION_DAYS
+            store=self.store,
+            announcer=self.announcer,
+            clock=self.clock,
+            retention_days=RETENTION_DAYS,
+            until_s=lambda: self.directory_ends,
         )
         self.receipts = ConsentReceipts(
             keys=self.keys, reference=lambda: self.reference, store=self.store, clock=self.clock

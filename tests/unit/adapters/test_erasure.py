@@ -175,6 +175,18 @@ async def test_an_erased_token_is_counted_out_and_answered_like_any_other(city: 
         await city.answer(granted.token)
 
 
+async def test_a_clock_that_runs_ahead_of_the_directory_deletes_nothing(city: FakeCity) -> None:
+    await city.grant()
+    await city.erasures.erase(RESIDENT)
+    while await city.pusher.push_once():
+        pass
+    city.directory_ends = city.now_s + 365 * DAY_S
+    city.clock.advance((RETENTION_DAYS + 1) * DAY_S + (19 * 3600 - city.now_s) % DAY_S)
+    assert await city.erasures.delete_due() == 0
+    city.directory_ends = city.now_s + 365 * DAY_S
+    assert await city.erasures.delete_due() == 1
+
+
 async def test_when_retention_ends_it_is_deleted_in_the_hour_for_it(city: FakeCity) -> None:
     await city.grant()
     await city.erasures.erase(RESIDENT)

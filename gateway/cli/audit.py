@@ -69,6 +69,27 @@ def require_export(directory: Path) -> None:
         raise UsageError(f"{directory} is not a folder", "name the folder that `audit export` wrote")
 
 
+def verified_export(
+    directory: Path, trust: bytes, each: Callable[[int, Entry], object]
+) -> tuple[VerifiedExport, AuditScope]:
+    """An export of either form, verified, and the scope of what is in it; ``each`` as for ``verify_export``.
+
+    Raises what ``verify_export`` and ``verify_scoped`` raise.
+    """
+    from gateway.consentlog.scoped import is_scoped, scope_of, verify_scoped
+    from gateway.consentlog.verify import verify_export
+    from gateway.domain.audit_scope import WHOLE_LOG
+
+    if not is_scoped(directory):
+        return verify_export(directory, trust, each), WHOLE_LOG
+    return verify_scoped(directory, trust, each), scope_of(directory)
+
+
+def hashes_alone(verified: VerifiedExport) -> int:
+    """How many entries a verified export has the hashes of, and nothing else: those out of its scope."""
+    return sum(shard.size for shard in verified.shards) - sum(verified.all_entries.values())
+
+
 @app.command(name="show")
 async def show_entry(
     index: Annotated[int, Parameter(help="Position in the log.")],
@@ -127,18 +148,10 @@ def verify(
 
     Of a scoped export the entries in scope, and the hashes of all others. Exit code 4 when anything does not verify.
     """
-    from gateway.consentlog.scoped import is_scoped, scope_of, verify_scoped
-    from gateway.consentlog.verify import verify_export
-    from gateway.domain.audit_scope import WHOLE_LOG
-
     data = read_trust(trust)
     require_export(directory)
-    partial = is_scoped(directory)
-    check: Callable[[Path, bytes], VerifiedExport] = verify_scoped if partial else verify_export
-    verified = check(directory, data)
-    scope = scope_of(directory) if partial else WHOLE_LOG
-    total = sum(shard.size for shard in verified.shards)
-    hidden = total - sum(verified.all_entries.values())
+    verified, scope = verified_export(directory, data, lambda _index, _entry: None)
+    total, hidden = sum(shard.size for shard in verified.shards), hashes_alone(verified)
     unchecked = unchecked_of(verified)
     bundles = sorted(frozenset[str]().union(*(shard.bundles for shard in verified.shards)))
     document = {
@@ -153,11 +166,11 @@ def verify(
         "hashes_alone": hidden,
     }
     line = (
-        f"verified: {total} entries and {len(bundles)} policy bundle(s) of {verified.origin},"
-        f" {verified.witnesses} witness(es), root {verified.root.hex()}"
+        f"verified: {total} entries and {len(bundles)} policy bundle(s) of"
+        f" {verified.origin}, {verified.witnesses} witness(es), root {verified.root.hex()}"
     )
-    if partial:
-        line += f"; entries of {', '.join(scope.cities or ())}, of {hidden} others the hashes alone"
+    if scope.cities is not None:
+        line += f"; entries of {', '.join(scope.cities)}, of {hidden} others the hashes alone"
     if verified.earlier:
         line += f"; {len(verified.shards)} shards, each going on where the one before it was sealed"
     if unchecked:

@@ -9,14 +9,22 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.table import Table
 
-from gateway.cli.audit import entry_document, head_document, read_trust, require_export, unchecked_of
+from gateway.cli.audit import (
+    entry_document,
+    hashes_alone,
+    head_document,
+    read_trust,
+    require_export,
+    scope_document,
+    unchecked_of,
+    verified_export,
+)
 from gateway.cli.client import read_file
 from gateway.cli.messages import ILLUSTRATIVE, terms_document, terms_lines
 from gateway.cli.options import Json, TrustFile
 from gateway.cli.output import EXIT_OK, EXIT_REFUSED, UsageError, facts, show, table
 from gateway.consentlog.export import SHARDS, policy_path
 from gateway.consentlog.replay import MEANINGS, Code, Difference, Replay, Replayed
-from gateway.consentlog.verify import verify_export
 from gateway.domain.bundle import Bundle
 from gateway.domain.ids import CityId
 from gateway.domain.tier import Source
@@ -52,8 +60,8 @@ def replay(
 ) -> int:
     """Verify an export, then recompute every decision from the log and the policy bundle that it names.
 
-    A difference is told with the entry's index and a code. Exit code 1 when there is any, 4 when the export does not
-    verify: then nothing is said about its decisions.
+    Of a scoped export the decisions in scope. A difference is told with the entry's index and a code. Exit code 1
+    when there is any, 4 when the export does not verify: then nothing is said about its decisions.
     """
     require_export(directory)
     data = read_trust(trust)
@@ -68,13 +76,16 @@ def replay(
             if found.index == decision and entry.type == "decision":
                 asked.append(found)
 
-    verified = verify_export(directory, data, take)
+    verified, scope = verified_export(directory, data, take)
     if decision is not None and not asked:
-        raise UsageError(f"entry {decision} is not a decision", "see `audit list --type decision`")
+        raise UsageError(f"entry {decision} is not a decision in the export", "see `audit list --type decision`")
+    hidden = hashes_alone(verified)
     document: dict[str, Any] = {
         "verified": head_document(verified) | {"witnesses": verified.witnesses},
         "shards": [head_document(shard) for shard in verified.shards],
         "unchecked": unchecked_of(verified),
+        "scope": scope_document(scope),
+        "hashes_alone": hidden,
         "decisions": replayed.decisions,
         "counts": {code.value: replayed.counts[code] for code in sorted(replayed.counts)},
         "differences": [
@@ -84,9 +95,15 @@ def replay(
     if asked:
         document["decision"] = _explained(asked[0])
     last = f"{replayed.decisions} decisions of {verified.origin} recomputed, {len(differences)} difference(s)"
+    if scope.cities is not None:
+        last += f"; those about {', '.join(scope.cities)} alone: of {hidden} other entries the export has the hashes"
     show(
         document,
-        lambda: [*(_words(document["decision"]) if asked else []), *_differences(differences, replayed.counts), last],
+        lambda: [
+            *(_words(document["decision"]) if asked else []),
+            *_differences(differences, replayed.counts),
+            last,
+        ],
         as_json=json,
     )
     return EXIT_REFUSED if differences else EXIT_OK

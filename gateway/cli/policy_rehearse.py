@@ -14,16 +14,13 @@ from typing import Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 
-from gateway.cli.audit import head_document, read_trust, require_export, scope_document
+from gateway.cli.audit import head_document, read_trust, require_export, scope_document, verified_export
 from gateway.cli.audit_replay import bundle_reader
 from gateway.cli.options import Json, TrustFile
 from gateway.cli.output import show, table
 from gateway.cli.policy import load
 from gateway.cli.policy_source import MARK, RootFile, day_of, read_source
 from gateway.consentlog.entry import Entry
-from gateway.consentlog.scoped import is_scoped, scope_of, verify_scoped
-from gateway.consentlog.verify import VerifiedExport, verify_export
-from gateway.domain.audit_scope import WHOLE_LOG
 from gateway.domain.bundle import Bundle
 from gateway.domain.decision import Outcome
 from gateway.domain.ids import CityId, OperatorId, ScenarioId
@@ -99,8 +96,7 @@ def rehearsal(
     rules, origin = _draft(draft, root)
     day = day_of(on, rules)
     tally = Tally()
-    scoped = is_scoped(export)
-    verified = _verified(export, data, tally, scoped=scoped)
+    verified, scope = verified_export(export, data, lambda _index, entry: tally.take(entry))
     found = Rehearsal(bundle_reader(export), rules, day)
     for kind, count in tally.kinds.items():
         found.take(kind, count)
@@ -108,7 +104,7 @@ def rehearsal(
         "draft": origin,
         "on": day.isoformat(),
         "verified": head_document(verified),
-        "scope": scope_document(scope_of(export) if scoped else WHOLE_LOG),
+        "scope": scope_document(scope),
         **{name: found.total[name] for name in _COUNTS},
         "by_scenario_and_city": found.rows(),
         "cannot_be_known": [*ALWAYS, *sorted(found.caveats)],
@@ -122,11 +118,6 @@ def _draft(source: Path, root: Path | None) -> tuple[Bundle, str]:
     if isinstance(rules, Bundle):
         return rules, origin
     return read_bundle(build_bundle(load(source), 1, date.max)), origin
-
-
-def _verified(export: Path, trust: bytes, tally: Tally, *, scoped: bool) -> VerifiedExport:
-    verify = verify_scoped if scoped else verify_export
-    return verify(export, trust, lambda _index, entry: tally.take(entry))
 
 
 class Rehearsal:

@@ -5,7 +5,18 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.conftest import Ran, Run
-from tests.unit.consentlog.replayed import decided, policies, sound, write
+from tests.unit.consentlog.replayed import (
+    DAY,
+    MINUTE,
+    NOON,
+    decided,
+    policies,
+    policy_bytes,
+    published,
+    sound,
+    write,
+    write_shown,
+)
 from tests.unit.consentlog.samples import TRUST
 
 Log = tuple[Path, Path]
@@ -79,6 +90,34 @@ def test_a_decision_that_cannot_be_explained_is_told_as_far_as_it_goes(run: Run,
 def test_what_is_no_decision(run: Run, export: Log) -> None:
     assert _replay(run, export, "--decision", 2).code == 2
     assert _replay(run, export, "--decision", 99).code == 2
+
+
+def test_an_auditor_of_one_city_replays_what_is_in_scope(run: Run, tmp_path: Path, trust: Path) -> None:
+    export = write_shown(tmp_path / "scoped", sound()), trust
+    done = _replay(run, export, "--json")
+    assert done.code == 0, done.err
+    document = done.document
+    assert (document["scope"], document["decisions"], document["differences"]) == (["fuzhou"], 2, [])
+    assert document["hashes_alone"] == 4
+    assert document["verified"]["size"] == len(sound()) + 1
+    told = _replay(run, export).out
+    assert "those about fuzhou alone: of 4 other entries the export has the hashes" in told
+    assert _replay(run, export, "--decision", 3).code == 0
+    assert _replay(run, export, "--decision", 6).code == 2  # another city's
+
+
+def test_an_auditor_of_one_city_finds_what_differs_there(run: Run, tmp_path: Path, trust: Path) -> None:
+    items = [*sound(), published(2), decided(3), decided(time=NOON + DAY, valid_until=NOON + DAY + MINUTE)]
+    export = write_shown(tmp_path / "scoped", items, [policy_bytes(1), policy_bytes(2)]), trust
+    done = _replay(run, export, "--json")
+    assert done.code == 1
+    assert done.document["counts"] == {"BUNDLE_SUPERSEDED": 1, "RUNG_NOT_DISTINGUISHED": 1}
+
+
+def test_of_a_whole_log_no_entry_is_known_by_its_hash_alone(run: Run, export: Log) -> None:
+    document = _replay(run, export, "--json").document
+    assert (document["scope"], document["hashes_alone"]) == ("all", 0)
+    assert "hashes" not in _replay(run, export).out
 
 
 def test_nothing_is_said_of_an_export_that_does_not_verify(run: Run, export: Log) -> None:

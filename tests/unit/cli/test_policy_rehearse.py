@@ -6,13 +6,9 @@ from typing import Any
 
 import pytest
 
-from gateway.consentlog.entry import encode
-from gateway.consentlog.scoped import write_scoped
-from gateway.policy.bundle import digest_of
 from tests.unit.cli.conftest import Ran, Run
-from tests.unit.consentlog.replayed import decided, policy_bytes, published, registration, sound, write
+from tests.unit.consentlog.replayed import decided, published, registration, sound, write, write_shown
 from tests.unit.consentlog.samples import TOKEN, TRUST, genesis
-from tests.unit.consentlog.test_scoped import FUZHOU, Shown, read_entry
 
 DAY = "2026-11-30"
 
@@ -134,11 +130,7 @@ def test_a_decision_that_its_own_bundle_does_not_give(run: Run, draft: Path, tmp
 def test_an_auditor_of_one_city_rehearses_what_it_may_see(run: Run, draft: Path, tmp_path: Path) -> None:
     trust = tmp_path / "trust"
     trust.write_bytes(TRUST)
-    items = [*sound(), read_entry(len(sound()))]
-    folder = tmp_path / "scoped"
-    bundles = {str(digest_of(policy_bytes())): policy_bytes()}
-    write_scoped(Shown([encode(item) for item in items]), FUZHOU, folder, bundles, TRUST)
-    done = rehearse(run, draft, (folder, trust), "--json")
+    done = rehearse(run, draft, (write_shown(tmp_path / "scoped", sound()), trust), "--json")
     assert done.code == 0, done.err
     assert (done.document["scope"], done.document["decisions"]) == (["fuzhou"], 2)
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from gateway.consentlog.entry import Value, encode
 from gateway.consentlog.export import write_export
+from gateway.consentlog.scoped import write_scoped
 from gateway.domain.bundle import Bundle
 from gateway.domain.ids import ScenarioId
 from gateway.policy.bundle import build_bundle, digest_of, read_bundle
 from gateway.policy.load import load_policies
 from tests.unit.consentlog.samples import TRUST, MemoryLog, decision, entry, genesis, registered, withdrawn
+from tests.unit.consentlog.test_scoped import FUZHOU, Shown, read_entry
 
 MINUTE, DAY = 60_000, 86_400_000
 NOON = 1_793_491_200_000 // DAY * DAY + DAY // 2
@@ -75,6 +77,16 @@ def sound() -> list[dict[str, Value]]:
 
 def write(folder: Path, items: Sequence[Item], bundles: Sequence[bytes] = ()) -> Path:
     """An export of the log."""
-    files: dict[str, bytes] = {digest_of(data): data for data in bundles or (policy_bytes(),)}
-    write_export(MemoryLog([encode(item) for item in items]), folder, files, TRUST)
+    write_export(MemoryLog([encode(item) for item in items]), folder, _files(bundles), TRUST)
     return folder
+
+
+def write_shown(folder: Path, items: Sequence[Item], bundles: Sequence[bytes] = ()) -> Path:
+    """What an auditor of Fuzhou has of the log, in which that read is recorded last."""
+    log = [encode(item) for item in (*items, read_entry(len(items)))]
+    write_scoped(Shown(log), FUZHOU, folder, _files(bundles), TRUST)
+    return folder
+
+
+def _files(bundles: Sequence[bytes]) -> dict[str, bytes]:
+    return {digest_of(data): data for data in bundles or (policy_bytes(),)}

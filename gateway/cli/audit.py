@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from gateway.cli.options import Json, ProfileFile, TrustFile
-from gateway.cli.output import UsageError, facts, show
+from gateway.cli.options import AuthoritiesRoot, Json, ProfileFile, SignedBundles, TrustFile
+from gateway.cli.output import EXIT_OK, EXIT_UNVERIFIED, UsageError, facts, show
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 
 if TYPE_CHECKING:
@@ -142,31 +142,40 @@ def verify(
     directory: Annotated[Path, Parameter(help="Folder that `audit export` wrote.")],
     *,
     trust: TrustFile,
+    root: AuthoritiesRoot = None,
+    signed: SignedBundles = None,
     json: Json = False,
-) -> None:
+) -> int:
     """Verify an export offline: every byte, from the raw entries to a checkpoint that the trust file accepts.
 
-    Of a scoped export the entries in scope, and the hashes of all others. Exit code 4 when anything does not verify.
+    Of a scoped export the entries in scope, and the hashes of all others. With --root and --signed also that the
+    authorities signed the policy bundles: the log has their bytes from the gateway. Exit code 4 when anything does not
+    verify.
     """
+    from gateway.cli.audit_signed import Publications, read_authorities
+
     data = read_trust(trust)
     require_export(directory)
-    verified, scope = verified_export(directory, data, lambda _index, _entry: None)
+    published = Publications(read_authorities(root, signed))
+    verified, scope = verified_export(directory, data, published.take)
     total, hidden = sum(shard.size for shard in verified.shards), hashes_alone(verified)
     unchecked = unchecked_of(verified)
     bundles = sorted(frozenset[str]().union(*(shard.bundles for shard in verified.shards)))
+    good = not published.unsigned
     document = {
-        "verified": True,
+        "verified": good,
         **head_document(verified),
         "shards": [head_document(shard) | {"sealed": shard.next is not None} for shard in verified.shards],
         "unchecked": unchecked,
         "entries": dict(verified.all_entries),
         "bundles": bundles,
+        "bundle_signatures": published.document(),
         "witnesses": verified.witnesses,
         "scope": scope_document(scope),
         "hashes_alone": hidden,
     }
     line = (
-        f"verified: {total} entries and {len(bundles)} policy bundle(s) of"
+        f"{'verified' if good else 'the log itself verifies'}: {total} entries and {len(bundles)} policy bundle(s) of"
         f" {verified.origin}, {verified.witnesses} witness(es), root {verified.root.hex()}"
     )
     if scope.cities is not None:
@@ -176,7 +185,8 @@ def verify(
     if unchecked:
         line += "; NOT CHECKED, for want of earlier shards: "
         line += ", ".join(f"{what} ({count})" for what, count in sorted(unchecked.items()))
-    show(document, lambda: [facts("Entries by type", verified.all_entries), line], as_json=json)
+    show(document, lambda: [facts("Entries by type", verified.all_entries), line, *published.words()], as_json=json)
+    return EXIT_OK if good else EXIT_UNVERIFIED
 
 
 @app.command

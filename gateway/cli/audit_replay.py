@@ -19,10 +19,11 @@ from gateway.cli.audit import (
     unchecked_of,
     verified_export,
 )
+from gateway.cli.audit_signed import Publications, read_authorities
 from gateway.cli.client import read_file
 from gateway.cli.messages import ILLUSTRATIVE, terms_document, terms_lines
-from gateway.cli.options import Json, TrustFile
-from gateway.cli.output import EXIT_OK, EXIT_REFUSED, UsageError, facts, show, table
+from gateway.cli.options import AuthoritiesRoot, Json, SignedBundles, TrustFile
+from gateway.cli.output import EXIT_OK, EXIT_REFUSED, EXIT_UNVERIFIED, UsageError, facts, show, table
 from gateway.consentlog.export import SHARDS, policy_path
 from gateway.consentlog.replay import MEANINGS, Code, Difference, Replay, Replayed
 from gateway.domain.bundle import Bundle
@@ -56,20 +57,25 @@ def replay(
     decision: Annotated[
         int | None, Parameter(name="--decision", help="Also say in words why this decision (log index) gave its terms.")
     ] = None,
+    root: AuthoritiesRoot = None,
+    signed: SignedBundles = None,
     json: Json = False,
 ) -> int:
     """Verify an export, then recompute every decision from the log and the policy bundle that it names.
 
-    Of a scoped export the decisions in scope. A difference is told with the entry's index and a code. Exit code 1
-    when there is any, 4 when the export does not verify: then nothing is said about its decisions.
+    Of a scoped export the decisions in scope. A difference is told with the entry's index and a code. With --root and
+    --signed also a bundle that the authorities have not signed. Exit code 1 when there is any difference, 4 when there
+    is such a bundle, and when the export does not verify: then nothing is said about its decisions.
     """
     require_export(directory)
     data = read_trust(trust)
+    published = Publications(read_authorities(root, signed))
     replayed = Replay(bundle_reader(directory))
     differences: list[Difference] = []
     asked: list[Replayed] = []
 
     def take(index: int, entry: Any) -> None:
+        published.take(index, entry)
         found = replayed.take(index, entry)
         if found is not None:
             differences.extend(found.differences)
@@ -86,6 +92,7 @@ def replay(
         "unchecked": unchecked_of(verified),
         "scope": scope_document(scope),
         "hashes_alone": hidden,
+        "bundle_signatures": published.document(),
         "decisions": replayed.decisions,
         "counts": {code.value: replayed.counts[code] for code in sorted(replayed.counts)},
         "differences": [
@@ -103,9 +110,12 @@ def replay(
             *(_words(document["decision"]) if asked else []),
             *_differences(differences, replayed.counts),
             last,
+            *published.words(),
         ],
         as_json=json,
     )
+    if published.unsigned:
+        return EXIT_UNVERIFIED
     return EXIT_REFUSED if differences else EXIT_OK
 
 

@@ -36,6 +36,22 @@ TrustFile = Annotated[
         help="Trust file (C2SP tlog-policy): the log's key and who must have witnessed. Get it out of band.",
     ),
 ]
+AuthoritiesRoot = Annotated[
+    Path | None,
+    Parameter(
+        name="--root",
+        help="Root file, handed over by the authorities out of band: check that they signed every bundle that the "
+        "log has published. With --signed.",
+    ),
+]
+SignedBundles = Annotated[
+    list[Path] | None,
+    Parameter(
+        name="--signed",
+        negative="",
+        help="Signed bundle as the authorities publish it, or a folder of such files (*.json); may be repeated.",
+    ),
+]
 LifelineFd = Annotated[
     int | None,
     Parameter(name="--lifeline-fd", help="Stop when this inherited pipe ends: its other end is our parent's."),

@@ -171,6 +171,20 @@ def verify(root: Root, payload_type: str, envelope: bytes) -> bytes:
     return payload
 
 
+def verify_under(root: Root, payload_type: str, envelope: bytes) -> tuple[bytes, Root]:
+    """The payload, and the newest root under which :func:`verify` gives it: ``root``, or one that it followed.
+
+    For whoever looks back at what was in force once. Whoever acts on a file asks :func:`verify`: a key that was lost,
+    and replaced by a newer root for that, still signs under the older one. Raises SIGNATURE_INVALID if there is none.
+    """
+    try:
+        return verify(root, payload_type, envelope), root
+    except TiergateError:
+        if root.before is None:
+            raise
+        return verify_under(root.before, payload_type, envelope)
+
+
 def threshold_of(root: Root, payload_type: str) -> int:
     """How many distinct authorities must sign: one for a notice, since it can only take away; 0: the root lets none."""
     return 1 if payload_type == NOTICE_TYPE else root.thresholds.get(payload_type, 0)

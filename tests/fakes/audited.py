@@ -11,9 +11,10 @@ from adapters.store.city_store import FILE_NAME
 from gateway.consentlog.entry import decode
 from gateway.consentlog.export import write_export
 from gateway.crypto.consent import token_hash
-from gateway.crypto.envelope import DIRECTORY_TYPE, PAYLOAD_TYPES, Authority, Root, sign
+from gateway.crypto.envelope import BUNDLE_TYPE, DIRECTORY_TYPE, PAYLOAD_TYPES, Authority, Root, sign
 from gateway.crypto.keys import generate_signing_key, public_jwk
 from gateway.domain.decision import Outcome
+from gateway.policy.bundle import digest_of
 from gateway.policy.directory import build_directory
 from tests.fakes.city import RESIDENT, FakeCity
 from tests.fakes.log import FakeLog
@@ -30,6 +31,9 @@ class Audited:
         self.city = city
         self.log = FakeLog(city.network.log)
         self.log.publish(city.reference.bundle.digest)
+        self.bundles: dict[str, bytes] = {city.reference.bundle.digest: bundle_bytes()}
+        """Those that the gateway has published, by digest."""
+        self._authority = generate_signing_key("EdDSA")
 
     @property
     def trust(self) -> bytes:
@@ -69,7 +73,7 @@ class Audited:
     def export(self, folder: Path, entries: list[bytes] | None = None) -> Path:
         """The log, or other ``entries`` in its place, as the gateway would sign and export it."""
         source = MemoryLog(self.log.entries if entries is None else entries, self.city.network.log, ORIGIN)
-        write_export(source, folder, {self.city.reference.bundle.digest: bundle_bytes()}, self.trust)
+        write_export(source, folder, self.bundles, self.trust)
         return folder
 
     def journal(self, file: Path, *, late_s: int = LATER_S, **range_: Any) -> Written:
@@ -84,11 +88,28 @@ class Audited:
                 **range_,
             )
 
+    def publish_unsigned(self) -> str:
+        """Publish a bundle that no authority has signed, the next version of the one that one has; its digest."""
+        data = bundle_bytes(self.city.reference.bundle.version + 1)
+        digest = digest_of(data)
+        self.bundles[digest] = data
+        self.log.publish(digest, self.city.reference.bundle.version + 1)
+        return digest
+
     def directory(self, folder: Path) -> tuple[Path, Path]:
         """Root file and signed directory."""
-        key = generate_signing_key("EdDSA")
-        root = Root((Authority("province", public_jwk(key), PAYLOAD_TYPES),), dict.fromkeys(PAYLOAD_TYPES, 1))
-        paths = folder / "root.json", folder / "directory.json"
-        paths[0].write_bytes(root.to_json())
-        paths[1].write_bytes(sign(DIRECTORY_TYPE, build_directory(self.city.network.directory), [key]))
-        return paths
+        file = folder / "directory.json"
+        file.write_bytes(sign(DIRECTORY_TYPE, build_directory(self.city.network.directory), [self._authority]))
+        return self._root(folder), file
+
+    def signed(self, folder: Path) -> tuple[Path, Path]:
+        """Root file and signed bundle."""
+        file = folder / "bundle.json"
+        file.write_bytes(sign(BUNDLE_TYPE, bundle_bytes(), [self._authority]))
+        return self._root(folder), file
+
+    def _root(self, folder: Path) -> Path:
+        authority = Authority("province", public_jwk(self._authority), PAYLOAD_TYPES)
+        file = folder / "root.json"
+        file.write_bytes(Root((authority,), dict.fromkeys(PAYLOAD_TYPES, 1)).to_json())
+        return file

@@ -58,9 +58,9 @@ class FakeLog:
         """Append the entry of a signed event; its index. ``link``: what it names beside the event."""
         return self._append(type=kind, city=city, event=event_digest(event).hex(), **link)
 
-    def publish(self, bundle: str) -> int:
+    def publish(self, bundle: str, version: int = 1) -> int:
         """Append the publication of a bundle; its index."""
-        return self._append(type="policy_published", bundle=bundle, version=1)
+        return self._append(type="policy_published", bundle=bundle, version=version)
 
     def change(self, kind: str, **link: Any) -> int:
         """Append a change of a consent of Fuzhou's, or a correction; its index."""

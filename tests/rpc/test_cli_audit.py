@@ -79,8 +79,11 @@ async def test_what_a_real_gateway_decides_is_what_an_auditor_recomputes(network
     index = (await network.check(token, "--json")).document["log_index"]
     folder = network.folder / "replayed"
     assert (await network.audit("export", "--out", folder)).code == 0
-    done = await network.run("audit", "replay", folder, "--trust", folder / "trust", "--decision", index, "--json")
+    shared = network.layout.shared
+    given = ("--trust", folder / "trust", "--root", shared / "root.json", "--signed", shared / "bundle.json")
+    done = await network.run("audit", "replay", folder, *given, "--decision", index, "--json")
     assert done.code == 0, done.out
+    assert (done.document["bundle_signatures"]["checked"], done.document["bundle_signatures"]["unsigned"]) == (True, [])
     assert done.document["differences"] == []
     assert done.document["decision"]["entry"]["index"] == index
 

@@ -227,6 +227,8 @@ def _commands(layout: Layout) -> list[tuple[str, str]]:
     app = f"--profile {layout.app('fuzhou') / 'client.toml'} --resident synthetic-fz-0001"
     operator = f"--profile {layout.operator('xiamen-library') / 'client.toml'} --scenario xiamen-library"
     auditor = f"--profile {layout.auditor / 'client.toml'}"
+    shared = layout.shared
+    given = f"--trust {shared / 'trust'} --root {shared / 'root.json'} --signed {shared / 'bundle.json'}"
     wanted = "--operator xiamen-library --scenario xiamen-library --uses 3"
     return [
         ("a consent", f"{tiergate} consent grant {app} {wanted} --yes --out consent.jwt"),
@@ -234,7 +236,7 @@ def _commands(layout: Layout) -> list[tuple[str, str]]:
         ("her consents", f"{tiergate} consent list {app}"),
         ("a withdrawal", f"{tiergate} consent withdraw {app} --consent ID"),
         ("an audit", f"{tiergate} audit export {auditor} --out export"),
-        ("its verification", f"{tiergate} audit verify export --trust {layout.shared / 'trust'}"),
+        ("its verification", f"{tiergate} audit verify export {given}"),
     ]
 
 

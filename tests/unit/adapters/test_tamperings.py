@@ -1,8 +1,9 @@
 """What a gateway could do to its log, and which of an auditor's four tools, or the city, finds it. Each one is found.
 
 The city alarms at what it is told and what it is not told.
-The gateway signs whatever it has made of the log; ``verify`` and ``replay`` have the export alone, ``reconcile`` also
-the city's journal, ``watch`` also what it saw before, what it knows of its own decisions and what others were given.
+The gateway signs whatever it has made of the log; ``verify`` and ``replay`` have the export, and root and bundle of the
+authorities, ``reconcile`` also the city's journal, ``watch`` also what it saw before, what it knows of its own
+decisions and what others were given.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import pytest
 
 from adapters.unreported import DEADLINE_S
 from gateway.cli.audit_replay import bundle_reader
+from gateway.cli.audit_signed import Publications, read_authorities
 from gateway.cli.watch_sources import ExportSource
 from gateway.consentlog.entry import Value, decode, encode
 from gateway.consentlog.gossip import read_gossip
@@ -77,14 +79,18 @@ class Scene:
         self.audited.journal(self.folder / "journal")
         journal = Journal.verify(self.folder / "journal", self.audited.city.reference.directory)
         replay = Replay(bundle_reader(export))
+        root, signed = self.audited.signed(self.folder)
+        published = Publications(read_authorities(root, [signed]))
         reconciliation = Reconciliation(journal, lambda _bundle, _scenario: MINUTE_MS)
         found: set[str] = set()
         try:
-            verify_export(export, self.audited.trust)
+            verify_export(export, self.audited.trust, published.take)
             verify_export(export, self.audited.trust, replay.take)
             reconciliation.finish(verify_export(export, self.audited.trust, reconciliation.take).end)
         except TiergateError:
             found |= {VERIFY, REPLAY, RECONCILE}
+        if published.unsigned:
+            found |= {VERIFY, REPLAY}
         if replay.counts:
             found.add(REPLAY)
         if reconciliation.findings:
@@ -187,6 +193,17 @@ async def _an_old_rule_gone_on_with(scene: Scene) -> None:
     scene.know(index)
 
 
+async def _decided_under_a_bundle_that_no_authority_has_signed(scene: Scene) -> None:
+    token, attestation = await scene.audited.attest()
+    index = scene.audited.decide(token, bundle=scene.audited.publish_unsigned())
+    await scene.audited.report(index, attestation)
+    scene.know(index)
+
+
+async def _a_bundle_published_that_no_authority_has_signed(scene: Scene) -> None:
+    scene.audited.publish_unsigned()
+
+
 async def _entitled_after_a_withdrawal(scene: Scene) -> None:
     last = len(scene.audited.log.entries) - 1
     scene.audited.log.change("consent_withdrawn", consent=last - 1)
@@ -275,6 +292,8 @@ CASES: dict[Callable[[Scene], Awaitable[None]], set[str]] = {
     _a_rung_that_the_scenario_does_not_have: {REPLAY, RECONCILE, CITY},
     _a_time_finer_than_its_grain: {REPLAY},
     _an_old_rule_gone_on_with: {REPLAY, RECONCILE, CITY},
+    _decided_under_a_bundle_that_no_authority_has_signed: {VERIFY, REPLAY, RECONCILE, CITY},
+    _a_bundle_published_that_no_authority_has_signed: {VERIFY, REPLAY},
     _entitled_after_a_withdrawal: ALL,
     _entitled_after_a_withdrawal_logged_without_its_link: {CITY},
     _entitled_on_a_second_registration_of_a_withdrawn_consent: {CITY},

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import date
 from functools import cache
 from pathlib import Path
+
+import rfc8785
 
 from gateway.consentlog.entry import Value, encode
 from gateway.consentlog.export import write_export
@@ -30,6 +33,17 @@ Item = Mapping[str, Value]
 @cache
 def policy_bytes(version: int = 1, expires: date = date(2027, 12, 31), effective: int = 0) -> bytes:
     return build_bundle(load_policies(Path(__file__).parents[3] / "policies"), version, expires, effective=effective)
+
+
+def forged() -> bytes:
+    """A bundle that follows its schema, and that nobody has signed: the library lends 9999 of whatever it counts."""
+    document = json.loads(policy_bytes())
+    (library,) = (item for item in document["scenarios"] if item["id"] == LIBRARY)
+    counts = [item for rung in library["rungs"] for item in rung["items"] if "count" in item]
+    assert counts
+    for item in counts:
+        item["count"] = 9999
+    return rfc8785.dumps(document)
 
 
 @cache

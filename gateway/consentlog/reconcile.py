@@ -84,6 +84,7 @@ class Reconciliation:
         self._paused: set[int] = set()
         # index and time of changes of consents not known yet: of two lifetimes, as times are not quite in order
         self._unnamed: deque[tuple[int, int]] = deque()
+        self._excused: set[int] = set()
         self.findings: list[Finding] = []
         self.counts: Counter[Code] = Counter()
         self.compared = 0
@@ -204,8 +205,13 @@ class Reconciliation:
     def _may_be_lower(self, entry: Entry) -> bool:
         """Whether the log shows that the consent was silent when this was decided."""
         consent = entry.number("consent")
-        if consent in self._ended or consent in self._paused or consent < self._start:
+        if consent in self._ended or consent in self._paused or consent in self._excused or consent < self._start:
             return True  # the last: of a consent of an earlier shard, which may show it
         # ended before its first decision: the change names no registration, but it comes before it, and what was
-        # attested before it has ended a lifetime later
-        return any(index < consent and entry.time <= time + LIFETIME_MS for index, time in self._unnamed)
+        # attested before it has ended a lifetime later. It is of one consent, and excuses no second one
+        for change in self._unnamed:
+            if change[0] < consent and entry.time <= change[1] + LIFETIME_MS:
+                self._unnamed.remove(change)
+                self._excused.add(consent)
+                return True
+        return False

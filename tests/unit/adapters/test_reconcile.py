@@ -194,8 +194,23 @@ async def test_each_consent_that_ended_before_its_first_decision_excuses_its_own
     token, attestation = attested[2]
     consent = audited.log.register(token_hash(token))
     audited.log.change("consent_withdrawn", time=time + 1000)  # after this registration, which it does not name
-    await audited.report(audited.again(consent, 0, time=time + 1000), attestation)
-    assert _codes(_reconciled(audited, tmp_path)) == []  # the two before are of the last lifetime still
+    low = audited.again(consent, 0, time=time + 1000)
+    await audited.report(low, attestation)
+    assert _codes(_reconciled(audited, tmp_path)) == [(Code.LOWER_THAN_ATTESTED, low)]
+
+
+async def test_a_change_that_names_no_consent_excuses_one_and_all_its_decisions(
+    audited: Audited, tmp_path: Path
+) -> None:
+    attested = [await audited.attest() for _ in range(2)]
+    audited.log.change("consent_paused")
+    (token, attestation), (another, its) = attested
+    consent = audited.log.register(token_hash(token))
+    for _ in range(2):
+        await audited.report(audited.again(consent, 0), attestation)
+    low = audited.decide(another, 0)
+    await audited.report(low, its)
+    assert _codes(_reconciled(audited, tmp_path)) == [(Code.LOWER_THAN_ATTESTED, low)]
 
 
 async def test_a_change_of_before_the_last_lifetime_excuses_nothing(audited: Audited, tmp_path: Path) -> None:

@@ -1,9 +1,30 @@
-"""Files that are replaced whole, and durably: a power cut leaves all of the old content or all of the new."""
+"""Files that are replaced whole, and durably: a power cut leaves all of the old content or all of the new.
+
+And how files are read that others may have put there.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
+
+
+def bytes_of(file: Path, limit: int) -> bytes:
+    """The first bytes of a regular file, at most ``limit``. Raises OSError, for what is no regular file too.
+
+    Whoever hands a folder over may have put anything into it: opening a FIFO would wait until somebody writes to it,
+    and a device may never end.
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is not a regular file", str(file))
+        with os.fdopen(descriptor, "rb", closefd=False) as opened:
+            return opened.read(limit)
+    finally:
+        os.close(descriptor)
 
 
 def write_whole(file: Path, data: bytes, *, partial: Path | None = None) -> None:

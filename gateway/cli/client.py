@@ -18,6 +18,7 @@ from gateway.domain.bundle import Bundle, Timeline
 from gateway.domain.directory import Directory, Endpoint
 from gateway.domain.ids import CityId
 from gateway.errors import Problem, ProblemsError, Reason
+from gateway.files import bytes_of
 from gateway.policy.bundle import check_in_force
 from gateway.policy.directory import check_fresh
 from gateway.policy.installed import installed_directory, read_bundles
@@ -32,10 +33,9 @@ STREAM_S = 600.0
 
 
 def read_file(path: Path, limit: int, remedy: str = "") -> bytes:
-    """A file of at most ``limit`` bytes. Raises CONFIG_INVALID, as a :class:`ProblemsError`."""
+    """A regular file of at most ``limit`` bytes. Raises CONFIG_INVALID, as a :class:`ProblemsError`."""
     try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
+        data = bytes_of(path, limit + 1)
     except OSError as error:
         problem = Problem(str(path), "", f"cannot be read ({error.strerror})", remedy)
         raise ProblemsError(Reason.CONFIG_INVALID, [problem]) from error

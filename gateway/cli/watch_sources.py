@@ -26,6 +26,7 @@ from gateway.consentlog.tiles import (
     tile_path,
 )
 from gateway.errors import Reason, TiergateError
+from gateway.files import bytes_of
 
 _MAX_FILE_BYTES = TILE_WIDTH * (MAX_ENTRY_BYTES + 2)
 
@@ -89,8 +90,7 @@ class ExportSource:
 
     def _bytes_of(self, path: str, limit: int) -> bytes:
         try:
-            with (self._folder / path).open("rb") as file:
-                data = file.read(limit + 1)
+            data = bytes_of(self._folder / path, limit + 1)
         except FileNotFoundError as error:  # outgrown by an export that runs now, or removed: the next round tells
             raise TiergateError(Reason.LOG_UNAVAILABLE, f"{path} is not in the export") from error
         except OSError as error:

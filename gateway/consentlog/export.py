@@ -22,7 +22,7 @@ from typing import NamedTuple, Protocol
 
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.merkle import Frontier, leaf_hash
-from gateway.consentlog.note import parse_note
+from gateway.consentlog.note import MAX_NOTE_BYTES, parse_note
 from gateway.consentlog.scope import Leaf
 from gateway.consentlog.tiles import (
     TILE_WIDTH,
@@ -35,7 +35,7 @@ from gateway.consentlog.tiles import (
 )
 from gateway.consentlog.trust import TrustPolicy, VerifiedCheckpoint
 from gateway.errors import Reason, TiergateError
-from gateway.files import write_whole
+from gateway.files import bytes_of, write_whole
 
 CHECKPOINT = "checkpoint"
 TRUST = "trust"
@@ -156,7 +156,7 @@ def _held(directory: Path) -> Checkpoint | None:
     Its signatures count for nothing here: whatever it is, nothing else than its history is written over it.
     """
     try:
-        return Checkpoint.parse(parse_note((directory / CHECKPOINT).read_bytes()).text)
+        return Checkpoint.parse(parse_note(bytes_of(directory / CHECKPOINT, MAX_NOTE_BYTES + 1)).text)
     except FileNotFoundError:
         return None
     except TiergateError as error:
@@ -207,13 +207,17 @@ def _write_tree(leaves: Iterator[Leaf], directory: Path, form: Form) -> set[str]
 def _write_immutable(directory: Path, path: str, data: bytes) -> None:
     """A file that never changes once it is full: other bytes under its name are another log's."""
     target = directory / path
-    if target.exists() and target.read_bytes() != data:
+    if target.exists() and not _holds(target, data):
         raise TiergateError(Reason.LOG_CORRUPT, f"{path} holds other bytes: the directory belongs to another log")
     _write(target, data)
 
 
+def _holds(target: Path, data: bytes) -> bool:
+    return bytes_of(target, len(data) + 1) == data
+
+
 def _write(target: Path, data: bytes) -> None:
-    if target.exists() and target.read_bytes() == data:
+    if target.exists() and _holds(target, data):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, data, partial=target.with_name(target.name + ".tmp"))

@@ -17,6 +17,7 @@ from gateway.consentlog.proof import LogProof
 from gateway.consentlog.shard import number_of
 from gateway.consentlog.trust import NONE, TrustPolicy
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+from gateway.files import bytes_of
 
 MAX_GOSSIP_BYTES = MAX_NOTE_BYTES + 16_384
 
@@ -78,8 +79,7 @@ def verify_gossip(raw: bytes, entry: bytes | None, trust: TrustPolicy, *, receip
 
 
 def _bytes_of(path: Path, limit: int) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(limit + 1)
+    data = bytes_of(path, limit + 1)
     if len(data) > limit:
         raise TiergateError(Reason.NOTE_INVALID, f"larger than {limit} bytes")
     return data

@@ -34,6 +34,7 @@ from gateway.consentlog.tiles import (
 )
 from gateway.consentlog.trust import MAX_TRUST_BYTES, TrustPolicy
 from gateway.errors import Reason, TiergateError
+from gateway.files import bytes_of
 
 MAX_BUNDLE_FILE_BYTES = 16 * 1024 * 1024
 _MAX_TILE_FILE_BYTES = TILE_WIDTH * (MAX_ENTRY_BYTES + 2)
@@ -185,8 +186,7 @@ def _verify_shard(
 def read_part(directory: Path, path: str, limit: int) -> bytes:
     """A file of the export, of at most ``limit`` bytes."""
     try:
-        with (directory / path).open("rb") as file:
-            data = file.read(limit + 1)
+        data = bytes_of(directory / path, limit + 1)
     except OSError as error:
         raise TiergateError(Reason.LOG_CORRUPT, f"export: {path}: {error.strerror}") from error
     if len(data) > limit:

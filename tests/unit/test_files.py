@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.files import write_whole
+from gateway.files import bytes_of, write_whole
 
 
 def test_what_is_durable_before_and_after_the_name_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,3 +34,20 @@ def test_what_cannot_be_made_durable_replaces_nothing(tmp_path: Path, monkeypatc
     with pytest.raises(OSError, match="full"):
         write_whole(file, b"new")
     assert file.read_bytes() == b"old"
+
+
+def test_no_more_of_a_file_is_read_than_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("file")
+    assert [bytes_of(tmp_path / "file", limit) for limit in (0, 4, 9)] == [b"", b"1234", b"12345"]
+    assert bytes_of(tmp_path / "link", 9) == b"12345"
+
+
+def test_what_is_no_regular_file_is_not_read_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    for path in (tmp_path / "pipe", tmp_path / "device", tmp_path):
+        with pytest.raises(OSError, match="is not a regular file"):
+            bytes_of(path, 9)
+    with pytest.raises(FileNotFoundError):
+        bytes_of(tmp_path / "nowhere", 9)

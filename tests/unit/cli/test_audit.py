@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,6 +60,24 @@ def test_a_changed_export_does_not(run: Run, exported: Path, trust: Path, name: 
     done = run("audit", "verify", exported, "--trust", trust, "--json")
     assert done.code == 4
     assert done.document["error"]["exit_code"] == 4
+
+
+@pytest.mark.parametrize("command", [("verify",), ("replay",), ("sample", "--count", "1")], ids=lambda words: words[0])
+@pytest.mark.parametrize("name", ["checkpoint", "trust", f"bundles/{DIGEST}.json", "tile/0/000.p/6"])
+def test_a_fifo_in_an_export_is_refused(
+    run: Run, exported: Path, trust: Path, name: str, command: tuple[str, ...]
+) -> None:
+    (exported / name).unlink()
+    os.mkfifo(exported / name)
+    done = run("audit", *command, exported, "--trust", trust)
+    assert done.code in {2, 4}
+    assert "is not a regular file" in done.err
+
+
+def test_a_fifo_given_as_a_file_is_refused(run: Run, exported: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    done = run("audit", "verify", exported, "--trust", tmp_path / "pipe")
+    assert (done.code, "is not a regular file" in done.err) == (2, True)
 
 
 def test_an_export_of_another_log_does_not(run: Run, exported: Path, tmp_path: Path) -> None:

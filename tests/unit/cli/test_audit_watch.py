@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,16 @@ def test_a_log_that_grows(watched: Watched) -> None:
         code, (line,) = watched.lines(long_log(size))
         assert (code, line["kind"], line["size"]) == (0, "SEEN", size)
     assert "seen: a log of 600 entries" in watched.once(long_log(600)).out
+
+
+def test_a_fifo_in_the_export_is_told_of(watched: Watched) -> None:
+    folder = watched.export(small_log())
+    (folder / "tile/entries/000.p/6").unlink()
+    os.mkfifo(folder / "tile/entries/000.p/6")
+    done = watched.run(
+        "audit", "watch", "--export", folder, "--trust", watched.trust, "--state", watched.state, "--once"
+    )
+    assert (done.code, "is not a regular file" in done.out) == (3, True)
 
 
 def test_a_fork_is_told_and_kept(watched: Watched) -> None:

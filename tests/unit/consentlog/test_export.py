@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -175,4 +176,14 @@ def test_a_place_that_cannot_be_written_is_a_typed_error(tmp_path: Path) -> None
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(TiergateError) as caught:
         export(tmp_path / "file", small_log())
+    assert caught.value.reason is Reason.STORE_FAILED
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "trust", f"bundles/{DIGEST}.json", "tile/0/000.p/6"])
+def test_a_fifo_in_the_place_of_a_file_is_a_typed_error(tmp_path: Path, name: str) -> None:
+    export(tmp_path, small_log())
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(TiergateError) as caught:
+        export(tmp_path, small_log())
     assert caught.value.reason is Reason.STORE_FAILED

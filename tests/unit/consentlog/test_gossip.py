@@ -101,3 +101,12 @@ async def test_a_checkpoint_of_a_log_that_is_trusted_and_is_another(monitor: Mon
 async def test_gossip_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(ProblemsError):
         list(read_gossip(tmp_path / "none", POLICY))
+
+
+def test_a_fifo_among_what_others_were_given_is_told_of(tmp_path: Path) -> None:
+    (tmp_path / "a.proof").write_bytes(b"nothing")
+    os.mkfifo(tmp_path / "a.entry")
+    os.mkfifo(tmp_path / "b.proof")
+    assert [(item.name, item.head, item.detail) for item in read_gossip(tmp_path, POLICY)] == [
+        ("a.proof", None, "is not a regular file")
+    ]

@@ -45,6 +45,15 @@ def move_in(partial: Path, file: Path) -> None:
     sync_folder(file.parent)
 
 
+def make_folders(folder: Path, mode: int = 0o777) -> None:
+    """Make a folder, and those above it that are missing, each durable in the one that holds it. Raises OSError."""
+    if folder.is_dir():
+        return
+    make_folders(folder.parent, mode)
+    folder.mkdir(mode, exist_ok=True)
+    sync_folder(folder.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make durable which names a folder holds. Raises OSError."""
     _sync(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -31,6 +31,7 @@ from gateway.consentlog.shard import first_of, number_of
 from gateway.consentlog.trust import MAX_TRUST_BYTES, TrustPolicy, VerifiedCheckpoint, directory_trust
 from gateway.domain.audit_scope import WHOLE_LOG, AuditScope
 from gateway.errors import Reason, TiergateError
+from gateway.files import make_folders
 
 RUN = 50_000
 """Entries asked for at once: each run has its own deadline, and is one read on record."""
@@ -145,7 +146,7 @@ async def export(
             raise UsageError(f"there is no shard {shard}", f"0 to {newest}")
         for number in range(newest + 1) if shard is None else (shard,):
             folder = directory if shard is not None or not number else directory / shard_path(number)
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folders(folder)
             with TemporaryFile(dir=directory) as file:
                 log = DownloadedLog(file, opened.directory.auditor_scopes.get(used.name), number)
                 exports.append(await _export(stub, log, folder, trusted, must_record=number == newest))

@@ -7,8 +7,8 @@
     trust                      the trust file (C2SP tlog-policy) that the checkpoint satisfies
     shards/<NNN>/              the same again for each later shard, by its number
 
-Files are written whole (temporary name, fsync, rename), the checkpoint last: a reader that sees a checkpoint finds all
-that it covers. Memory does not depend on the log's size.
+Files are written whole (temporary name, fsync, rename) into folders that are durable, the checkpoint last: a reader
+that sees a checkpoint finds all that it covers, after a power cut too. Memory does not depend on the log's size.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from gateway.consentlog.tiles import (
 )
 from gateway.consentlog.trust import TrustPolicy, VerifiedCheckpoint
 from gateway.errors import Reason, TiergateError
-from gateway.files import bytes_of, write_whole
+from gateway.files import bytes_of, make_folders, write_whole
 
 CHECKPOINT = "checkpoint"
 TRUST = "trust"
@@ -219,7 +219,7 @@ def _holds(target: Path, data: bytes) -> bool:
 def _write(target: Path, data: bytes) -> None:
     if target.exists() and _holds(target, data):
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folders(target.parent)
     write_whole(target, data, partial=target.with_name(target.name + ".tmp"))
 
 

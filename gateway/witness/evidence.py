@@ -20,7 +20,7 @@ from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.note import parse_note
 from gateway.consentlog.witness import Fork, log_id
 from gateway.errors import Reason, TiergateError
-from gateway.files import sync_folder
+from gateway.files import make_folders, sync_folder
 
 _PARTIAL = ".partial"
 
@@ -63,8 +63,7 @@ class EvidenceFolder:
         return sum(1 for _ in parent.glob("unproven-*")) >= self._unproven_kept
 
     def _write(self, folder: Path, files: dict[str, bytes]) -> None:
-        made = not folder.parent.exists()
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(folder.parent, mode=0o700)
         partial = folder.with_name(folder.name + _PARTIAL)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(mode=0o700)
@@ -76,9 +75,6 @@ class EvidenceFolder:
         sync_folder(partial)
         partial.rename(folder)
         sync_folder(folder.parent)
-        if made:
-            sync_folder(self._base)
-            sync_folder(self._base.parent)
 
     def all(self) -> Iterator[KeptFork]:
         """Everything that is kept, in the order of the paths."""

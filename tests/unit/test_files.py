@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.files import bytes_of, write_whole
+from gateway.files import bytes_of, make_folders, write_whole
 
 
 def test_what_is_durable_before_and_after_the_name_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,3 +51,23 @@ def test_what_is_no_regular_file_is_not_read_and_not_waited_for(tmp_path: Path) 
             bytes_of(path, 9)
     with pytest.raises(FileNotFoundError):
         bytes_of(tmp_path / "nowhere", 9)
+
+
+def test_each_folder_that_is_made_is_durable_in_the_one_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(Path(f"/proc/self/fd/{descriptor}").readlink()))
+    (tmp_path / "a").mkdir(mode=0o755)
+    make_folders(tmp_path / "a/b/c", mode=0o700)
+    assert synced == [tmp_path / "a", tmp_path / "a/b"]
+    assert [(tmp_path / name).stat().st_mode & 0o777 for name in ("a", "a/b", "a/b/c")] == [0o755, 0o700, 0o700]
+    make_folders(tmp_path / "a/b/c")
+    assert len(synced) == 2
+
+
+def test_a_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    for folder in ("file", "file/below"):
+        with pytest.raises(OSError, match="file"):
+            make_folders(tmp_path / folder)

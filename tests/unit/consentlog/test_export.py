@@ -92,6 +92,15 @@ def test_a_grown_log_is_brought_up_to_date(tmp_path: Path) -> None:
     assert files(tmp_path / "one") == files(export(tmp_path / "two", long_log(300)))
 
 
+def test_the_checkpoint_comes_after_every_folder_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(Path(f"/proc/self/fd/{descriptor}").readlink()))
+    folder = export(tmp_path / "made" / "export", long_log(300))
+    before = set(synced[: synced.index(folder / "checkpoint.tmp")])
+    holding = {path.parent for path in folder.rglob("*")} | {tmp_path, tmp_path / "made"}
+    assert holding <= before
+
+
 def test_what_a_broken_off_export_left_is_cleared(tmp_path: Path) -> None:
     export(tmp_path, long_log(100))
     (tmp_path / "tile/0/000.p/77.tmp").write_bytes(b"half")

@@ -204,7 +204,7 @@ CATALOGUE: dict[Reason, CatalogueEntry] = {
     Reason.CONFIG_INVALID: CatalogueEntry("FAILED_PRECONDITION", "The configuration is not valid."),
     Reason.KEY_INVALID: CatalogueEntry("FAILED_PRECONDITION", "A key is not usable for its purpose."),
     Reason.CERTIFICATE_INVALID: CatalogueEntry("FAILED_PRECONDITION", "A certificate is not usable for its purpose."),
-    Reason.STORE_BUSY: CatalogueEntry("UNAVAILABLE", "Another process holds the database."),
+    Reason.STORE_BUSY: CatalogueEntry("UNAVAILABLE", "Another process holds the database or the export."),
     Reason.STORE_FAILED: CatalogueEntry("UNAVAILABLE", "The database cannot be read or written now."),
     Reason.SOURCE_INVALID: CatalogueEntry("UNAVAILABLE", "The score source's answer is not usable."),
     Reason.INTERNAL: CatalogueEntry("INTERNAL", "The service failed; the fault is logged under the request's id."),

@@ -6,8 +6,11 @@ And how files are read that others may have put there.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -23,6 +26,21 @@ def bytes_of(file: Path, limit: int) -> bytes:
             raise OSError(errno.EINVAL, "is not a regular file", str(file))
         with os.fdopen(descriptor, "rb", closefd=False) as opened:
             return opened.read(limit)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def folder_lock(folder: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold the lock of a folder, which needs no file in it and ends with this process, however it ends.
+
+    It binds nobody who does not ask for it. Raises BlockingIOError when another one holds it (``shared``: alone), in
+    whatever process; OSError.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        yield
     finally:
         os.close(descriptor)
 

@@ -150,7 +150,7 @@ def verify(
 
     Of a scoped export the entries in scope, and the hashes of all others. With --root and --signed also that the
     authorities signed the policy bundles: the log has their bytes from the gateway. Exit code 4 when anything does not
-    verify.
+    verify, 3 while the export is being written: verify it again when that is done.
     """
     from gateway.cli.audit_signed import Publications, read_authorities
 

@@ -24,6 +24,7 @@ from gateway.cli.profile import read_profile
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.entry import decode
 from gateway.consentlog.export import held_entries, policy_path, shard_path, write_export
+from gateway.consentlog.export_lock import writing
 from gateway.consentlog.merkle import HASH_SIZE, leaf_hash
 from gateway.consentlog.scope import Leaf
 from gateway.consentlog.scoped import write_scoped
@@ -31,7 +32,6 @@ from gateway.consentlog.shard import first_of, number_of
 from gateway.consentlog.trust import MAX_TRUST_BYTES, TrustPolicy, VerifiedCheckpoint, directory_trust
 from gateway.domain.audit_scope import WHOLE_LOG, AuditScope
 from gateway.errors import Reason, TiergateError
-from gateway.files import make_folders
 
 RUN = 50_000
 """Entries asked for at once: each run has its own deadline, and is one read on record."""
@@ -134,7 +134,7 @@ async def export(
     What an earlier export left in the folder is not sent again; it is held against the new root like all the rest. The
     folder verifies offline with `audit verify`, on any machine. Later shards lie below the first one, in shards/001 and
     so on. An auditor whose scope is not the whole log gets all hashes, and the entries in scope. The log
-    records the read.
+    records the read. Exit code 3 while another command writes or verifies this folder.
     """
     used = read_profile(profile, {"auditor"})
     exports: list[_Export] = []
@@ -144,12 +144,15 @@ async def export(
         newest = number_of((await newest_head(stub, policy))[1].origin)
         if shard is not None and not 0 <= shard <= newest:
             raise UsageError(f"there is no shard {shard}", f"0 to {newest}")
-        for number in range(newest + 1) if shard is None else (shard,):
-            folder = directory if shard is not None or not number else directory / shard_path(number)
-            make_folders(folder)
-            with TemporaryFile(dir=directory) as file:
-                log = DownloadedLog(file, opened.directory.auditor_scopes.get(used.name), number)
-                exports.append(await _export(stub, log, folder, trusted, must_record=number == newest))
+        with writing(directory):
+            for number in range(newest + 1) if shard is None else (shard,):
+                folder = directory if shard is not None or not number else directory / shard_path(number)
+                with TemporaryFile(dir=directory) as file:
+                    log = DownloadedLog(file, opened.directory.auditor_scopes.get(used.name), number)
+                    done = await _export(
+                        stub, log, folder, trusted, held=folder == directory, must_record=number == newest
+                    )
+                    exports.append(done)
     last = exports[-1]
     log, head, bundles = last.log, last.verified.checkpoint, sorted({name for item in exports for name in item.bundles})
     document = {
@@ -193,9 +196,9 @@ async def newest_head(stub: AuditServiceStub, policy: TrustPolicy, shard: int | 
 
 
 async def _export(
-    stub: AuditServiceStub, log: DownloadedLog, folder: Path, trusted: bytes, *, must_record: bool
+    stub: AuditServiceStub, log: DownloadedLog, folder: Path, trusted: bytes, *, held: bool, must_record: bool
 ) -> _Export:
-    """Write one shard. ``must_record``: a scope's export must hold the log's record of a read under it."""
+    """Write one shard. ``held``: its folder is locked; ``must_record``: a scope's needs the log's record of a read."""
     policy = TrustPolicy.parse(trusted)
     for _ in range(ROUNDS):
         grew = await _catch_up(stub, log, policy, folder)
@@ -207,8 +210,8 @@ async def _export(
         raise TiergateError(Reason.LOG_CORRUPT, "the gateway has not published its record of the read")
     bundles = {digest: await _bundle(stub, folder, digest) for digest in log.bundles}
     if log.scope.cities is None:
-        return _Export(log, write_export(log, folder, bundles, trusted), bundles)
-    return _Export(log, write_scoped(log, log.scope, folder, bundles, trusted), bundles)
+        return _Export(log, write_export(log, folder, bundles, trusted, held=held), bundles)
+    return _Export(log, write_scoped(log, log.scope, folder, bundles, trusted, held=held), bundles)
 
 
 async def _bundle(stub: AuditServiceStub, folder: Path, digest: str) -> bytes:

@@ -14,6 +14,7 @@ from gateway.cli.options import Json, TrustFile
 from gateway.cli.output import UsageError, facts, require_known, show, table
 from gateway.consentlog.entry import SCHEMAS, Entry
 from gateway.consentlog.export import policy_path
+from gateway.consentlog.export_lock import reading
 from gateway.consentlog.sample import sample, seed_of
 from gateway.consentlog.verify import verify_export
 from gateway.errors import Reason, TiergateError
@@ -66,15 +67,16 @@ async def sample_export(
     require_known("--type", kind, SCHEMAS)
     require_export(directory)
     data = read_trust(trust)
-    verified = verify_export(directory, data)
-    seed = seed_of(verified.size, verified.root, nonce)
-    counts = verified.all_entries
-    population = sum(counts.values()) if kind is None else counts.get(kind, 0)
-    places = sample(seed, population, count)
-    picker = _Picker(kind, set(places))
-    # read again, and verified again: only what is drawn is kept, and a folder that changes meanwhile gives no sample
-    if verify_export(directory, data, picker.take) != verified:
-        raise TiergateError(Reason.LOG_CORRUPT, "the export has changed while it was read")
+    with reading(directory):
+        verified = verify_export(directory, data)
+        seed = seed_of(verified.size, verified.root, nonce)
+        counts = verified.all_entries
+        population = sum(counts.values()) if kind is None else counts.get(kind, 0)
+        places = sample(seed, population, count)
+        picker = _Picker(kind, set(places))
+        # read again, and verified again: only what is drawn is kept; a folder that changes all the same gives no sample
+        if verify_export(directory, data, picker.take) != verified:
+            raise TiergateError(Reason.LOG_CORRUPT, "the export has changed while it was read")
     marks = Marks(lambda digest: _bundle(directory, digest))
     drawn = []
     for index, entry in (picker.picked[place] for place in places):

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from gateway.consentlog.checkpoint import Checkpoint
+from gateway.consentlog.export_lock import writing
 from gateway.consentlog.merkle import Frontier, leaf_hash
 from gateway.consentlog.note import MAX_NOTE_BYTES, parse_note
 from gateway.consentlog.scope import Leaf
@@ -43,7 +45,8 @@ SHARDS = "shards"
 """Where the shards after the first one lie in its export, each an export of its own."""
 SCOPE_FOLDER = "scope"
 """Where a scoped export (``scoped``) has its entries."""
-_PARTIAL = re.compile(r".+\.p/[1-9][0-9]{0,2}(?:\.tmp)?\Z")
+_PARTIAL = re.compile(r".+\.p/[1-9][0-9]{0,2}\Z")
+_UNFINISHED = ".tmp"
 
 
 class EntrySource(Protocol):
@@ -97,7 +100,7 @@ def held_entries(directory: Path, end: int) -> Iterator[bytes]:
 
 
 def write_export(
-    source: EntrySource, directory: Path, bundles: Mapping[str, bytes], trust: bytes
+    source: EntrySource, directory: Path, bundles: Mapping[str, bytes], trust: bytes, *, held: bool = False
 ) -> VerifiedCheckpoint:
     """Write, or bring up to date, the export in ``directory``; returns the checkpoint that it now carries.
 
@@ -105,19 +108,20 @@ def write_export(
     and removes the partial tiles that it outgrew. Raises NOTE_INVALID when the checkpoint does not satisfy ``trust``;
     LOG_CORRUPT when the entries do not lead to its root, or the directory holds another log, another history of this
     one, or more of it: it is left as it was; BUNDLE_INVALID when bytes do not match their digest; STORE_FAILED when a
-    file cannot be written. Of the checkpoint's signatures those are written that ``trust`` has keys for.
+    file cannot be written; STORE_BUSY as ``writing`` does, which the caller is in if the folder is ``held``. Of the
+    checkpoint's signatures those are written that ``trust`` has keys for.
     """
     verified = TrustPolicy.parse(trust).verify(source.checkpoint().encode())
 
     def leaves() -> Iterator[Leaf]:
         return (Leaf(leaf_hash(entry), entry) for entry in source.entries(0, verified.checkpoint.size))
 
-    return write_form(leaves, verified, directory, bundles, trust, _WHOLE)
+    return write_form(leaves, verified, directory, bundles, trust, _WHOLE, held=held)
 
 
 def write_form(
     leaves: Callable[[], Iterator[Leaf]], verified: VerifiedCheckpoint, directory: Path, bundles: Mapping[str, bytes],
-    trust: bytes, form: Form,
+    trust: bytes, form: Form, *, held: bool,
 ) -> VerifiedCheckpoint:  # fmt: skip
     """``write_export`` for either form: ``leaves`` gives all that the checkpoint covers, from the first one on.
 
@@ -126,21 +130,30 @@ def write_form(
     for digest, data in bundles.items():
         if sha256(data).hexdigest() != digest:
             raise TiergateError(Reason.BUNDLE_INVALID, "bundle bytes do not match their digest")
+    with nullcontext() if held else writing(directory):
+        try:
+            _write_form(leaves, verified, directory, bundles, trust, form)
+        except OSError as error:
+            raise TiergateError(Reason.STORE_FAILED, f"export: {error.strerror}") from error
+    return verified
+
+
+def _write_form(
+    leaves: Callable[[], Iterator[Leaf]], verified: VerifiedCheckpoint, directory: Path, bundles: Mapping[str, bytes],
+    trust: bytes, form: Form,
+) -> None:  # fmt: skip
     if (directory / form.foreign(Bundle(0, 1))).parents[1].exists():
         raise TiergateError(Reason.LOG_CORRUPT, "the directory holds an export of another form")
-    try:
-        _require_history(leaves(), verified.checkpoint, _held(directory))
-        for name, data in form.beside.items():
-            _write_immutable(directory, name, data)
-        current = _write_tree(leaves(), directory, form)
-        for digest, data in bundles.items():
-            _write_immutable(directory, policy_path(digest), data)
-        _write(directory / TRUST, trust)
-        _write(directory / CHECKPOINT, verified.note)  # every byte of it can be verified
-        _remove_outgrown(directory, current)
-    except OSError as error:
-        raise TiergateError(Reason.STORE_FAILED, f"export: {error.strerror}") from error
-    return verified
+    _require_history(leaves(), verified.checkpoint, _held(directory))
+    _remove_unfinished(directory)
+    for name, data in form.beside.items():
+        _write_immutable(directory, name, data)
+    current = _write_tree(leaves(), directory, form)
+    for digest, data in bundles.items():
+        _write_immutable(directory, policy_path(digest), data)
+    _write(directory / TRUST, trust)
+    _write(directory / CHECKPOINT, verified.note)  # every byte of it can be verified
+    _remove_outgrown(directory, current)
 
 
 def _encode_whole(leaves: Sequence[Leaf]) -> bytes:
@@ -220,7 +233,16 @@ def _write(target: Path, data: bytes) -> None:
     if target.exists() and _holds(target, data):
         return
     make_folders(target.parent)
-    write_whole(target, data, partial=target.with_name(target.name + ".tmp"))
+    write_whole(target, data, partial=target.with_name(target.name + _UNFINISHED))
+
+
+def _remove_unfinished(directory: Path) -> None:
+    """Remove what exports that were killed had not given its name yet."""
+    for name in (CHECKPOINT, TRUST):
+        (directory / f"{name}{_UNFINISHED}").unlink(missing_ok=True)
+    for folder in ("bundles", SCOPE_FOLDER, "tile"):
+        for path in (directory / folder).rglob(f"*{_UNFINISHED}"):
+            path.unlink()
 
 
 def _remove_outgrown(directory: Path, current: set[str]) -> None:

@@ -18,6 +18,7 @@ from typing import Protocol
 from gateway.consentlog.audit import EntryAuditor
 from gateway.consentlog.entry import MAX_ENTRY_BYTES, Entry
 from gateway.consentlog.export import SCOPE_FOLDER, Form, write_form
+from gateway.consentlog.export_lock import reading
 from gateway.consentlog.merkle import HASH_SIZE, leaf_hash
 from gateway.consentlog.scope import Leaf, sees
 from gateway.consentlog.tiles import TILE_WIDTH, Bundle, Tile, bundle_path, tile_path
@@ -73,15 +74,16 @@ class ScopedSource(Protocol):
 
 
 def write_scoped(
-    source: ScopedSource, scope: AuditScope, directory: Path, bundles: Mapping[str, bytes], trust: bytes
-) -> VerifiedCheckpoint:
+    source: ScopedSource, scope: AuditScope, directory: Path, bundles: Mapping[str, bytes], trust: bytes, *,
+    held: bool = False,
+) -> VerifiedCheckpoint:  # fmt: skip
     """Write, or bring up to date, a scoped export: see ``write_export``, whose errors these are.
 
     A folder belongs to one scope, and to one form of export: for another take another folder (LOG_CORRUPT).
     """
     verified = TrustPolicy.parse(trust).verify(source.checkpoint().encode())
     form = Form(scoped_path, encode_scoped, bundle_path, {CITIES: scope.text()})
-    return write_form(source.leaves, verified, directory, bundles, trust, form)
+    return write_form(source.leaves, verified, directory, bundles, trust, form, held=held)
 
 
 def is_scoped(directory: Path) -> bool:
@@ -90,8 +92,9 @@ def is_scoped(directory: Path) -> bool:
 
 
 def scope_of(directory: Path) -> AuditScope:
-    """The scope that a folder claims. Raises LOG_CORRUPT."""
-    return AuditScope.parse(read_part(directory, CITIES, MAX_SCOPE_BYTES))
+    """The scope that a folder claims. Raises LOG_CORRUPT; STORE_BUSY while the folder is written."""
+    with reading(directory):
+        return AuditScope.parse(read_part(directory, CITIES, MAX_SCOPE_BYTES))
 
 
 def verify_scoped(

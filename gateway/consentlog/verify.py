@@ -16,6 +16,7 @@ from pathlib import Path
 from gateway.consentlog.audit import EntryAuditor
 from gateway.consentlog.entry import Entry
 from gateway.consentlog.export import CHECKPOINT, SCOPE_FOLDER, SHARDS, TRUST, policy_path, shard_path
+from gateway.consentlog.export_lock import reading
 from gateway.consentlog.link import require_link, require_previous
 from gateway.consentlog.merkle import leaf_hash
 from gateway.consentlog.note import MAX_NOTE_BYTES, VerifierKey
@@ -91,7 +92,7 @@ def verify_export(
     the same bytes. Raises POLICY_INVALID (trust file), NOTE_INVALID (checkpoint), PROOF_OF_LOG_INVALID (hashes do not
     lead to the root), LOG_CORRUPT (a file missing, unexpected or changed, an entry that breaks its schema or a rule of
     ``audit``, a shard that does not follow the one before), BUNDLE_INVALID (policy bundle), AUDIT_SCOPE for a scoped
-    export, which ``scoped.verify_scoped`` verifies.
+    export, which ``scoped.verify_scoped`` verifies; STORE_BUSY while the export is written, which is no verdict.
     """
     if (directory / SCOPE_FOLDER).exists():
         raise TiergateError(Reason.AUDIT_SCOPE, "a scoped export, where the whole log is asked for")
@@ -115,11 +116,13 @@ def verify_form(
     ``leaves`` reads and audits the entries of a bundle and yields all of its leaf hashes; ``path`` is where they lie;
     ``beside`` names files that have been read already.
     """
-    found = _verify_shard(directory, trust, leaves, path, beside, None)
+    with reading(directory):
+        found = _verify_shard(directory, trust, leaves, path, beside, None)
     if number_of(found.origin) and found.previous is not None:
         found = replace(found, unchecked=Counter(found.unchecked) + require_previous(found.previous, trust))
     for folder in _later(directory, number_of(found.origin)):
-        later = _verify_shard(folder, trust, leaves, path, beside, found.auditor)
+        with reading(folder):
+            later = _verify_shard(folder, trust, leaves, path, beside, found.auditor)
         require_link(found, later)
         found = replace(later, earlier=found.shards)
     return found

@@ -192,7 +192,7 @@ async def test_a_second_gateway_on_the_same_data_is_refused_in_plain_words(netwo
     assert process.returncode == 3
     assert out == b""
     first, cause = err.decode().splitlines()
-    assert first == "tiergate: STORE_BUSY: Another process holds the database."
+    assert first == "tiergate: STORE_BUSY: Another process holds the database or the export."
     assert cause.strip() == "cause: gateway.db is held by another process"
     consent = await library_consent(network)
     assert (await until_answered(network, consent, secrets.token_urlsafe(16))).outcome == pb.OUTCOME_ENTITLED

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.consentlog.export import write_export
+from gateway.consentlog.export_lock import writing
 from gateway.consentlog.merkle import inclusion_proof, leaf_hash, root_of
 from gateway.consentlog.note import COSIGNATURE_V1, SignerKey, add_signatures
 from gateway.consentlog.proof import LogProof
@@ -78,6 +79,13 @@ def test_a_fifo_given_as_a_file_is_refused(run: Run, exported: Path, tmp_path: P
     os.mkfifo(tmp_path / "pipe")
     done = run("audit", "verify", exported, "--trust", tmp_path / "pipe")
     assert (done.code, "is not a regular file" in done.err) == (2, True)
+
+
+def test_an_export_that_is_being_written_is_to_be_verified_again(run: Run, exported: Path, trust: Path) -> None:
+    with writing(exported):
+        done = run("audit", "verify", exported, "--trust", trust)
+    assert (done.code, "being written" in done.err) == (3, True)
+    assert run("audit", "verify", exported, "--trust", trust).code == 0
 
 
 def test_an_export_of_another_log_does_not(run: Run, exported: Path, tmp_path: Path) -> None:

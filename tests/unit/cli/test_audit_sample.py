@@ -9,6 +9,7 @@ from gateway.consentlog.entry import decode
 from gateway.consentlog.export import write_export
 from gateway.consentlog.merkle import leaf_hash, root_of
 from gateway.consentlog.sample import sample
+from gateway.errors import Reason, TiergateError
 from tests.unit.cli.conftest import Run
 from tests.unit.consentlog.samples import BUNDLE, DIGEST, TRUST, MemoryLog, long_log
 
@@ -67,13 +68,29 @@ def test_nothing_is_drawn_from_what_does_not_verify(run: Run, export: Export) ->
     assert (done.code, done.out) == (4, "")
 
 
+def test_an_export_is_not_written_while_it_is_read(
+    run: Run, export: Export, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from gateway.cli import audit_sample
+
+    def grows(seed: bytes, population: int, count: int) -> list[int]:
+        with pytest.raises(TiergateError) as caught:
+            write_export(MemoryLog(long_log(601)), tmp_path / "export", {DIGEST: BUNDLE}, TRUST)
+        assert caught.value.reason is Reason.STORE_BUSY
+        return sample(seed, population, count)
+
+    monkeypatch.setattr(audit_sample, "sample", grows)
+    assert run("audit", "sample", export[0], "--trust", export[1], "--count", 2).code == 0
+
+
 def test_an_export_that_changes_while_it_is_read(
     run: Run, export: Export, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from gateway.cli import audit_sample
 
     def grows(seed: bytes, population: int, count: int) -> list[int]:
-        write_export(MemoryLog(long_log(601)), tmp_path / "export", {DIGEST: BUNDLE}, TRUST)
+        """By somebody who asks for no lock."""
+        write_export(MemoryLog(long_log(601)), tmp_path / "export", {DIGEST: BUNDLE}, TRUST, held=True)
         return sample(seed, population, count)
 
     monkeypatch.setattr(audit_sample, "sample", grows)

@@ -105,7 +105,14 @@ def test_what_a_broken_off_export_left_is_cleared(tmp_path: Path) -> None:
     export(tmp_path, long_log(100))
     (tmp_path / "tile/0/000.p/77.tmp").write_bytes(b"half")
     (tmp_path / "tile/0/000.p/77").write_bytes(b"older")
+    for name in ("checkpoint", "trust", f"bundles/{DIGEST}.json", "tile/0/000"):
+        (tmp_path / f"{name}.tmp").write_bytes(b"half")
     verify_export(export(tmp_path, long_log(100)), TRUST)
+
+
+def test_a_file_of_somebody_elses_is_not_taken_for_what_a_broken_off_export_left(tmp_path: Path) -> None:
+    (tmp_path / "notes.tmp").write_bytes(b"mine")
+    assert "notes.tmp" in files(export(tmp_path, small_log()))
 
 
 @pytest.mark.parametrize(("held", "shown"), [(300, 300), (300, 600), (300, 290), (100, 100), (100, 120), (100, 90)])

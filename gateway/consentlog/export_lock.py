@@ -1,0 +1,51 @@
+"""Who writes an export, and who reads it: one writer, or any number of verifiers.
+
+The lock is the folder's own, no file in it: it is no part of what is verified. It keeps honest programs apart and
+vouches for nothing: whatever is in the folder has to verify all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from gateway.errors import Reason, TiergateError
+from gateway.files import folder_lock, make_folders
+
+_RETRY_S = 5
+
+
+@contextmanager
+def writing(directory: Path) -> Iterator[None]:
+    """Be the only one who writes the export in a folder, which is made if need be.
+
+    Raises STORE_BUSY while somebody else writes or verifies it; STORE_FAILED.
+    """
+    with ExitStack() as stack:
+        try:
+            make_folders(directory)
+            stack.enter_context(folder_lock(directory))
+        except BlockingIOError as error:
+            detail = "the export is being written or verified by another process"
+            raise TiergateError(Reason.STORE_BUSY, detail, retry_after_s=_RETRY_S) from error
+        except OSError as error:
+            raise TiergateError(Reason.STORE_FAILED, f"export: {error.strerror}") from error
+        yield
+
+
+@contextmanager
+def reading(directory: Path) -> Iterator[None]:
+    """Keep writers away from the export in a folder: what is half written looks like what was tampered with.
+
+    Raises STORE_BUSY while somebody writes it; LOG_CORRUPT for what is no folder.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(folder_lock(directory, shared=True))
+        except BlockingIOError as error:
+            detail = "the export is being written by another process; verify it again when that is done"
+            raise TiergateError(Reason.STORE_BUSY, detail, retry_after_s=_RETRY_S) from error
+        except OSError as error:
+            raise TiergateError(Reason.LOG_CORRUPT, f"export: {error.strerror}") from error
+        yield

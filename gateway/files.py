@@ -1,6 +1,6 @@
 """Files that are replaced whole, and durably: a power cut leaves all of the old content or all of the new.
 
-And how files are read that others may have put there.
+And how files are read, and named, that others may have put there.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ def bytes_of(file: Path, limit: int) -> bytes:
             return opened.read(limit)
     finally:
         os.close(descriptor)
+
+
+def shown(name: str) -> str:
+    """A file's name as it may be told: what is not printable is escaped: it could steer a terminal, or forge a line."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in name)
 
 
 @contextmanager

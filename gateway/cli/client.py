@@ -18,7 +18,7 @@ from gateway.domain.bundle import Bundle, Timeline
 from gateway.domain.directory import Directory, Endpoint
 from gateway.domain.ids import CityId
 from gateway.errors import Problem, ProblemsError, Reason
-from gateway.files import bytes_of
+from gateway.files import bytes_of, shown
 from gateway.policy.bundle import check_in_force
 from gateway.policy.directory import check_fresh
 from gateway.policy.installed import installed_directory, read_bundles
@@ -34,13 +34,14 @@ STREAM_S = 600.0
 
 def read_file(path: Path, limit: int, remedy: str = "") -> bytes:
     """A regular file of at most ``limit`` bytes. Raises CONFIG_INVALID, as a :class:`ProblemsError`."""
+    name = shown(str(path))
     try:
         data = bytes_of(path, limit + 1)
     except OSError as error:
-        problem = Problem(str(path), "", f"cannot be read ({error.strerror})", remedy)
+        problem = Problem(name, "", f"cannot be read ({error.strerror})", remedy)
         raise ProblemsError(Reason.CONFIG_INVALID, [problem]) from error
     if len(data) > limit:
-        raise ProblemsError(Reason.CONFIG_INVALID, [Problem(str(path), "", f"is larger than {limit} bytes", remedy)])
+        raise ProblemsError(Reason.CONFIG_INVALID, [Problem(name, "", f"is larger than {limit} bytes", remedy)])
     return data
 
 

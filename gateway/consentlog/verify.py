@@ -35,7 +35,7 @@ from gateway.consentlog.tiles import (
 )
 from gateway.consentlog.trust import MAX_TRUST_BYTES, TrustPolicy
 from gateway.errors import Reason, TiergateError
-from gateway.files import bytes_of
+from gateway.files import bytes_of, shown
 
 MAX_BUNDLE_FILE_BYTES = 16 * 1024 * 1024
 _MAX_TILE_FILE_BYTES = TILE_WIDTH * (MAX_ENTRY_BYTES + 2)
@@ -218,4 +218,4 @@ def _check_files(directory: Path, expected: Iterator[str], *, first: bool) -> No
         if first and name.partition("/")[0] == SHARDS:
             continue  # exports of their own
         if path.is_symlink() or (not path.is_dir() and name not in names):
-            raise TiergateError(Reason.LOG_CORRUPT, f"unexpected file in the export: {name}")
+            raise TiergateError(Reason.LOG_CORRUPT, f"unexpected file in the export: {shown(name)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.files import bytes_of, make_folders, write_whole
+from gateway.files import bytes_of, make_folders, shown, write_whole
 
 
 def test_what_is_durable_before_and_after_the_name_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,3 +71,8 @@ def test_a_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
     for folder in ("file", "file/below"):
         with pytest.raises(OSError, match="file"):
             make_folders(tmp_path / folder)
+
+
+def test_a_name_is_told_without_what_steers_a_terminal() -> None:
+    assert shown("tile/0/000.p/6 é 厦门") == "tile/0/000.p/6 é 厦门"
+    assert shown("\x1b[2J\r\nverified\x9b\u202e\udcff") == r"\x1b[2J\r\nverified\x9b\u202e\udcff"

@@ -81,6 +81,26 @@ def test_a_fifo_given_as_a_file_is_refused(run: Run, exported: Path, tmp_path: P
     assert (done.code, "is not a regular file" in done.err) == (2, True)
 
 
+@pytest.mark.parametrize("command", ["verify", "replay"])
+@pytest.mark.parametrize("as_json", [(), ("--json",)], ids=["for people", "as JSON"])
+def test_a_name_in_an_export_forges_no_line(
+    run: Run, exported: Path, trust: Path, command: str, as_json: tuple[str, ...]
+) -> None:
+    (exported / "\x1b[2J\nverified: all\udcff").write_bytes(b"")
+    done = run("audit", command, exported, "--trust", trust, *as_json)
+    assert done.code == 4
+    assert r"\x1b[2J\nverified: all\udcff" in done.err
+    assert not {"\x1b", "\udcff"} & set(done.err + done.out)
+
+
+def test_a_shard_of_a_forged_name_forges_no_line(run: Run, exported: Path, trust: Path) -> None:
+    bundle = exported / "shards/\x1b[2J\nverified" / "bundles" / f"{DIGEST}.json"
+    bundle.mkdir(parents=True)
+    (exported / "bundles" / bundle.name).unlink()
+    done = run("audit", "replay", exported, "--trust", trust)
+    assert (done.code, "\x1b" in done.err, "\nverified" in done.err) == (2, False, False)
+
+
 def test_an_export_that_is_being_written_is_to_be_verified_again(run: Run, exported: Path, trust: Path) -> None:
     with writing(exported):
         done = run("audit", "verify", exported, "--trust", trust)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 from gateway.consentlog.checkpoint import Checkpoint
@@ -24,8 +25,9 @@ MAX_GOSSIP_BYTES = MAX_NOTE_BYTES + 16_384
 
 @dataclass(frozen=True, slots=True)
 class Gossip:
-    """What one file says. ``head`` is None for what no log that is trusted has signed; ``detail`` says why.
+    """What one file says. ``head`` is None for what no log that is trusted has signed; ``detail`` says what is wrong.
 
+    A signed head stands whatever is wrong beside it: else one bad file would keep a second history out of sight.
     ``note`` is the checkpoint as it was signed, or the file as it is; ``since``: Unix seconds of the file.
     """
 
@@ -34,6 +36,11 @@ class Gossip:
     head: Checkpoint | None
     detail: str
     since: float
+
+    @property
+    def mark(self) -> bytes:
+        """The same for what says the same again."""
+        return sha256(f"{self.name}\0{self.detail}\0".encode("utf-8", "surrogateescape") + self.note).digest()
 
 
 def read_gossip(folder: Path, trust: TrustPolicy) -> Iterator[Gossip]:
@@ -51,31 +58,45 @@ def read_gossip(folder: Path, trust: TrustPolicy) -> Iterator[Gossip]:
 def _read_one(path: Path, trust: TrustPolicy) -> Gossip:
     raw = b""
     since = 0.0
+    receipt = path.suffix == ".proof"
     try:
         since = path.stat().st_mtime
         raw = _bytes_of(path, MAX_GOSSIP_BYTES)
-        entry = path.with_suffix(".entry")
-        held = _bytes_of(entry, MAX_ENTRY_BYTES) if path.suffix == ".proof" and entry.exists() else None
-        note, head = verify_gossip(raw, held, trust, receipt=path.suffix == ".proof")
-    except OSError as error:
-        return Gossip(path.name, raw, None, error.strerror or "cannot be read", since)
-    except TiergateError as error:
-        return Gossip(path.name, raw, None, f"{error.reason}: {error.detail}", since)
-    return Gossip(path.name, note, head, "", since)
+        note, head = verify_gossip(raw, trust, receipt=receipt)
+    except (OSError, TiergateError) as error:
+        return Gossip(path.name, raw, None, _told(error), since)
+    return Gossip(path.name, note, head, _fault_of(path, raw, trust) if receipt else "", since)
 
 
-def verify_gossip(raw: bytes, entry: bytes | None, trust: TrustPolicy, *, receipt: bool) -> tuple[bytes, Checkpoint]:
-    """The signed note in a receipt or checkpoint, and its head. ``entry``: which the receipt must prove, if given.
+def _fault_of(path: Path, raw: bytes, trust: TrustPolicy) -> str:
+    """What is wrong with a receipt whose checkpoint verifies: with its form, or with the entry beside it."""
+    entry = path.with_suffix(".entry")
+    try:
+        proof = LogProof.parse(raw)
+        if entry.exists():
+            proof.verify(_bytes_of(entry, MAX_ENTRY_BYTES), _unwitnessed(trust))
+    except (OSError, TiergateError) as error:
+        return f"the checkpoint is signed, and the receipt proves no entry: {_told(error)}"
+    return ""
 
-    No quorum is asked for: what a log has signed it has to stand by, whoever has witnessed it. Raises NOTE_INVALID or
-    PROOF_OF_LOG_INVALID.
+
+def _told(error: OSError | TiergateError) -> str:
+    if isinstance(error, TiergateError):
+        return f"{error.reason}: {error.detail}"
+    return error.strerror or "cannot be read"
+
+
+def verify_gossip(raw: bytes, trust: TrustPolicy, *, receipt: bool) -> tuple[bytes, Checkpoint]:
+    """The signed note in a receipt or checkpoint, and its head, whatever else the receipt is worth.
+
+    No quorum is asked for: what a log has signed it has to stand by, whoever has witnessed it. Raises NOTE_INVALID.
     """
-    signed = replace(trust, quorum=NONE)
-    if not receipt:
-        return raw, signed.verify(raw).checkpoint
-    proof = LogProof.parse(raw)
-    head = (signed.verify(proof.checkpoint) if entry is None else proof.verify(entry, signed)).checkpoint
-    return proof.checkpoint, head
+    note = raw.partition(b"\n\n")[2] if receipt else raw
+    return note, _unwitnessed(trust).verify(note).checkpoint
+
+
+def _unwitnessed(trust: TrustPolicy) -> TrustPolicy:
+    return replace(trust, quorum=NONE)
 
 
 def _bytes_of(path: Path, limit: int) -> bytes:

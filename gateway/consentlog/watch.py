@@ -8,7 +8,6 @@ A sealed shard is read to its end, and the next one from its genesis, which has 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from hashlib import sha256
 
 from gateway.consentlog.audit import EntryAuditor
 from gateway.consentlog.checkpoint import Checkpoint
@@ -243,22 +242,27 @@ class Watcher:
     async def _compare(self, source: LogSource, raw: bytes, head: Checkpoint, heard: Sequence[Gossip]) -> list[Alarm]:
         alarms: list[Alarm] = []
         for item in heard:
-            mark = sha256(item.name.encode("utf-8", "surrogateescape") + b"\0" + item.note).digest()
-            if mark in self._heard:
+            if item.mark in self._heard:
                 continue
             mine = None if item.head is None else self._head_of(item.head.origin, head)
+            if item.detail:
+                alarms.append(Alarm(Kind.GOSSIP_UNUSABLE, f"{item.name}: {item.detail}"))
             if item.head is not None and is_ahead(item.head, head):
                 if source.live and self._now() - item.since >= self._wanted.grace_s:
                     detail = f"{item.name} is of {item.head.size} entries; this one is shown {head.size}"
                     alarms.append(Alarm(Kind.WITHHELD, detail, None, self._kept(item, raw)))
                 continue  # until the log shown here is as long
-            if item.head is None or mine is None:
-                detail = item.detail or "a checkpoint of another log"
-                alarms.append(Alarm(Kind.GOSSIP_UNUSABLE, f"{item.name}: {detail}"))
-            elif item.head.size and not await self._is_prefix(source, item.head, mine):
+            if item.head is not None and mine is None:
+                alarms.append(Alarm(Kind.GOSSIP_UNUSABLE, f"{item.name}: a checkpoint of another log"))
+            elif (
+                item.head is not None
+                and mine is not None
+                and item.head.size
+                and not await self._is_prefix(source, item.head, mine)
+            ):
                 detail = f"{item.name}, of {item.head.size} entries, is of another history than the one shown here"
                 alarms.append(Alarm(Kind.SPLIT_VIEW, detail, None, self._kept(item, raw)))
-            self._heard.add(mark)
+            self._heard.add(item.mark)
         return alarms
 
     def _head_of(self, origin: str, newest: Checkpoint) -> Checkpoint | None:

@@ -64,7 +64,7 @@ def _gossip(data: bytes) -> bool:
     path = file_of(f"gossip-{receipt}/{name}", raw)
     (path.parent / "theirs.entry").write_bytes(entries()[3])
     (found,) = read_gossip(path.parent, world.TRUST)
-    note, head = verify_gossip(raw, entries()[3] if receipt else None, world.TRUST, receipt=bool(receipt))
+    note, head = verify_gossip(raw, world.TRUST, receipt=bool(receipt))
     assert (found.note, found.head) == (note, head)
     return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,40 @@ async def test_another_history_shown_to_somebody_else(monitor: Monitor, size: in
     theirs, ours = kept(alarm)
     assert (theirs, ours) == (MemoryLog(other).checkpoint().encode(), await log.checkpoint())
     assert await monitor.heard(log) == []
+
+
+@pytest.mark.parametrize("spoilt", ["entry", "folder in its place", "path", "form"])
+async def test_a_signed_fork_is_told_whatever_is_wrong_beside_it(monitor: Monitor, spoilt: str) -> None:
+    log = Shown(long_log(25))
+    other = forked(20)
+    _hand_over(monitor, "theirs", other, 3)
+    folder = monitor.folder / "gossip"
+    proof = folder / "theirs.proof"
+    match spoilt:
+        case "entry":
+            (folder / "theirs.entry").write_bytes(b"garbage")
+        case "folder in its place":
+            (folder / "theirs.entry").unlink()
+            (folder / "theirs.entry").mkdir()
+        case "path":
+            parsed = LogProof.parse(proof.read_bytes())
+            proof.write_bytes(replace(parsed, hashes=(bytes(32), *parsed.hashes[1:])).to_bytes())
+        case _:
+            proof.write_bytes(b"not a receipt\n" + proof.read_bytes())
+    unusable, split = await monitor.heard(log)
+    assert (unusable.kind, split.kind) == (Kind.GOSSIP_UNUSABLE, Kind.SPLIT_VIEW)
+    assert kept(split) == [MemoryLog(other).checkpoint().encode(), await log.checkpoint()]
+    assert await monitor.heard(log) == []
+
+
+async def test_a_bad_entry_is_told_once_while_its_checkpoint_is_ahead(monitor: Monitor) -> None:
+    _hand_over(monitor, "more", long_log(30), 3)
+    (monitor.folder / "gossip" / "more.entry").write_bytes(b"garbage")
+    for kinds in ([Kind.GOSSIP_UNUSABLE], []):
+        assert [alarm.kind for alarm in await monitor.heard(Shown(long_log(20)))] == kinds
+    monitor.now += 60
+    assert [alarm.kind for alarm in await monitor.heard(Shown(long_log(20)))] == [Kind.WITHHELD]
+    assert await monitor.heard(Shown(long_log(31))) == []
 
 
 async def test_others_have_been_shown_more(monitor: Monitor) -> None:

@@ -25,6 +25,10 @@ CompletedNode = tuple[int, int, bytes]
 """``(level, index, hash)`` of a subtree that an append completed."""
 
 
+class OtherPrefixError(TiergateError):
+    """A consistency proof that is sound, and shows that the larger tree begins otherwise than with the smaller one."""
+
+
 def leaf_hash(data: bytes) -> bytes:
     """Hash of one entry: SHA-256(0x00 || data)."""
     return sha256(LEAF_PREFIX + data).digest()
@@ -246,7 +250,8 @@ def verify_inclusion(index: int, size: int, leaf: bytes, proof: Sequence[bytes],
 def verify_consistency(size1: int, size2: int, root1: bytes, root2: bytes, proof: Sequence[bytes]) -> None:
     """Check that the tree (size1, root1) is a prefix of (size2, root2) (RFC 9162 2.1.4.2).
 
-    ``size1`` must be positive; equal sizes need equal roots and an empty proof.
+    ``size1`` must be positive; equal sizes need equal roots and an empty proof. Raises OtherPrefixError for a proof
+    whose hashes lead to root2, and to another root1: of trees that are consistent there is no such proof.
     """
     if not 0 < size1 <= size2:
         _refuse("sizes do not allow a consistency proof")
@@ -275,8 +280,9 @@ def verify_consistency(size1: int, size2: int, root1: bytes, root2: bytes, proof
             new = node_hash(new, sibling)
         fn >>= 1
         sn >>= 1
-    _check_equal(old, root1, "consistency proof leads to another old root")
     _check_equal(new, root2, "consistency proof leads to another new root")
+    if not hmac.compare_digest(old, root1):
+        raise OtherPrefixError(Reason.PROOF_OF_LOG_INVALID, "consistency proof leads to another old root")
 
 
 def _check_hashes(hashes: Sequence[bytes]) -> None:

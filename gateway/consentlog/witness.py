@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.encoding import decode_base64, decode_decimal, encode_base64
-from gateway.consentlog.merkle import HASH_SIZE, verify_consistency
+from gateway.consentlog.merkle import HASH_SIZE, OtherPrefixError, verify_consistency
 from gateway.consentlog.note import COSIGNATURE_V1, SignerKey, VerifierKey, add_signatures, open_note, parse_note
 from gateway.errors import Reason, TiergateError
 
@@ -23,7 +23,7 @@ MAX_REQUEST_BYTES = 64 * 1024
 """Of a whole request: 63 proof lines take 2.8 KiB, and a checkpoint with sixteen post-quantum signatures 56 KiB."""
 TEXT = "text/plain; charset=utf-8"
 SIZE = "text/x.tlog.size"
-ForkKind = Literal["split", "unproven"]
+ForkKind = Literal["split", "inconsistent", "unproven"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,8 @@ class Answer:
 class Fork:
     """Two notes under one log key of which at most one can be true, and the request that showed the second.
 
-    ``split``: one size, two roots; the notes alone prove it. ``unproven``: no proof that the second continues the
+    ``split``: one size, two roots; the notes alone prove it. ``inconsistent``: the request's own proof leads from
+    another beginning to the second; notes and request prove it. ``unproven``: no proof that the second continues the
     first; whoever holds any checkpoint of the log can bring that about, so it asks for a look, and proves nothing.
     """
 
@@ -96,7 +97,7 @@ class WitnessState(Protocol):
         ...
 
     def keep(self, fork: Fork) -> None:
-        """Keep evidence, durably when this returns. Raises STORE_FAILED."""
+        """Keep evidence, durably when this returns, and tell of it, kept or not. Raises STORE_FAILED."""
         ...
 
 
@@ -161,9 +162,10 @@ class Witness:
                 verify_consistency(size, shown.size, seen.root, shown.root, request.proof)
             elif request.proof:
                 return _refusal(422, "the empty tree takes no proof")
-        except TiergateError:
+        except TiergateError as error:
             if before is not None and shown.size > size:
-                self._state.keep(Fork("unproven", shown.origin, before, note, raw))
+                kind: ForkKind = "inconsistent" if isinstance(error, OtherPrefixError) else "unproven"
+                self._state.keep(Fork(kind, shown.origin, before, note, raw))
             return _refusal(422, "the consistency proof does not verify")
         now_s = self._now_s()
         self._state.advance(shown.origin, before, note, shown.size, now_s)

@@ -185,7 +185,7 @@ class _Metrics:
         kept.set_function(lambda: sum(1 for _ in evidence.all()))
 
     def found(self, fork: Fork) -> None:
-        """A fork was kept for the first time: an alarm."""
+        """A fork was found that is not kept already: an alarm."""
         self._forks.labels(fork.origin, fork.kind).inc()
         shown = Checkpoint.parse(parse_note(fork.shown).text)
         log.error("fork", alarm="fork", kind=fork.kind, origin=fork.origin, log_size=shown.size)

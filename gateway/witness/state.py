@@ -49,7 +49,7 @@ class LogRow(NamedTuple):
 
 
 class SqliteWitnessState:
-    """Implements ``WitnessState``. ``found`` is told of every fork that is kept for the first time."""
+    """Implements ``WitnessState``. ``found`` is told of every fork that is not kept already."""
 
     def __init__(self, state_dir: Path, key: VerifierKey, *, unproven_kept: int, found: Callable[[Fork], None]) -> None:
         """Open what :meth:`create` made. Raises CONFIG_INVALID, KEY_INVALID, STORE_BUSY or STORE_FAILED."""
@@ -108,7 +108,10 @@ class SqliteWitnessState:
         return None if row is None else bytes(row[0])
 
     def advance(self, origin: str, before: bytes | None, note: bytes, size: int, at_s: int) -> None:
-        """See ``WitnessState``: one statement, committed with fsync when it returns."""
+        """See ``WitnessState``: one statement, committed with fsync when it returns.
+
+        What was unproven of this very head is no evidence any more.
+        """
         try:
             changed = self._connection.execute(
                 "INSERT INTO log (origin, size, note, at) VALUES (?, ?, ?, ?) ON CONFLICT (origin) DO UPDATE"
@@ -119,10 +122,16 @@ class SqliteWitnessState:
             raise map_sqlite_error(error) from error
         if changed != 1:
             raise TiergateError(Reason.STORE_BUSY, "another request was faster", retry_after_s=1)
+        self._evidence.settle(origin, note)
 
     def keep(self, fork: Fork) -> None:
         """See ``WitnessState``."""
-        if self._evidence.keep(fork):
+        try:
+            new = self._evidence.keep(fork)
+        except TiergateError:
+            self._found(fork)  # an alarm does not wait for a disk
+            raise
+        if new:
             self._found(fork)
 
 

@@ -70,7 +70,7 @@ def test_our_witness_refuses_their_fork_in_words_that_they_understand(aics: Veri
     refused(aics("feed", SEED, ORIGIN, ours.url, ours.vkey, "a", "3"), "WitnessAhead")
     refused(aics("feed", SEED, "log.example/unknown", ours.url, ours.vkey, "a", "1"), "404")
     refused(aics("feed", "08" * 32, ORIGIN, ours.url, ours.vkey, "a", "9"), "403")
-    assert {item["kind"] for item in ours.run("status", code=1)["evidence"]} == {"split", "unproven"}
+    assert {item["kind"] for item in ours.run("status", code=1)["evidence"]} == {"split", "inconsistent"}
 
 
 @pytest.fixture

@@ -140,17 +140,38 @@ def test_the_same_size_with_another_root_is_409_and_evidence(
     assert state.notes[ORIGIN] == log.note(5)
 
 
-@pytest.mark.parametrize("proof", [(), (bytes(32),), None])
+@pytest.mark.parametrize(
+    ("old", "proof", "kind"),
+    [
+        (5, (), "unproven"),
+        (5, (bytes(32),), "unproven"),
+        (5, (bytes(32),) * 4, "unproven"),
+        (5, None, "inconsistent"),
+        (6, None, "inconsistent"),
+        (4, None, "unproven"),  # a complete tree's own root is no part of its proof
+    ],
+)
 def test_a_fork_that_has_grown_is_422_and_evidence(
-    witness: Witness, log: LogOfLeaves, state: MemoryState, proof: tuple[bytes, ...] | None
+    witness: Witness, log: LogOfLeaves, state: MemoryState, old: int, proof: tuple[bytes, ...] | None, kind: str
 ) -> None:
-    witness.add_checkpoint(log.request(0, 5))
+    witness.add_checkpoint(log.request(0, old))
     fork = LogOfLeaves(log.signer, "fork")
-    raw = AddCheckpoint(5, fork.proof(5, 9) if proof is None else proof, fork.note(9)).to_bytes()
+    raw = AddCheckpoint(old, fork.proof(old, 9) if proof is None else proof, fork.note(9)).to_bytes()
     assert witness.add_checkpoint(raw).status == 422
     (kept,) = state.forks
-    assert (kept.kind, kept.seen, kept.shown, kept.request) == ("unproven", log.note(5), fork.note(9), raw)
-    assert state.notes[ORIGIN] == log.note(5)
+    assert (kept.kind, kept.seen, kept.shown, kept.request) == (kind, log.note(old), fork.note(9), raw)
+    assert state.notes[ORIGIN] == log.note(old)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 3), st.binary(min_size=32, max_size=32))
+def test_no_wrong_proof_convicts_a_log_that_grows(old: int, more: int, place: int, wrong: bytes) -> None:
+    log, state = LogOfLeaves(), MemoryState()
+    witness = Witness(KEY, {ORIGIN: [log.signer.verifier]}, state, lambda: TIME)
+    witness.add_checkpoint(log.request(0, old))
+    proof = list(log.proof(old, old + more))
+    proof[place % len(proof)] = wrong
+    assert witness.add_checkpoint(AddCheckpoint(old, tuple(proof), log.note(old + more)).to_bytes()).status == 422
+    assert [fork.kind for fork in state.forks] == ["unproven"]
 
 
 def test_a_proof_where_none_may_be_is_422(witness: Witness, log: LogOfLeaves, state: MemoryState) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from gateway.cli.localnet.processes import Processes
 from gateway.consentlog.note import SignerKey, VerifierKey, open_note
-from gateway.consentlog.witness import MAX_REQUEST_BYTES, log_id
+from gateway.consentlog.witness import MAX_REQUEST_BYTES, AddCheckpoint, log_id
 from tests.fakes.witness_process import DIES_BEFORE_IT_SIGNS, WitnessProcess
 from tests.fakes.witnessed import ORIGIN, LogOfLeaves
 
@@ -79,12 +79,14 @@ def test_killed_between_state_and_signature_it_signs_no_second_history(
     note = open_note(log.note(5) + again.content, [VerifierKey.parse(witness.vkey)])
     assert note.text.encode() == log.note(5).partition(b"\n\n")[0] + b"\n"
     assert post(witness, fork.request(5, 9)).status_code == 422
+    assert post(witness, AddCheckpoint(5, (bytes(32),), fork.note(8)).to_bytes()).status_code == 422
     status = witness.run("status", code=1)
-    assert {item["kind"] for item in status["evidence"]} == {"split", "unproven"}
+    assert {item["kind"] for item in status["evidence"]} == {"split", "inconsistent", "unproven"}
     assert {item["origin"]: item["size"] for item in status["logs"]}[ORIGIN] == 5
     alarms = [json.loads(line) for line in (witness.folder / "log").read_text("utf-8").splitlines() if '"fork"' in line]
     assert {(line["alarm"], line["kind"], line["origin"]) for line in alarms} == {
         ("fork", "split", ORIGIN),
+        ("fork", "inconsistent", ORIGIN),
         ("fork", "unproven", ORIGIN),
     }
 

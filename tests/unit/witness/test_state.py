@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from gateway.consentlog.note import COSIGNATURE_V1, SignerKey
-from gateway.consentlog.witness import Fork, Witness
+from gateway.consentlog.witness import AddCheckpoint, Fork, ForkKind, Witness
 from gateway.errors import Reason, TiergateError
 from gateway.witness.evidence import EvidenceFolder
 from gateway.witness.state import DATABASE, EVIDENCE, SqliteWitnessState, read_rows
@@ -65,11 +66,10 @@ def test_a_note_that_is_not_the_newest_any_more_is_not_replaced(folder: Path) ->
         assert state.newest(ORIGIN) == log.note(5)
 
 
-def fork(size: int, kind: str = "split", branch: int = 0) -> Fork:
+def fork(size: int, kind: ForkKind = "split", branch: int = 0) -> Fork:
     log = LogOfLeaves()
     other = LogOfLeaves(log.signer, f"fork {branch} ")
-    split = kind == "split"
-    return Fork("split" if split else "unproven", ORIGIN, log.note(5), other.note(size), other.request(5, size))
+    return Fork(kind, ORIGIN, log.note(5), other.note(size), other.request(5, size))
 
 
 def test_evidence_is_kept_once_whole_and_for_its_owner_alone(folder: Path) -> None:
@@ -86,15 +86,47 @@ def test_evidence_is_kept_once_whole_and_for_its_owner_alone(folder: Path) -> No
     assert all(item.folder.stat().st_mode & 0o077 == 0 for item in kept)
 
 
-def test_what_proves_nothing_cannot_fill_the_disk_and_hides_no_split(folder: Path) -> None:
+def test_what_proves_nothing_cannot_fill_the_disk_and_hides_no_fork(folder: Path) -> None:
     found: list[Fork] = []
+    asked: list[tuple[int, ForkKind, int]] = [(9, "unproven", branch) for branch in range(5)]
+    asked += [(5, "split", branch) for branch in range(5)] + [(9, "inconsistent", branch) for branch in range(5)]
     with opened(folder, found) as state:
-        for branch in range(5):
-            state.keep(fork(9, "unproven", branch))
-        for branch in range(5):
-            state.keep(fork(5, branch=branch))
-    kinds = [item.kind for item in EvidenceFolder(folder / EVIDENCE).all()]
-    assert (kinds.count("unproven"), kinds.count("split"), len(found)) == (2, 5, 7)
+        for item in asked:
+            state.keep(fork(*item))
+            assert found[-1].shown in kept_notes(folder)
+    kinds = Counter(item.kind for item in EvidenceFolder(folder / EVIDENCE).all())
+    assert (kinds, len(found)) == ({"unproven": 2, "split": 5, "inconsistent": 5}, 15)
+
+
+def test_a_fork_is_alarmed_also_where_it_cannot_be_kept(folder: Path) -> None:
+    found: list[Fork] = []
+    (folder / EVIDENCE).write_bytes(b"no folder")
+    with opened(folder, found) as state, pytest.raises(TiergateError) as caught:
+        state.keep(fork(5))
+    assert (caught.value.reason, len(found)) == (Reason.STORE_FAILED, 1)
+
+
+def test_a_strangers_wrong_proofs_neither_stay_nor_hide_a_fork(folder: Path) -> None:
+    """Genuine checkpoints, each with a wrong proof: more than are kept; then a fork, and then the true proofs."""
+    found: list[Fork] = []
+    log = LogOfLeaves()
+    other = LogOfLeaves(log.signer, "fork")
+    with opened(folder, found) as state:
+        witness = Witness(KEY, {ORIGIN: [log.signer.verifier]}, state, lambda: TIME)
+        assert witness.add_checkpoint(log.request(0, 4)).status == 200
+        for size in (6, 7, 8, 9):
+            assert witness.add_checkpoint(AddCheckpoint(4, (bytes(32),), log.note(size)).to_bytes()).status == 422
+        assert witness.add_checkpoint(other.request(4, 12)).status == 422
+        assert [item.shown for item in found] == [log.note(size) for size in (6, 7, 8, 9)] + [other.note(12)]
+        assert other.note(12) in kept_notes(folder)
+        assert len(kept_notes(folder)) == 2
+        for old, size in ((4, 6), (6, 7), (7, 8), (8, 9), (9, 12)):
+            assert witness.add_checkpoint(log.request(old, size)).status == 200
+        assert kept_notes(folder) == {other.note(12)}  # the true one of 12 entries does not excuse it
+
+
+def kept_notes(folder: Path) -> set[bytes]:
+    return {(item.folder / "shown").read_bytes() for item in EvidenceFolder(folder / EVIDENCE).all()}
 
 
 def test_evidence_that_was_broken_off_is_written_again(folder: Path) -> None:

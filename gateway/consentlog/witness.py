@@ -1,8 +1,9 @@
 """The rules of a witness (C2SP tlog-witness): an ``add-checkpoint`` request in, a status and a body out. No IO here.
 
 A witness cosigns a checkpoint only if it continues the one that it cosigned last, and its state is durable before it
-signs: whatever happens to it in between, it never cosigns two histories. What it refuses under the log's own signature
-is evidence against the log, and is kept before the refusal is told.
+signs: whatever happens to it in between, it never cosigns two histories. A cosignature says that as of its time this
+was the largest tree seen, so the times of a log never go back either. What it refuses under the log's own signature is
+evidence against the log, and is kept before the refusal is told.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from gateway.consentlog.checkpoint import Checkpoint
-from gateway.consentlog.encoding import decode_base64, decode_decimal, encode_base64
+from gateway.consentlog.encoding import MAX_UINT63, decode_base64, decode_decimal, encode_base64
 from gateway.consentlog.merkle import HASH_SIZE, OtherPrefixError, verify_consistency
 from gateway.consentlog.note import COSIGNATURE_V1, SignerKey, VerifierKey, add_signatures, open_note, parse_note
 from gateway.errors import Reason, TiergateError
@@ -82,11 +83,26 @@ class Fork:
     request: bytes
 
 
+class ClockError(TiergateError):
+    """The clock shows a time that a cosignature must not have: it has gone back, or is before 1970."""
+
+    def __init__(self, now_s: int, last_s: int) -> None:
+        detail = f"the clock shows {now_s}; the newest cosignature is of {last_s} (Unix seconds)"
+        super().__init__(Reason.LOG_UNAVAILABLE, detail, retry_after_s=5)
+
+
+class Newest(NamedTuple):
+    """The newest note of a log that a witness has decided to cosign, with the log's signatures, and as of when."""
+
+    note: bytes
+    at_s: int
+
+
 class WitnessState(Protocol):
     """What a witness remembers of each log. Called by one thread at a time."""
 
-    def newest(self, origin: str) -> bytes | None:
-        """The newest note of a log that this witness has decided to cosign, with the log's signatures; else None."""
+    def newest(self, origin: str) -> Newest | None:
+        """What was cosigned last of a log; None before the first."""
         ...
 
     def advance(self, origin: str, before: bytes | None, note: bytes, size: int, at_s: int) -> None:
@@ -125,7 +141,9 @@ class Witness:
         self._now_s = now_s
 
     def add_checkpoint(self, raw: bytes) -> Answer:
-        """Judge a request, in the order of the specification. Raises STORE_FAILED or STORE_BUSY, nothing being signed.
+        """Judge a request, in the order of the specification.
+
+        Raises STORE_FAILED or STORE_BUSY, nothing being signed, and ClockError, nothing being changed.
 
         200 with the cosignature; 400 malformed, or the old size is larger than the checkpoint's; 403 not signed by the
         log; 404 log unknown; 409 with our size: another old size, or our size with another root; 422 proof wrong.
@@ -148,7 +166,8 @@ class Witness:
 
     def _judge(self, raw: bytes, request: AddCheckpoint, shown: Checkpoint) -> Answer:
         note = log_signed(request.note, self._logs[shown.origin])
-        before = self._state.newest(shown.origin)
+        newest = self._state.newest(shown.origin)
+        before = None if newest is None else newest.note
         seen = None if before is None else Checkpoint.parse(parse_note(before).text)
         size = 0 if seen is None else seen.size
         if before is not None and seen is not None and shown.size == size and shown.root != seen.root:
@@ -168,17 +187,22 @@ class Witness:
                 self._state.keep(Fork(kind, shown.origin, before, note, raw))
             return _refusal(422, "the consistency proof does not verify")
         now_s = self._now_s()
+        _require_time(now_s, 0 if newest is None else newest.at_s)
         self._state.advance(shown.origin, before, note, shown.size, now_s)
         # only from here on may a signature exist
         return Answer(200, _cosignature(note, self._signer, now_s))
 
     def cosigned(self, log: str) -> Answer:
-        """The newest checkpoint of a log (by :func:`log_id`), cosigned anew; 404 if there is none."""
+        """The newest checkpoint of a log (by :func:`log_id`), cosigned as of when it was; 404 if there is none.
+
+        A later time would have to be remembered as the last one. Raises STORE_FAILED, or ClockError as above.
+        """
         origin = next((origin for origin in self._logs if log_id(origin) == log), None)
-        note = None if origin is None else self._state.newest(origin)
-        if note is None:
+        newest = None if origin is None else self._state.newest(origin)
+        if newest is None:
             return _refusal(404, "no checkpoint of such a log")
-        return Answer(200, note + _cosignature(note, self._signer, self._now_s()))
+        _require_time(newest.at_s, 0)
+        return Answer(200, newest.note + _cosignature(newest.note, self._signer, newest.at_s))
 
 
 def log_signed(note: bytes, keys: Sequence[VerifierKey]) -> bytes:
@@ -191,6 +215,12 @@ def log_signed(note: bytes, keys: Sequence[VerifierKey]) -> bytes:
         if key in verified and key not in kept:
             kept[key] = f"— {line.name} {encode_base64(line.key_id + line.signature)}\n"
     return f"{parsed.text}\n{''.join(kept.values())}".encode()
+
+
+def _require_time(now_s: int, last_s: int) -> None:
+    """Return if a cosignature may have this time after one of ``last_s``. Raises ClockError."""
+    if not max(1, last_s) <= now_s <= MAX_UINT63:
+        raise ClockError(now_s, last_s)
 
 
 def _cosignature(note: bytes, signer: SignerKey, now_s: int) -> bytes:

@@ -1,6 +1,6 @@
 """The witness's HTTP server: Starlette under uvicorn, one request at a time for the state, nothing of a caller logged.
 
-``POST /add-checkpoint`` (C2SP tlog-witness), and ``GET /<log id>/checkpoint``: the newest checkpoint, cosigned.
+``POST /add-checkpoint`` (C2SP tlog-witness), and ``GET /<log id>/checkpoint``: the newest checkpoint, as cosigned.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from starlette.routing import Route
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.key_file import read_signer
 from gateway.consentlog.note import parse_note
-from gateway.consentlog.witness import MAX_REQUEST_BYTES, Answer, Fork, Witness
+from gateway.consentlog.witness import MAX_REQUEST_BYTES, Answer, ClockError, Fork, Witness
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.observability import MetricsEndpoint, configure_logging, new_registry
 from gateway.process import stop_event, write_ready
@@ -90,6 +90,9 @@ async def _body(request: Request) -> bytes:
 async def _answered(asked: Awaitable[Answer]) -> Response:
     try:
         answer = await asked
+    except ClockError as error:
+        log.error("clock_unusable", alarm="witness_clock", detail=error.detail)  # noqa: TRY400 - no trace needed
+        return _plain(503, "the witness's clock is wrong", {"Retry-After": "5"})
     except TiergateError as error:
         log.exception("state_failed", alarm="witness_state", reason=error.reason.value, detail=error.detail)
         return _plain(503, "the witness cannot keep its state now", {"Retry-After": "5"})

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from gateway.consentlog.note import VerifierKey
-from gateway.consentlog.witness import Fork
+from gateway.consentlog.witness import Fork, Newest
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from gateway.sqlite.connect import DatabaseLock, connect_reader, connect_writer, map_sqlite_error
 from gateway.sqlite.migrate import Migration, migrate
@@ -99,13 +99,13 @@ class SqliteWitnessState:
         self._connection.close()
         self._lock.release()
 
-    def newest(self, origin: str) -> bytes | None:
+    def newest(self, origin: str) -> Newest | None:
         """See ``WitnessState``."""
         try:
-            row = self._connection.execute("SELECT note FROM log WHERE origin = ?", (origin,)).fetchone()
+            row = self._connection.execute("SELECT note, at FROM log WHERE origin = ?", (origin,)).fetchone()
         except sqlite3.Error as error:
             raise map_sqlite_error(error) from error
-        return None if row is None else bytes(row[0])
+        return None if row is None else Newest(bytes(row[0]), row[1])
 
     def advance(self, origin: str, before: bytes | None, note: bytes, size: int, at_s: int) -> None:
         """See ``WitnessState``: one statement, committed with fsync when it returns.

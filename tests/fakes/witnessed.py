@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.merkle import EMPTY_ROOT, consistency_proof, leaf_hash, root_of
 from gateway.consentlog.note import SignerKey, sign_note
-from gateway.consentlog.witness import AddCheckpoint, Fork
+from gateway.consentlog.witness import AddCheckpoint, Fork, Newest
 
 ORIGIN = "log.example/minnan/witnessed"
 TIME = 1_793_491_200
@@ -46,14 +46,15 @@ class MemoryState:
     """Implements ``WitnessState``."""
 
     notes: dict[str, bytes] = field(default_factory=dict)
+    times: dict[str, int] = field(default_factory=dict)
     forks: list[Fork] = field(default_factory=list)
 
-    def newest(self, origin: str) -> bytes | None:
-        return self.notes.get(origin)
+    def newest(self, origin: str) -> Newest | None:
+        return Newest(self.notes[origin], self.times.get(origin, 0)) if origin in self.notes else None
 
     def advance(self, origin: str, before: bytes | None, note: bytes, size: int, at_s: int) -> None:
         assert self.notes.get(origin) == before
-        self.notes[origin] = note
+        self.notes[origin], self.times[origin] = note, at_s
 
     def keep(self, fork: Fork) -> None:
         self.forks.append(fork)

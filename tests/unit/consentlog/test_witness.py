@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.consentlog.checkpoint import Checkpoint
 from gateway.consentlog.encoding import encode_base64
 from gateway.consentlog.note import COSIGNATURE_V1, SignerKey, add_signatures, open_note, parse_note, sign_note
-from gateway.consentlog.witness import MAX_PROOF_LINES, SIZE, AddCheckpoint, Answer, Witness, log_id
+from gateway.consentlog.witness import MAX_PROOF_LINES, SIZE, AddCheckpoint, Answer, ClockError, Witness, log_id
 from gateway.errors import Reason, TiergateError
 from tests.fakes.witnessed import ORIGIN, TIME, LogOfLeaves, MemoryState
 
@@ -198,6 +198,37 @@ def log_request_made_before(log: LogOfLeaves) -> bytes:
     body = Checkpoint(ORIGIN, 5, log.root(5)).body()
     signature = encode_base64(log.signer.verifier.id + log.signer.private.sign(body.encode()))
     return AddCheckpoint(0, (), f"{body}\n— {ORIGIN} {signature}\n".encode()).to_bytes()
+
+
+@pytest.mark.parametrize(("first", "then"), [(TIME, TIME - 1), (TIME, -5), (None, -5), (None, 0), (None, 2**63)])
+def test_nothing_is_changed_or_signed_at_a_time_that_a_cosignature_must_not_have(
+    log: LogOfLeaves, state: MemoryState, first: int | None, then: int
+) -> None:
+    """As of its time the tree was the largest seen: a larger one must not have an earlier time."""
+    now = [then]
+    witness = Witness(KEY, {ORIGIN: [log.signer.verifier]}, state, lambda: now[0])
+    old = 0
+    if first is not None:
+        now[0], old = first, 6
+        assert witness.add_checkpoint(log.request(0, 6)).status == 200
+        now[0] = then
+    before = dict(state.notes)
+    for size in (old, 7):
+        with pytest.raises(ClockError) as caught:
+            witness.add_checkpoint(log.request(old, size))
+        assert f"the clock shows {then}" in caught.value.detail
+    assert state.notes == before
+    now[0] = TIME
+    cosigned(witness.add_checkpoint(log.request(old, 7)), log.note(7))
+
+
+def test_the_newest_checkpoint_is_shown_as_of_when_it_was_cosigned(log: LogOfLeaves, state: MemoryState) -> None:
+    """A later time, which nobody keeps, could be after that of a larger tree once the clock has gone back."""
+    now = [TIME]
+    witness = Witness(KEY, {ORIGIN: [log.signer.verifier]}, state, lambda: now[0])
+    answer = witness.add_checkpoint(log.request(0, 6))
+    for now[0] in (TIME - 9, TIME + 9):
+        assert witness.cosigned(log_id(ORIGIN)).body == log.note(6) + answer.body
 
 
 def test_logs_do_not_know_of_each_other(state: MemoryState) -> None:

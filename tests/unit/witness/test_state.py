@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway.consentlog.note import COSIGNATURE_V1, SignerKey
-from gateway.consentlog.witness import AddCheckpoint, Fork, ForkKind, Witness
+from gateway.consentlog.witness import AddCheckpoint, ClockError, Fork, ForkKind, Witness
 from gateway.errors import Reason, TiergateError
 from gateway.witness.evidence import EvidenceFolder
 from gateway.witness.state import DATABASE, EVIDENCE, SqliteWitnessState, read_rows
@@ -45,6 +45,18 @@ def test_it_remembers_across_restarts(folder: Path) -> None:
     assert read_rows(folder) == [(ORIGIN, 9, log.note(9), TIME)]
 
 
+def test_a_clock_that_went_back_over_a_restart_signs_nothing(folder: Path) -> None:
+    log = LogOfLeaves()
+    for old, size, now in ((0, 3, TIME), (3, 4, TIME - 1), (3, 4, TIME)):
+        with opened(folder) as state:
+            witness = Witness(KEY, {ORIGIN: [log.signer.verifier]}, state, lambda now=now: now)  # type: ignore[misc]
+            if now < TIME:
+                with pytest.raises(ClockError):
+                    witness.add_checkpoint(log.request(old, size))
+            else:
+                assert witness.add_checkpoint(log.request(old, size)).status == 200
+
+
 def test_a_state_has_one_user_one_key_and_is_never_made_again(folder: Path, tmp_path: Path) -> None:
     with opened(folder):
         assert refusal(folder) is Reason.STORE_BUSY
@@ -63,7 +75,7 @@ def test_a_note_that_is_not_the_newest_any_more_is_not_replaced(folder: Path) ->
             with pytest.raises(TiergateError) as caught:
                 state.advance(ORIGIN, before, log.note(6), 6, TIME)
             assert caught.value.reason is Reason.STORE_BUSY
-        assert state.newest(ORIGIN) == log.note(5)
+        assert state.newest(ORIGIN) == (log.note(5), TIME)
 
 
 def fork(size: int, kind: ForkKind = "split", branch: int = 0) -> Fork:

@@ -18,7 +18,8 @@ from gateway.consentlog.merkle import Frontier, verify_consistency
 from gateway.consentlog.scope import Leaf
 from gateway.consentlog.shard import first_of, number_of, place_of
 from gateway.consentlog.trust import TrustPolicy, VerifiedCheckpoint
-from gateway.consentlog.watch_state import Unknown, WatchState, WatchStore
+from gateway.consentlog.watch_mine import Mine
+from gateway.consentlog.watch_state import WatchState, WatchStore
 from gateway.consentlog.watch_terms import Alarm, Kind, LogSource, Wanted
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 
@@ -73,8 +74,8 @@ class Watcher:
         self._shard: int | None = None
         self._ended: list[ReadShard] = []
         """Sealed shards that were read, oldest first."""
-        self._fresh: dict[int, Unknown] = {}
-        self._grown = self._mine = False
+        self._mine = Mine(self._wanted)
+        self._grown = False
 
     async def _look(self, source: LogSource, heard: Sequence[Gossip]) -> list[Alarm]:
         raw = await source.checkpoint()
@@ -175,7 +176,7 @@ class Watcher:
         if auditor is None or (self._ended and auditor.index < first):
             auditor = EntryAuditor(head.origin, auditor, self._trust.window(shown.log))
         self._auditor, self._shard = auditor, number
-        known = self._known()
+        known = self._mine.known()
         try:
             async for leaf in source.leaves(first + self._frontier.size, first + head.size):
                 try:
@@ -202,17 +203,11 @@ class Watcher:
         return self._judge(first + head.size)
 
     def _examine(self, index: int, entry: Entry | None, known: Collection[str]) -> None:
-        if index < self._state.read or (entry is not None and entry.type == "audit_read"):
-            return  # a monitor's own reads make the log grow: they do not end a silence
-        self._grown = True
-        if entry is not None and self._wanted.is_mine(entry):
-            self._mine = True
-            identifier = entry.text("id")
-            if self._wanted.known is not None and identifier not in known and str(index) not in known:
-                self._fresh[index] = Unknown(identifier, int(self._now()))
-
-    def _known(self) -> Collection[str]:
-        return () if self._wanted.known is None else self._wanted.known()
+        new = index >= self._state.read
+        if entry is not None:
+            self._mine.take(index, entry, known, int(self._now()), new=new)
+        if entry is None or entry.type != "audit_read":
+            self._grown |= new  # a monitor's own reads make the log grow: they do not end a silence
 
     def _judge(self, end: int) -> list[Alarm]:
         """What was read, up to a log index, is the log's; make something of it, and remember that."""
@@ -220,21 +215,15 @@ class Watcher:
         before = state.to_json()
         if self._grown:
             state.grown_at = now
-        if self._mine:
+        if self._mine.fresh:
             state.mine_at = now
-        ended = {kind for kind, is_over in ((Kind.SILENCE, self._grown), (Kind.MINE_SILENT, self._mine)) if is_over}
+        ended = {
+            kind for kind, is_over in ((Kind.SILENCE, self._grown), (Kind.MINE_SILENT, self._mine.fresh)) if is_over
+        }
         self._told = {alarm for alarm in self._told if alarm.kind not in ended}
         state.read = max(state.read, end)
-        state.unknown.update(self._fresh)
-        self._fresh, self._grown, self._mine = {}, False, False
-        known = self._known() if state.unknown else ()
-        alarms: list[Alarm] = []
-        for index, item in sorted(state.unknown.items()):
-            if item.id in known or str(index) in known:
-                del state.unknown[index]
-            elif now - item.since >= self._wanted.grace_s:
-                del state.unknown[index]
-                alarms.append(Alarm(Kind.UNEXPECTED_ENTRY, f"a decision of mine that I do not know: {item.id}", index))
+        self._grown = False
+        alarms = self._mine.judge(state, now)
         if state.to_json() != before:
             self._store.save(state)
         return alarms

@@ -71,6 +71,11 @@ async def _a_decision_invented(scene: Scene) -> None:
     scene.audited.again(last - 1)
 
 
+async def _a_decision_invented_under_a_known_id(scene: Scene) -> None:
+    last = len(scene.audited.log.entries) - 1
+    scene.audited.again(last - 1, id=decode(scene.audited.log.entries[last]).text("id"))
+
+
 async def _a_decision_invented_and_reported(scene: Scene) -> None:
     last = len(scene.audited.log.entries) - 1
     await scene.audited.report(scene.audited.again(last - 1), "N" * 22)
@@ -205,6 +210,7 @@ CASES: dict[Callable[[Scene], Awaitable[None]], set[str]] = {
     _a_decision_rewritten: {RECONCILE, WATCH},
     _a_decision_hidden_and_the_log_made_longer: {RECONCILE, WATCH},
     _a_decision_invented: {RECONCILE, WATCH},
+    _a_decision_invented_under_a_known_id: {RECONCILE, WATCH},
     _a_decision_invented_and_reported: {RECONCILE, WATCH, CITY},
     _a_decision_not_reported: {RECONCILE, CITY},
     _a_report_left_out: {RECONCILE},

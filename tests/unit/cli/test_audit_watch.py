@@ -103,7 +103,7 @@ def test_an_entry_that_breaks_a_rule(watched: Watched) -> None:
 
 def test_mine(watched: Watched) -> None:
     mine = watched.folder / "mine"
-    mine.write_text("# decisions of ours\n\n" + "0f" * 16 + "\n")
+    mine.write_text("# decisions of ours\n\n" + "0f" * 16 + "\n5\n")
     given = ("--operator", "xiamen-library", "--mine", mine, "--grace", 0)
     assert watched.once(small_log(), *given).code == 0
     unknown = [*small_log(), encode(decision(2, rung=0, id="1" * 32))]
@@ -113,10 +113,14 @@ def test_mine(watched: Watched) -> None:
     more = [*unknown, encode(decision(2, rung=0, id="2" * 32))]
     mine.write_text("3\n5\n7\n")
     assert watched.once(more, *given).code == 0
+    again = [*more, encode(decision(2, rung=0))]
+    mine.write_text(f"{'0f' * 16}\n")
+    code, (alarm, _) = watched.lines(again, *given)
+    assert (code, alarm["kind"], alarm["index"]) == (1, "UNEXPECTED_ENTRY", 8)
     mine.write_text("somebody\n")
-    assert watched.once(more, *given).code == 2
+    assert watched.once(again, *given).code == 2
     mine.unlink()
-    assert watched.once(more, *given).code == 2
+    assert watched.once(again, *given).code == 2
 
 
 def test_silence(watched: Watched) -> None:

@@ -75,8 +75,10 @@ def small_log() -> list[bytes]:
     """One of everything that matters: published, registered, entitled, withdrawn, ordinary."""
     return [
         encode(item)
-        for item in (genesis(), published(), registered(), decision(2), withdrawn(consent=2), decision(2, rung=0))
-    ]
+        for item in (
+            genesis(), published(), registered(), decision(2), withdrawn(consent=2), decision(2, rung=0, id="1f" * 16),
+        )
+    ]  # fmt: skip
 
 
 def long_log(size: int) -> list[bytes]:

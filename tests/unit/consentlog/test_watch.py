@@ -28,7 +28,8 @@ from tests.unit.consentlog.samples import (
 from tests.unit.consentlog.test_scoped import FUZHOU
 from tests.unit.consentlog.watched import Monitor, Shown, forked, kept
 
-ID = "0f" * 16
+IDS = {"0f" * 16, "1f" * 16}
+"""Of the decisions in the small log."""
 
 
 @pytest.fixture
@@ -129,7 +130,7 @@ async def test_decisions_of_mine_that_i_do_not_know(tmp_path: Path) -> None:
     monitor = Monitor(tmp_path, operator="xiamen-library", grace_s=60)
     monitor.known = {f"{index:032x}" for index in range(7)}
     assert await monitor.kinds(Shown(long_log(10))) == []
-    ids = [f"{index:02d}" * 16 for index in range(4)]
+    ids = [f"{index:02d}" * 16 for index in range(10, 14)]
     more = [decision(2, id=ids[0]), decision(2, id=ids[1]), refusal(), decision(2, id=ids[2]), decision(2, id=ids[3])]
     shown = Shown([*long_log(10), *map(encode, more)])
     monitor.known.add(ids[0])
@@ -149,6 +150,39 @@ async def test_decisions_of_mine_that_i_do_not_know(tmp_path: Path) -> None:
     assert await monitor.kinds(shown) == []
 
 
+async def test_a_known_id_is_known_once(tmp_path: Path) -> None:
+    monitor = Monitor(tmp_path, operator="xiamen-library", grace_s=60)
+    monitor.known = {*IDS, "8"}
+    assert await monitor.kinds(Shown(small_log())) == []
+    again = Shown([*small_log(), encode(decision(2, rung=0))])
+    (alarm,) = await monitor.watcher.poll(again)
+    assert (alarm.kind, alarm.index) == (Kind.UNEXPECTED_ENTRY, 6)
+    assert alarm.detail == f"a decision of mine with the id that entry 3 has: {'0f' * 16}"
+    assert await monitor.kinds(again) == []
+    monitor.again()  # the first of each id is learnt anew from the log
+    assert await monitor.kinds(again) == []
+    more = Shown([*again.items, encode(refusal()), encode(decision(2, rung=0, id="1f" * 16))])
+    assert [alarm.index for alarm in await monitor.watcher.poll(more)] == [8]
+
+
+async def test_an_id_that_becomes_known_is_so_for_its_first_entry(tmp_path: Path) -> None:
+    monitor = Monitor(tmp_path, operator="xiamen-library", grace_s=60)
+    monitor.known = set(IDS)
+    twice = [encode(decision(2, rung=0, id="2f" * 16))] * 2
+    assert [alarm.index for alarm in await monitor.watcher.poll(Shown([*small_log(), *twice]))] == [7]
+    monitor.known.add("2f" * 16)
+    monitor.now += 60
+    assert await monitor.kinds(Shown([*small_log(), *twice])) == []
+
+
+async def test_repeats_among_entries_that_are_not_the_logs_are_forgotten(tmp_path: Path) -> None:
+    monitor = Monitor(tmp_path, operator="xiamen-library")
+    monitor.known = set(IDS)
+    log = [*small_log(), encode(refusal())]
+    assert await monitor.kinds(Shown([*small_log(), encode(decision(2, rung=0))], signed=log)) == [Kind.ENTRIES_DIFFER]
+    assert await monitor.kinds(Shown(log)) == []
+
+
 async def test_mine_by_city_and_nobodys(tmp_path: Path) -> None:
     for city, kinds in (("fuzhou", [Kind.UNEXPECTED_ENTRY] * 2), ("xiamen", [])):
         folder = tmp_path / city
@@ -159,7 +193,7 @@ async def test_mine_by_city_and_nobodys(tmp_path: Path) -> None:
 
 async def test_silence(tmp_path: Path) -> None:
     monitor = Monitor(tmp_path, operator="xiamen-library", silent_s=100, mine_silent_s=150)
-    monitor.known = {ID}
+    monitor.known = {*IDS, "2f" * 16}
     assert await monitor.kinds(Shown(small_log())) == []
     monitor.now += 99
     assert await monitor.kinds(Shown(small_log())) == []
@@ -174,7 +208,7 @@ async def test_silence(tmp_path: Path) -> None:
     assert await monitor.kinds(grown) == [Kind.MINE_SILENT]
     monitor.now += 50
     assert monitor.watcher.quiet() == [Alarm(Kind.SILENCE, "no new entry since 1100 (Unix seconds)")]
-    mine = Shown([*grown.items, encode(decision(2, rung=0))])
+    mine = Shown([*grown.items, encode(decision(2, rung=0, id="2f" * 16))])
     assert await monitor.kinds(mine) == []
     assert monitor.state.mine_at == 1200
 

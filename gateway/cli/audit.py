@@ -215,7 +215,9 @@ def verify_receipt(
     text = read_file(proof, 2 * MAX_NOTE_BYTES, "name FILE.proof")
     found = prove(raw, text, policy)
     verified = LogProof.parse(text).verify(raw, policy)
-    head, witnesses = verified.checkpoint, sorted(name.decode() for name in verified.witnessed)
+    head = verified.checkpoint
+    # names are octets: what is no text is shown escaped
+    witnesses = sorted(name.decode("utf-8", "backslashreplace") for name in verified.witnessed)
     shown = entry_document(found.log_index, found.entry)
     last = f"verified: in the log {head.origin} of {head.size} entries, {len(witnesses)} witness(es)"
     show(

@@ -162,6 +162,24 @@ def test_a_receipt_under_a_quorum_of_witnesses(
         assert sorted(done.document["witnesses"]) == names[:cosigned]
 
 
+def test_a_witness_whose_name_is_no_text_is_shown_escaped(run: Run, receipt: tuple[Path, Path], tmp_path: Path) -> None:
+    """Names in a trust file are opaque."""
+    witness = SignerKey.generate("witness.example/w1", kind=COSIGNATURE_V1)
+    lines = (
+        f"log {SIGNER.verifier}".encode(),
+        b"witness \xff\xfe " + str(witness.verifier).encode(),
+        b"quorum \xff\xfe",
+    )
+    trust = tmp_path / "quorum"
+    trust.write_bytes(b"".join(line + b"\n" for line in lines))
+    proof = LogProof.parse(receipt[1].read_bytes())
+    checkpoint = add_signatures(proof.checkpoint, [witness], 1_793_491_200)
+    receipt[1].write_bytes(replace(proof, checkpoint=checkpoint).to_bytes())
+    arguments = ("audit", "verify-receipt", "--trust", trust, "--entry", receipt[0], "--proof", receipt[1])
+    assert run(*arguments, "--json").document["witnesses"] == ["\\xff\\xfe"]
+    assert "1 witness(es)" in run(*arguments).out
+
+
 def test_a_cosignature_of_a_stranger_counts_for_nothing(run: Run, receipt: tuple[Path, Path], tmp_path: Path) -> None:
     """The same name, and another key; and the log's own key makes no witness."""
     name = "witness.example/w1"

@@ -166,6 +166,7 @@ def verify(
         "verified": good,
         **head_document(verified),
         "shards": [head_document(shard) | {"sealed": shard.next is not None} for shard in verified.shards],
+        "goes_on": verified.next,
         "unchecked": unchecked,
         "entries": dict(verified.all_entries),
         "bundles": bundles,
@@ -185,7 +186,9 @@ def verify(
     if unchecked:
         line += "; NOT CHECKED, for want of earlier shards: "
         line += ", ".join(f"{what} ({count})" for what, count in sorted(unchecked.items()))
-    show(document, lambda: [facts("Entries by type", verified.all_entries), line, *published.words()], as_json=json)
+    beyond = f"the last shard is sealed: the log goes on under {verified.next}, which is NOT in this export"
+    told = [line, *([] if verified.next is None else [beyond]), *published.words()]
+    show(document, lambda: [facts("Entries by type", verified.all_entries), *told], as_json=json)
     return EXIT_OK if good else EXIT_UNVERIFIED
 
 
@@ -199,9 +202,9 @@ def verify_receipt(
     proof: Annotated[Path, Parameter(name="--proof", help="The proof (FILE.proof).")],
     json: Json = False,
 ) -> None:
-    """Verify the receipt of a decision offline: that its entry is in a log that the trust file accepts.
+    """Verify a receipt offline: that its entry, of whatever type, is in a log that the trust file accepts.
 
-    Exit code 4 when it does not verify.
+    It says what it is a receipt of: a decision, or what else. Exit code 4 when it does not verify.
     """
     from gateway.cli.client import read_file
     from gateway.consentlog.entry import MAX_ENTRY_BYTES
@@ -219,9 +222,13 @@ def verify_receipt(
     # names are octets: what is no text is shown escaped
     witnesses = sorted(name.decode("utf-8", "backslashreplace") for name in verified.witnessed)
     shown = entry_document(found.log_index, found.entry)
-    last = f"verified: in the log {head.origin} of {head.size} entries, {len(witnesses)} witness(es)"
+    kind = found.entry.type
+    what = "of a decision" if kind == "decision" else f"of an entry of type {kind}, NOT of a decision"
+    last = (
+        f"verified: the receipt {what}, in the log {head.origin} of {head.size} entries, {len(witnesses)} witness(es)"
+    )
     show(
-        {"verified": True, "entry": shown, "log": head_document(head), "witnesses": witnesses},
+        {"verified": True, "receipt_of": kind, "entry": shown, "log": head_document(head), "witnesses": witnesses},
         lambda: [facts("Entry", shown), last],
         as_json=json,
     )

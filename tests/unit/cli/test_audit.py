@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from gateway.consentlog.entry import encode
 from gateway.consentlog.export import write_export
 from gateway.consentlog.export_lock import writing
 from gateway.consentlog.merkle import inclusion_proof, leaf_hash, root_of
 from gateway.consentlog.note import COSIGNATURE_V1, SignerKey, add_signatures
 from gateway.consentlog.proof import LogProof
 from tests.unit.cli.conftest import Run
-from tests.unit.consentlog.samples import BUNDLE, DIGEST, SIGNER, TRUST, MemoryLog, small_log
+from tests.unit.consentlog.samples import BUNDLE, DIGEST, SIGNER, TRUST, MemoryLog, entry, small_log
 
 
 @pytest.fixture
@@ -30,19 +31,24 @@ def exported(tmp_path: Path) -> Path:
     return tmp_path / "export"
 
 
-@pytest.fixture
-def receipt(tmp_path: Path) -> tuple[Path, Path]:
-    """Entry and proof of a decision."""
+def receipt_of(index: int, tmp_path: Path) -> tuple[Path, Path]:
+    """Entry and proof of an entry of the small log."""
     log = small_log()
 
     def subtree(level: int, index: int) -> bytes:
         return root_of(map(leaf_hash, log[index << level : (index + 1) << level]))
 
-    proof = LogProof(3, tuple(inclusion_proof(3, len(log), subtree)), MemoryLog(log).checkpoint().encode())
-    entry, proof_file = tmp_path / "r.entry", tmp_path / "r.proof"
-    entry.write_bytes(log[3])
+    proof = LogProof(index, tuple(inclusion_proof(index, len(log), subtree)), MemoryLog(log).checkpoint().encode())
+    entry_file, proof_file = tmp_path / "r.entry", tmp_path / "r.proof"
+    entry_file.write_bytes(log[index])
     proof_file.write_bytes(proof.to_bytes())
-    return entry, proof_file
+    return entry_file, proof_file
+
+
+@pytest.fixture
+def receipt(tmp_path: Path) -> tuple[Path, Path]:
+    """Entry and proof of a decision."""
+    return receipt_of(3, tmp_path)
 
 
 def test_an_export_verifies(run: Run, exported: Path, trust: Path) -> None:
@@ -52,6 +58,17 @@ def test_an_export_verifies(run: Run, exported: Path, trust: Path) -> None:
     assert done.document["size"] == len(small_log())
     assert done.document["root"] == root_of(map(leaf_hash, small_log())).hex()
     assert "verified: 6 entries" in run("audit", "verify", exported, "--trust", trust).out
+
+
+def test_an_export_that_ends_with_a_seal_says_that_the_log_goes_on(run: Run, trust: Path, tmp_path: Path) -> None:
+    coming = SignerKey.generate(f"{SIGNER.name}/shard1").verifier
+    seal = encode(entry("shard_sealed", next=str(coming)))
+    for name, items, goes_on in (("open", small_log(), None), ("sealed", [*small_log(), seal], str(coming))):
+        write_export(MemoryLog(items), tmp_path / name, {DIGEST: BUNDLE}, TRUST)
+        done = run("audit", "verify", tmp_path / name, "--trust", trust, "--json")
+        assert (done.code, done.document["goes_on"]) == (0, goes_on)
+        said = run("audit", "verify", tmp_path / name, "--trust", trust).out
+        assert (f"the log goes on under {coming}" in said) == (goes_on is not None)
 
 
 @pytest.mark.parametrize("name", ["checkpoint", "trust", f"bundles/{DIGEST}.json", "tile/0/000.p/6"])
@@ -132,7 +149,18 @@ def test_a_receipt_verifies(run: Run, receipt: tuple[Path, Path], trust: Path) -
     assert document["verified"] is True
     assert document["entry"]["outcome"] == "entitled"
     assert document["entry"]["index"] == 3
-    assert "verified" in run(*arguments).out
+    assert document["receipt_of"] == "decision"
+    assert "verified: the receipt of a decision, in the log" in run(*arguments).out
+
+
+@pytest.mark.parametrize(("index", "kind"), [(0, "genesis"), (2, "consent_registered"), (4, "consent_withdrawn")])
+def test_a_receipt_of_something_else_is_not_called_a_decisions(
+    run: Run, trust: Path, tmp_path: Path, index: int, kind: str
+) -> None:
+    files = receipt_of(index, tmp_path)
+    arguments = ("audit", "verify-receipt", "--trust", trust, "--entry", files[0], "--proof", files[1])
+    assert run(*arguments, "--json").document["receipt_of"] == kind
+    assert f"verified: the receipt of an entry of type {kind}, NOT of a decision, in the log" in run(*arguments).out
 
 
 @pytest.mark.parametrize("part", [0, 1])

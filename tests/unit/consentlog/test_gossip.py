@@ -138,10 +138,13 @@ async def test_gossip_that_cannot_be_read(tmp_path: Path) -> None:
         list(read_gossip(tmp_path / "none", POLICY))
 
 
-def test_a_fifo_among_what_others_were_given_is_told_of(tmp_path: Path) -> None:
-    (tmp_path / "a.proof").write_bytes(b"nothing")
-    os.mkfifo(tmp_path / "a.entry")
-    os.mkfifo(tmp_path / "b.proof")
-    assert [(item.name, item.head, item.detail) for item in read_gossip(tmp_path, POLICY)] == [
-        ("a.proof", None, "is not a regular file")
-    ]
+async def test_a_fifo_among_what_others_were_given_is_told_of(monitor: Monitor) -> None:
+    _hand_over(monitor, "theirs", long_log(9), 4)
+    folder = monitor.folder / "gossip"
+    (folder / "theirs.entry").unlink()
+    os.mkfifo(folder / "theirs.entry")
+    os.mkfifo(folder / "another.proof")
+    (alarm,) = await monitor.heard(Shown(long_log(9)))
+    assert alarm.kind is Kind.GOSSIP_UNUSABLE
+    assert alarm.detail.startswith("theirs.proof:")
+    assert alarm.detail.endswith("is not a regular file")

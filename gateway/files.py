@@ -36,15 +36,16 @@ def shown(name: str) -> str:
 
 
 @contextmanager
-def folder_lock(folder: Path, *, shared: bool = False) -> Iterator[None]:
+def folder_lock(folder: Path, *, shared: bool = False, wait: bool = False) -> Iterator[None]:
     """Hold the lock of a folder, which needs no file in it and ends with this process, however it ends.
 
     It binds nobody who does not ask for it. Raises BlockingIOError when another one holds it (``shared``: alone), in
-    whatever process; OSError.
+    whatever process, unless it is to ``wait`` for that one; OSError.
     """
+    how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how)
         yield
     finally:
         os.close(descriptor)

@@ -25,6 +25,7 @@ from gateway.cli.output import (
     report,
     report_plain,
 )
+from gateway.cli.stopping import StoppedError
 from gateway.errors import TiergateError
 
 TRACEBACK = "TIERGATE_TRACEBACK"
@@ -102,6 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return report(error, exit_code_of(error), as_json=as_json)
     except KeyboardInterrupt:
         return report_plain("INTERRUPTED", "interrupted", EXIT_INTERRUPTED, as_json=as_json)
+    except StoppedError as stopped:
+        return report_plain("INTERRUPTED", f"stopped by signal {stopped.number}", stopped.exit_code, as_json=as_json)
     except BrokenPipeError:
         # the reader of our output has gone; a second failure while Python flushes at exit would be a traceback
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +11,7 @@ from cyclopts import Parameter
 
 from gateway.cli.options import ConfigFile, Json
 from gateway.cli.output import RefusedError, UsageError, facts, progress, show
+from gateway.cli.stopping import stopped_by_signals
 from gateway.errors import Problem, ProblemsError, Reason
 from gateway.files import move_in
 
@@ -33,9 +31,11 @@ def backup(
     """Copy the gateway's database while it runs, as of one moment, and check the copy up to its signed checkpoint.
 
     The copy holds what the database holds, and nothing of what was erased before: keep it as safe as the original, and
-    no longer than that may be kept.
+    no longer than that may be kept. Stopped by a signal, it leaves nothing; what one left that was killed, the next one
+    into the same folder removes.
     """
     from gateway.cli.stored_log import check_database
+    from gateway.sqlite.copies import copied
 
     settings = settings_of(config)
     source = settings.data_dir / DATABASE
@@ -43,7 +43,7 @@ def backup(
     if out.exists():
         raise UsageError(f"{out} exists; a backup is never overwritten", "name another file")
     trust = _trust(settings)
-    with _copied(source, out.parent) as copy:
+    with stopped_by_signals(), copied(source, out.parent, DATABASE) as copy:
         progress("tiergate: copied; checking the copy")
         checked = check_database(copy, trust)
         move_in(copy, out)
@@ -74,13 +74,14 @@ def restore(
     from gateway.cli.stored_log import check_database
     from gateway.consentlog.shard import place_of
     from gateway.sqlite.connect import DatabaseLock
+    from gateway.sqlite.copies import copied
 
     settings = settings_of(config)
     require_file(source, "--from", "name a file that `tiergate backup` wrote")
     trust = _trust(settings)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     target = settings.data_dir / DATABASE
-    with DatabaseLock(target), _copied(source, settings.data_dir) as copy:
+    with stopped_by_signals(), DatabaseLock(target), copied(source, settings.data_dir, DATABASE) as copy:
         progress("tiergate: copied; checking the copy")
         checked = check_database(copy, trust)
         replaced = _replaceable(target, copy)
@@ -120,31 +121,6 @@ def directory_of(settings: GatewayConfig) -> Directory:
     from gateway.policy.installed import installed_directory
 
     return installed_directory(settings.root, settings.directory)
-
-
-@contextmanager
-def _copied(source: Path, folder: Path) -> Iterator[Path]:
-    """A copy of a database as of one moment, in ``folder`` under a name of its own; removed unless it was moved away.
-
-    All rows are copied within one read transaction: writers go on, and none of what they write is half in the copy. It
-    is written anew, not page by page: nothing of what was erased is left in it, even if the file itself still waits.
-    """
-    from gateway.sqlite.connect import connect_reader, map_sqlite_error
-
-    copy = folder / f".{DATABASE}.{secrets.token_hex(8)}"
-    os.close(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    try:
-        with closing(connect_reader(source)) as reader:
-            try:
-                # else the copy could not be written either; the source stays open to be read alone
-                reader.execute("PRAGMA query_only=OFF")
-                reader.execute("VACUUM INTO ?", (str(copy),))  # one file, without a write-ahead log beside it
-            except sqlite3.Error as error:
-                raise map_sqlite_error(error) from error
-        yield copy
-    finally:
-        for name in (copy, copy.with_name(copy.name + "-journal")):
-            name.unlink(missing_ok=True)
 
 
 def _replaceable(target: Path, copy: Path) -> int | None:

@@ -12,7 +12,7 @@ from gateway.consentlog.merkle import leaf_hash, root_of
 from gateway.consentlog.shard import first_of, located
 from gateway.consentlog.tiles import TILE_WIDTH, Tile
 from gateway.errors import Reason, TiergateError
-from gateway.sqlite.connect import connect_reader, map_sqlite_error
+from gateway.sqlite.connect import connect_reader, let_signals_in, map_sqlite_error
 from gateway.storage.shards import origin_of, stored_shards
 from gateway.storage.tree import tile_hashes, tile_id
 
@@ -74,6 +74,7 @@ def check_database(database: Path, trust: bytes) -> CheckedLog:
     Raises STORE_FAILED (no database of the gateway), LOG_CORRUPT, NOTE_INVALID, PROOF_OF_LOG_INVALID.
     """
     with closing(connect_reader(database)) as connection:
+        let_signals_in(connection)
         try:
             (state,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
             if state != "ok":

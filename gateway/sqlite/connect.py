@@ -13,6 +13,8 @@ from gateway.errors import Reason, TiergateError
 
 BUSY_TIMEOUT_MS = 2_000
 """How long a statement waits for a lock. Only a backup or a stray shell holds one: the lock file keeps others out."""
+_STEPS = 100_000
+"""Of SQLite's machine between two pauses, some milliseconds."""
 
 _COMMON = (
     f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}",
@@ -104,6 +106,11 @@ def connect_reader(database: Path) -> sqlite3.Connection:
         connection.close()
         raise map_sqlite_error(error) from error
     return connection
+
+
+def let_signals_in(connection: sqlite3.Connection) -> None:
+    """Have long statements pause for this process's signal handlers; one that raises ends the statement."""
+    connection.set_progress_handler(lambda: 0, _STEPS)
 
 
 def _configure(connection: sqlite3.Connection, pragmas: tuple[str, ...]) -> None:

@@ -16,6 +16,7 @@ from gateway.domain.ids import REQUEST_KEPT_S, BundleDigest
 from gateway.errors import Reason, TiergateError
 from gateway.ports import Clock, ConsentEvent, DecisionDraft, KnownRequest
 from gateway.sqlite.connect import DatabaseLock, connect_reader, connect_writer
+from gateway.sqlite.copies import remove_unfinished
 from gateway.sqlite.migrate import migrate
 from gateway.sqlite.writer import GroupWriter
 from gateway.storage.facts import Facts
@@ -47,11 +48,13 @@ class SqliteStore(Facts, Reading):
     def __init__(self, database: Path, mark: Path, signer: SignerKey, clock: Clock) -> None:
         """Open or create. ``signer.name`` is the newest shard's origin; ``mark``: the file of the high-water mark.
 
-        Raises STORE_BUSY, STORE_FAILED, LOG_CORRUPT, LOG_BEHIND; KEY_INVALID for the key of another shard.
+        Removes what a restore that was killed left beside it. Raises STORE_BUSY, STORE_FAILED, LOG_CORRUPT, LOG_BEHIND;
+        KEY_INVALID for the key of another shard.
         """
         self._clock = clock
         self._lock = DatabaseLock(database)
         try:
+            remove_unfinished(database.parent, database.name)
             self._connection = connect_writer(database)
             migrate(self._connection, MIGRATIONS)
             self._reader = connect_reader(database)

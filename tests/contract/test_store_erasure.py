@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from gateway.cli.backup import _copied
 from gateway.consentlog.fsck import check_log
 from gateway.consentlog.merkle import leaf_hash, verify_inclusion
 from gateway.consentlog.private import PrivatePayload, commit, verify_opening
 from gateway.errors import Reason, TiergateError
 from gateway.ports import Clock, DecisionDraft, consent_key
+from gateway.sqlite.copies import copied
 from gateway.storage.eraser import DAY_MS, Eraser
 from gateway.storage.openings import stored_opening
 from gateway.storage.operations import Shred
@@ -159,7 +159,7 @@ async def test_nothing_of_an_erased_consent_is_in_any_file(
     erasing = eraser(store, database, clock)
     index = await erasing.order(registered, "fuzhou-court", ORDER)
     assert await erasing.empty(rewrite=True)
-    with _copied(database, tmp_path):
+    with copied(database, tmp_path, database.name):
         assert left(tmp_path, gone) == set()
         assert left(tmp_path, stays) == stays.keys()
     planted = tmp_path / "leak"

@@ -8,14 +8,11 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -28,37 +25,13 @@ from gateway.cli.localnet.plan import CITY_NAMES, Layout, Options
 from gateway.cli.localnet.processes import Processes
 from gateway.cli.localnet.provision import provision
 from gateway.cli.output import EXIT_REFUSED, report_plain, show
+from gateway.cli.stopping import StoppedError, stopped_by_signals
 from gateway.errors import Reason, TiergateError
 
 CHECKOUT = Path(__file__).parents[3]
 STATE = CHECKOUT / ".state"
 LEAST_FREE_BYTES = 16 << 20
 """Less room than this, and what failed may have failed for it: a network of two cities takes some five MiB."""
-
-
-class StoppedError(Exception):
-    """A signal asked us to stop; ``number`` is the signal's."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-@contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Turn SIGINT, SIGTERM and SIGHUP into :class:`StoppedError` at the next step of this thread."""
-
-    def stop(number: int, _frame: FrameType | None) -> NoReturn:
-        for other in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(other, signal.SIG_IGN)  # the stopping itself is not to be stopped
-        raise StoppedError(number)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def say(text: str) -> None:
@@ -116,7 +89,7 @@ def _played(options: Options, play: Callable[[LocalNetwork], Callable[[float], i
             say("stopping")
     except StoppedError as stopped:
         say(f"stopped by signal {stopped.number}; nothing is left running")
-        return 128 + stopped.number
+        return stopped.exit_code
     except (TiergateError, OSError) as error:
         return _failed(layout, error, as_json=as_json)
     shutil.rmtree(layout.base)

@@ -19,6 +19,7 @@ from gateway.cli.output import (
     UsageError,
     exit_code_of,
 )
+from gateway.cli.stopping import StoppedError
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 from tests.unit.cli.conftest import Run
 
@@ -190,10 +191,11 @@ def test_exit_codes_by_reason(reason: Reason, code: int) -> None:
         (UsageError("wrong", "do this"), 2, ["wrong", "do this"]),
         (RefusedError("NO", "never", "do that"), 1, ["never", "do that"]),
         (KeyboardInterrupt(), 130, ["interrupted"]),
+        (StoppedError(15), 143, ["stopped by signal 15"]),
         (FileNotFoundError(2, "No such file", "there"), 1, ["there: No such file"]),
         (KeyError("a token that must not be shown"), 1, ["internal failure (KeyError)", TRACEBACK]),
     ],
-    ids=["typed", "problems", "usage", "refused", "interrupt", "file", "defect"],
+    ids=["typed", "problems", "usage", "refused", "interrupt", "signal", "file", "defect"],
 )
 def test_failures_are_told_in_words(
     run: Run, monkeypatch: pytest.MonkeyPatch, failure: BaseException, code: int, words: list[str]

@@ -68,6 +68,14 @@ async def test_a_backup_from_before_an_erasure_cannot_be_put_back(run: Run, gate
     assert "fork" in said
 
 
+async def test_what_a_killed_restore_left_goes_with_an_erasure(run: Run, gateway: Gateway) -> None:
+    await decided(gateway)
+    left = gateway.database.with_name(f".{gateway.database.name}.{'0f' * 8}")
+    left.write_bytes(gateway.database.read_bytes())
+    assert (await asyncio.to_thread(run, "erase", "--config", gateway.config, "--due")).code == 0
+    assert not left.exists()
+
+
 async def test_a_running_gateway_is_left_alone(run: Run, gateway: Gateway) -> None:
     await decided(gateway)
     async with gateway.running():

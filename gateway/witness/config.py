@@ -39,7 +39,11 @@ class KnownLog(Settings):
 
 
 class Limits(Settings):
-    """Bounds of the process. ``request_s``: seconds that a request may take to arrive; ``idle_s``: between two."""
+    """Bounds of the process. ``request_s``: seconds that a request may take to arrive; ``idle_s``: between two.
+
+    There are always fewer than ``connections``: the one that has been idle for longest is closed, and while none is
+    idle, a request is refused (503).
+    """
 
     connections: int = Field(default=64, ge=2, le=10_000)
     request_s: float = Field(default=10.0, gt=0, le=300)

@@ -6,9 +6,11 @@ inside the commands, so that ``--help`` is fast.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
+from asyncio import CancelledError
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Group
@@ -20,8 +22,11 @@ from gateway.cli.output import (
     EXIT_REFUSED,
     EXIT_USAGE,
     RefusedError,
+    UnansweredError,
     UsageError,
+    discard_unprinted,
     exit_code_of,
+    printing,
     report,
     report_plain,
 )
@@ -90,34 +95,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in tokens
     try:
+        if sys.stdout is None and "serve" not in tokens[:2]:  # told before anything is done that nobody would hear of
+            raise OSError(errno.EBADF, "is closed", "standard output")
         result = build_app()(tokens, exit_on_error=False, print_error=False, result_action="return_value")
-        sys.stdout.flush()
-        return result if isinstance(result, int) else 0
-    except CycloptsError as error:
-        return report_plain("USAGE", str(error), EXIT_USAGE, as_json=as_json, remedy="add --help to see what it takes")
-    except UsageError as error:
-        return report_plain("USAGE", str(error), EXIT_USAGE, as_json=as_json, remedy=error.remedy)
-    except RefusedError as error:
-        return report_plain(error.reason, str(error), EXIT_REFUSED, as_json=as_json, remedy=error.remedy)
-    except TiergateError as error:
-        return report(error, exit_code_of(error), as_json=as_json)
-    except KeyboardInterrupt:
-        return report_plain("INTERRUPTED", "interrupted", EXIT_INTERRUPTED, as_json=as_json)
-    except StoppedError as stopped:
-        return report_plain("INTERRUPTED", f"stopped by signal {stopped.number}", stopped.exit_code, as_json=as_json)
-    except BrokenPipeError:
-        # the reader of our output has gone; a second failure while Python flushes at exit would be a traceback
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_REFUSED
-    except OSError as error:
-        text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
-        return report_plain("FILE", text, EXIT_REFUSED, as_json=as_json)
-    except Exception as error:  # noqa: BLE001 - whatever it is, a user is told in words
-        if os.environ.get(TRACEBACK) == "1":
-            traceback.print_exc()
-        text = f"internal failure ({type(error).__name__}); this is a defect of tiergate"
-        remedy = f"{TRACEBACK}=1 shows where"
-        return report_plain("INTERNAL", text, EXIT_REFUSED, as_json=as_json, remedy=remedy)
+        with printing():
+            return result if isinstance(result, int) else 0
+    except UnansweredError as error:
+        return _tell(error.__cause__ or error, as_json=as_json, request_id=error.request_id)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - whatever it is, a user is told in words
+        return _tell(error, as_json=as_json)
+
+
+def _tell(error: BaseException, *, as_json: bool, request_id: str = "") -> int:
+    """Tell of a failure in words; returns its exit code. ``request_id``: of the request that it left unanswered."""
+
+    def plain(reason: str, text: str, code: int, remedy: str = "") -> int:
+        return report_plain(reason, text, code, as_json=as_json, remedy=remedy, request_id=request_id)
+
+    match error:
+        case CycloptsError():
+            return plain("USAGE", str(error), EXIT_USAGE, "add --help to see what it takes")
+        case UsageError():
+            return plain("USAGE", str(error), EXIT_USAGE, error.remedy)
+        case RefusedError():
+            return plain(error.reason, str(error), EXIT_REFUSED, error.remedy)
+        case TiergateError():
+            return report(error, exit_code_of(error), as_json=as_json, request_id=request_id)
+        case KeyboardInterrupt() | CancelledError():  # within a coroutine, the one is the other
+            return plain("INTERRUPTED", "interrupted", EXIT_INTERRUPTED)
+        case StoppedError():
+            return plain("INTERRUPTED", f"stopped by signal {error.number}", error.exit_code)
+        case BrokenPipeError() if not request_id:  # the reader of our output has gone, and knows
+            discard_unprinted()
+            return EXIT_REFUSED
+        case OSError():
+            text = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+            return plain("FILE", text, EXIT_REFUSED)
+    if os.environ.get(TRACEBACK) == "1":
+        traceback.print_exception(error)
+    text = f"internal failure ({type(error).__name__}); this is a defect of tiergate"
+    return plain("INTERNAL", text, EXIT_REFUSED, f"{TRACEBACK}=1 shows where")
 
 
 def run() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from asyncio import CancelledError
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +14,8 @@ from gateway.cli.options import Json, ProfileFile
 from gateway.cli.output import (
     EXIT_OK,
     EXIT_UNAVAILABLE,
+    UnansweredError,
+    UsageError,
     error_document,
     exit_code_of,
     facts,
@@ -24,6 +29,11 @@ from gateway.errors import Reason, TiergateError
 if TYPE_CHECKING:
     from gateway.api.operator.v1.operator_pb2 import Presentation
     from gateway.cli.profile import Profile
+    from gateway.cli.secret_file import SecretFiles
+
+_REFUSALS = frozenset(
+    {"INVALID_ARGUMENT", "PERMISSION_DENIED", "UNAUTHENTICATED", "FAILED_PRECONDITION", "ALREADY_EXISTS"}
+)
 
 
 async def check(
@@ -52,7 +62,7 @@ async def check(
         Path | None,
         Parameter(
             name="--receipt-out",
-            help="Ask for the receipt, and write FILE.entry and FILE.proof, for `audit verify-receipt`.",
+            help="Ask for the receipt, and write the new files FILE.entry and FILE.proof, for `audit verify-receipt`.",
         ),
     ] = None,
     profile: ProfileFile = None,
@@ -67,24 +77,42 @@ async def check(
 
     from gateway.cli.presented import presentation
     from gateway.cli.profile import read_profile
+    from gateway.cli.secret_file import secret_files
 
     client = read_profile(profile, {"operator"})
     shown = presentation(client, scenario, token_file=token_file, code=code, qr=qr)
     request = request_id or secrets.token_urlsafe(24)
-    wanted = receipt or receipt_out is not None
-    try:
-        document = await _ask(client, scenario, shown, request, want_receipt=wanted)
-    except TiergateError as error:
-        if exit_code_of(error) != EXIT_UNAVAILABLE:
-            raise
-        return _tell_unavailable(client, scenario, request, error, as_json=json)
-    paths = _write_receipt(receipt_out, document["receipt"]) if receipt_out else ()
-    if not receipt:
-        del document["receipt"]
-    if paths:
-        document["receipt_files"] = [str(path) for path in paths]
-    show(document, lambda: _decision_lines(document), as_json=json)
+    places = _receipt_places(receipt_out)
+    with secret_files(*places) as files, _recoverable(request):
+        try:
+            document = await _ask(client, scenario, shown, request, want_receipt=receipt or bool(places))
+            if places:
+                _write_receipt(files, places, document["receipt"])
+                document["receipt_files"] = [str(path) for path in places]
+        except TiergateError as error:
+            if exit_code_of(error) != EXIT_UNAVAILABLE:
+                raise
+            return _tell_unavailable(client, scenario, request, error, as_json=json)
+        if not receipt:
+            del document["receipt"]
+        show(document, lambda: _decision_lines(document), as_json=json)
     return EXIT_OK
+
+
+@contextmanager
+def _recoverable(request_id: str) -> Iterator[None]:
+    """Within it a use may be spent: whatever keeps the answer from whoever asked, its request id is told.
+
+    Raises :class:`UnansweredError`; a refusal as it is, which is an answer and takes no use.
+    """
+    try:
+        yield
+    except TiergateError as error:
+        if error.status in _REFUSALS:
+            raise
+        raise UnansweredError(request_id) from error
+    except (Exception, CancelledError, KeyboardInterrupt) as error:
+        raise UnansweredError(request_id) from error
 
 
 async def _ask(
@@ -114,13 +142,21 @@ async def _ask(
     return document
 
 
-def _write_receipt(base: Path, receipt: dict[str, str] | None) -> tuple[Path, Path]:
+def _receipt_places(base: Path | None) -> tuple[Path, ...]:
+    """Where a receipt goes: its entry and its proof; nowhere without a base. Raises :class:`UsageError`."""
+    if base is None:
+        return ()
+    if not base.name:
+        raise UsageError("--receipt-out names no file", "give the files' name without .entry and .proof")
+    return base.with_name(base.name + ".entry"), base.with_name(base.name + ".proof")
+
+
+def _write_receipt(files: SecretFiles, places: tuple[Path, ...], receipt: dict[str, str] | None) -> None:
     if receipt is None:
         raise TiergateError(Reason.LOG_UNAVAILABLE, "the decision came without the receipt that was asked for")
-    entry, proof = base.with_name(base.name + ".entry"), base.with_name(base.name + ".proof")
-    entry.write_bytes(receipt["entry"].encode("ascii"))
-    proof.write_bytes(receipt["proof"].encode("utf-8"))
-    return entry, proof
+    entry, proof = places
+    files.write(entry, receipt["entry"].encode("ascii"))
+    files.write(proof, receipt["proof"].encode("utf-8"))
 
 
 def _decision_lines(document: dict[str, Any]) -> list[Any]:

@@ -6,8 +6,10 @@ Also the meaning of exit codes, in one place.
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from gateway.errors import ProblemsError, Reason, TiergateError
@@ -66,6 +68,17 @@ class RefusedError(Exception):
         self.remedy = remedy
 
 
+class UnansweredError(Exception):
+    """A request was sent, and its answer did not get to whoever asked; ``__cause__`` says why.
+
+    Repeated under the same ``request_id``, it is the same request: nothing is spent again.
+    """
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(request_id)
+        self.request_id = request_id
+
+
 def exit_code_of(error: TiergateError) -> int:
     """The exit code of a typed failure."""
     if error.reason in _CONFIGURATION:
@@ -78,13 +91,36 @@ def exit_code_of(error: TiergateError) -> int:
 
 
 def show(document: Mapping[str, Any], human: Callable[[], Iterable[str | Table]], *, as_json: bool) -> None:
-    """Print a command's result: the document as JSON, or what ``human`` makes of it."""
-    if as_json:
-        print(json.dumps(document, ensure_ascii=False, indent=2))
-        return
-    console = _console()
-    for item in human():
-        console.print(item, soft_wrap=isinstance(item, str))
+    """Print a command's result: the document as JSON, or what ``human`` makes of it. Raises OSError if that fails."""
+    with printing():
+        if as_json:
+            print(json.dumps(document, ensure_ascii=False, indent=2))
+            return
+        console = _console()
+        for item in human():
+            console.print(item, soft_wrap=isinstance(item, str))
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """What the block prints has left the process when it ends. Raises OSError, which names standard output."""
+    try:
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename is None:
+            error.filename = "standard output"
+        raise
+
+
+def discard_unprinted() -> None:
+    """Let go of what standard output does not take: Python would try again at its exit, with a traceback."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError:
+        _discard(1)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
@@ -107,8 +143,11 @@ def facts(title: str, items: Mapping[str, object]) -> Table:
 
 
 def progress(text: str) -> None:
-    """One line about what is going on, on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """One line about what is going on, on standard error; where nobody can be told, the work goes on."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        _discard(2)
 
 
 def error_document(error: TiergateError) -> dict[str, Any]:
@@ -126,26 +165,40 @@ def error_document(error: TiergateError) -> dict[str, Any]:
     return document
 
 
-def report(error: TiergateError, code: int, *, as_json: bool) -> int:
+def report(error: TiergateError, code: int, *, as_json: bool, request_id: str = "") -> int:
     """Tell of a typed failure; returns ``code``. The detail is this process's own and tells its user the cause."""
     lines = [f"tiergate: {error}"]
     if error.detail and not isinstance(error, ProblemsError):
         lines.append(f"  cause: {error.detail}")
     if error.retry_after_s is not None:
         lines.append(f"  retry after {error.retry_after_s:g} s")
-    print("\n".join(lines), file=sys.stderr, flush=True)
-    if as_json:
-        print(json.dumps({"error": error_document(error) | {"exit_code": code}}, ensure_ascii=False, indent=2))
-    return code
+    return _tell(lines, error_document(error), code, as_json=as_json, request_id=request_id)
 
 
-def report_plain(reason: str, text: str, code: int, *, as_json: bool, remedy: str = "") -> int:
+def report_plain(reason: str, text: str, code: int, *, as_json: bool, remedy: str = "", request_id: str = "") -> int:
     """Tell of a failure that has no typed reason; returns ``code``."""
-    print(f"tiergate: {text}" + (f"\n  {remedy}" if remedy else ""), file=sys.stderr, flush=True)
+    lines = [f"tiergate: {text}", *([f"  {remedy}"] if remedy else [])]
+    return _tell(lines, {"reason": reason, "message": text}, code, as_json=as_json, request_id=request_id)
+
+
+def _tell(lines: list[str], error: dict[str, Any], code: int, *, as_json: bool, request_id: str) -> int:
+    """Tell of a failure wherever that can be done: there is none that a failure to tell would not hide."""
+    document: dict[str, Any] = {"error": error | {"exit_code": code}}
+    if request_id:
+        lines.append(f"  to repeat the same request, with no further use: --request-id {request_id}")
+        document["request_id"] = request_id
+    progress("\n".join(lines))
     if as_json:
-        error = {"reason": reason, "message": text, "exit_code": code}
-        print(json.dumps({"error": error}, ensure_ascii=False, indent=2))
+        with suppress(OSError):
+            print(json.dumps(document, ensure_ascii=False, indent=2))
+    discard_unprinted()
     return code
+
+
+def _discard(descriptor: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def _console() -> Console:

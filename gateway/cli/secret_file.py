@@ -25,8 +25,9 @@ class SecretFiles:
 
     def write(self, path: Path, data: bytes) -> None:
         """Fill one of them."""
-        with os.fdopen(self._open.pop(path), "wb") as file:
+        with os.fdopen(self._open[path], "wb", closefd=False) as file:  # half a file would be dropped, too
             file.write(data)
+        os.close(self._open.pop(path))
 
     def drop(self) -> None:
         """Remove those that were not filled."""

@@ -182,3 +182,13 @@ async def test_no_answer_means_the_base_offer_and_a_retry(network: Running) -> N
             break
     assert retried.code == 0
     assert retried.document["outcome"] == "entitled"
+
+
+async def test_a_check_whose_answer_has_nowhere_to_go_takes_no_use(network: Running) -> None:
+    _, token = await network.granted("nowhere-to-go.jwt", "--uses", 1)
+    assert (await network.check(token, "--receipt-out", network.folder / "absent" / "receipt")).code == 1
+    (network.folder / "kept.proof").write_text("of another check")
+    assert (await network.check(token, "--receipt-out", network.folder / "kept")).code == 2
+    done = await network.check(token, "--receipt-out", network.folder / "new")
+    assert done.code == 0, done.err
+    assert (network.folder / "new.entry").stat().st_mode & 0o777 == 0o600

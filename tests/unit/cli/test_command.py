@@ -247,6 +247,26 @@ def test_a_reader_that_goes_away_leaves_no_traceback(checkout: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("target", [">/dev/full", ">&-"])
+@pytest.mark.parametrize("command", ["policy show policies", "policy show --json policies", "--help", "check --json"])
+def test_output_that_goes_nowhere_is_told_in_one_line(checkout: Path, command: str, target: str) -> None:
+    line = f"{sys.executable} -m gateway {command} {target}"
+    done = subprocess.run(["sh", "-c", line], cwd=checkout, capture_output=True, text=True, check=False)
+    assert done.returncode in {EXIT_REFUSED, EXIT_USAGE}
+    assert done.stderr.startswith("tiergate: ")
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert "internal failure" not in done.stderr
+
+
+@pytest.mark.parametrize("target", ["2>/dev/full", "2>&-"])
+def test_a_failure_that_cannot_be_told_is_a_failure_all_the_same(checkout: Path, target: str) -> None:
+    line = f"{sys.executable} -m gateway check --json {target}"
+    done = subprocess.run(["sh", "-c", line], cwd=checkout, capture_output=True, text=True, check=False)
+    assert done.returncode == EXIT_USAGE
+    assert '"USAGE"' in done.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "option", "name"),
     [

@@ -2,7 +2,8 @@
 
 What is whose fault: no connection, 3xx, 4xx other than ``unknown_status``, 5xx, an answer too large, or not JSON, or
 with an unknown result code is the platform's (PLATFORM_UNAVAILABLE); a good answer whose record does not hold what the
-settings say is that record's (SOURCE_INVALID).
+settings say is that record's (SOURCE_INVALID). NaN and the like are the fault of what they stand in: of the record, or,
+in place of the result code, the list of items or the next page, of the platform. Elsewhere they are not looked at.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import json
 import logging
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, Final
 from urllib.parse import quote, urlsplit
 
 import httpx2
@@ -25,6 +27,10 @@ from adapters.sources.port import bad_record, platform_fault
 from gateway.domain.ids import ResidentRef
 
 _ABSENT: Any = object()
+_NO_VALUE: Any = object()
+"""In place of NaN, an infinity, a number of too many digits, and a member that is given twice."""
+_MAX_DIGITS: Final = 64
+"""Of a whole number: no score, time, code or reference has more, and ``int`` takes long for many."""
 
 
 class HttpSource(GuardedSource):
@@ -75,7 +81,7 @@ class HttpSource(GuardedSource):
             if not isinstance(items, list):
                 raise platform_fault("the answer holds no list of items")
             for item in items:
-                if str(_at(item, path)) == resident:
+                if _names(_at(item, path), resident):
                     return self._record(item, resident)
             if paging.next is None:
                 if not items:
@@ -91,7 +97,7 @@ class HttpSource(GuardedSource):
 
     def _record(self, answer: object, resident: ResidentRef) -> ScoreRecord | None:
         fields = self._settings.fields
-        if fields.resident is not None and str(_at(answer, fields.resident)) != resident:
+        if fields.resident is not None and not _names(_at(answer, fields.resident), resident):
             raise bad_record("the record is another resident's, or does not say whose it is")
         score = _at(answer, fields.score)
         if score is _ABSENT:
@@ -187,20 +193,31 @@ def _filled(template: Any, resident: str) -> Any:
     return resident if template == PLACEHOLDER else template
 
 
+def _names(value: object, resident: ResidentRef) -> bool:
+    """Whether a record's own reference, which may be a number, is the resident's."""
+    return isinstance(value, str | int | float) and str(value) == resident
+
+
 def _parsed(content: bytes) -> object:
-    """The JSON document (RFC 8259) of an answer; NaN and repeated members are refused as the nonsense they are."""
+    """The JSON document (RFC 8259) of an answer, with ``_NO_VALUE`` where nonsense stands in place of a value.
+
+    So that the nonsense in one resident's record is not the platform's fault, nor that of others on the same page.
+    """
     try:
-        return json.loads(content, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return json.loads(
+            content, object_pairs_hook=_members, parse_int=_whole_number, parse_constant=lambda _name: _NO_VALUE
+        )
     except (ValueError, RecursionError) as error:
         raise platform_fault("the answer is not a JSON document") from error
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a member is given twice")
+        times = Counter(name for name, _ in pairs)
+        members |= {name: _NO_VALUE for name in members if times[name] > 1}
     return members
 
 
-def _no_constant(_name: str) -> NoReturn:
-    raise ValueError("NaN and infinities are not JSON")
+def _whole_number(text: str) -> object:
+    return int(text) if len(text) <= _MAX_DIGITS else _NO_VALUE

@@ -65,10 +65,12 @@ PLATFORM_FAULTS: dict[str, ASGIApp] = {
     "not UTF-8": answer(b'{"code": "\xff"}'),
     "cut JSON": answer(json.dumps(good()).encode()[:-3]),
     "two documents": answer(b"{}{}"),
-    "NaN": answer(b'{"code": 0, "data": NaN}'),
-    "repeated member": answer(b'{"code": 0, "code": 0, "data": null}'),
+    "cut JSON with NaN": answer(b'{"code": 0, "data": {"score": NaN'),
+    "cut JSON with a repeated member": answer(b'{"code": 0, "data": {"score": 1, "score": 1}'),
     "deeply nested": answer(b"[" * 60_000),
-    "number of 5000 digits": answer(b'{"code": ' + b"9" * 5000 + b"}"),
+    "code NaN": answer(b'{"code": NaN, "data": null}'),
+    "code given twice": answer(b'{"code": 0, "code": 0, "data": null}'),
+    "code of 5000 digits": answer(b'{"code": ' + b"9" * 5000 + b"}"),
     "compressed": answer(gzip.compress(json.dumps(good()).encode()), 200, {"content-encoding": "gzip"}),
     "list": answer([good()]),
     "no code": answer({"data": good()["data"]}),
@@ -93,7 +95,29 @@ async def test_a_fault_of_the_platform_decides_on_nobody_and_passes(platform: Ht
         assert isinstance(await source.read(SOMEBODY), ScoreRecord)
 
 
+def written(**members: str) -> bytes:
+    """A good answer in which members of the record are written as given, whatever ``json`` would write."""
+    text = json.dumps(good())
+    for name, value in members.items():
+        text = text.replace(f'"{name}": {json.dumps(good()["data"][name])}', f'"{name}": {value}')
+    return text.encode()
+
+
 BAD_RECORDS: dict[str, Any] = {
+    "score NaN": written(score="NaN"),
+    "score infinite": written(score="-Infinity"),
+    "score of 5000 digits": written(score="9" * 5000),
+    "score given twice": written(score='812, "score": 812'),
+    "score given twice in a list": written(score='[{"x": 1, "x": 1}]'),
+    "score beyond any float": written(score="1e999"),
+    "time NaN": written(evalTime="NaN"),
+    "time of 5000 digits": written(evalTime="9" * 5000),
+    "time given twice": written(evalTime='"2026-11-20 08:00:00", "evalTime": "2026-11-20 08:00:00"'),
+    "whose it is NaN": written(residentNo="NaN"),
+    "whose it is of 5000 digits": written(residentNo="9" * 5000),
+    "whose it is a list of lists": written(residentNo="[" * 900 + "]" * 900),
+    "data NaN": b'{"code": 0, "data": NaN}',
+    "data given twice": json.dumps(good()).replace('"data"', '"data": {}, "data"').encode(),
     "no score member": good(score=...),
     "score is text": good(score="excellent"),
     "score is a fraction": good(score=812.5),
@@ -120,6 +144,23 @@ async def test_a_bad_record_in_a_good_answer_is_that_records_fault(platform: Htt
         assert "812" not in caught.value.detail
         assert caught.value.__context__ is None
         await source.ping()
+
+
+@pytest.mark.parametrize("more", ["NaN", "9" * 5000, '1, "more": 2', '{"x": 1, "x": 2}'])
+async def test_nonsense_in_a_member_that_nobody_reads_costs_nobody_anything(platform: HttpPlatform, more: str) -> None:
+    platform.app.fault = answer(written(score=f'812, "more": {more}'))
+    async with opened(platform) as source:
+        assert isinstance(await source.read(SOMEBODY), ScoreRecord)
+
+
+async def test_bad_records_of_two_residents_do_not_close_the_city(platform: HttpPlatform) -> None:
+    async with opened(platform, breaker_failures=1) as source:
+        platform.app.fault = answer(written(score="NaN"))
+        for resident in (TOP.ref, "synthetic-fz-0002") * 3:
+            with pytest.raises(TiergateError, match="SOURCE_INVALID"):
+                await source.read(ResidentRef(resident))
+        platform.app.fault = None
+        assert isinstance(await source.read(SOMEBODY), ScoreRecord)
 
 
 @pytest.mark.parametrize("value", [good(score=None), good(score=""), good(score=None, evalTime=None)])

@@ -67,6 +67,33 @@ async def test_linked_pages_by_post(tmp_path: Path, resident: str, found: bool) 
     assert [body.get("cursor") for body in bodies] == ([None] if resident == "1" else [None, "3", "6"])
 
 
+@pytest.mark.parametrize("nonsense", [b"NaN", b"9" * 5000, b'1, "score": 2', b'{"x": 1, "x": 2}'])
+async def test_nonsense_in_one_item_is_that_residents_fault_alone(tmp_path: Path, nonsense: bytes) -> None:
+    item = b'{"no": %d, "score": %s, "at": 1795176000000}'
+    page = b'{"code": 0, "list": [' + item % (1, nonsense) + b", " + item % (2, b"20") + b"]}"
+    paging = {"items": "list", "param": "page"}
+    async with (
+        running(tmp_path, answer(page)) as platform,
+        opened(platform, paging=paging, fields=PAGE_FIELDS) as source,
+    ):
+        with pytest.raises(TiergateError) as caught:
+            await source.read(ResidentRef("1"))
+        assert caught.value.reason is Reason.SOURCE_INVALID
+        assert isinstance(await source.read(ResidentRef("2")), ScoreRecord)
+
+
+@pytest.mark.parametrize("page", [b'{"code": 0, "list": [], "list": []}', b'{"code": 0, "list": [], "next": NaN}'])
+async def test_nonsense_in_place_of_list_or_next_page_is_the_platforms(tmp_path: Path, page: bytes) -> None:
+    paging = {"items": "list", "param": "page", "next": "next"}
+    async with (
+        running(tmp_path, answer(page)) as platform,
+        opened(platform, paging=paging, fields=PAGE_FIELDS) as source,
+    ):
+        with pytest.raises(TiergateError) as caught:
+            await source.read(ResidentRef("1"))
+        assert caught.value.reason is Reason.PLATFORM_UNAVAILABLE
+
+
 async def test_pages_end_at_the_bound(tmp_path: Path) -> None:
     paging = {"items": "list", "param": "page", "max_pages": 2}
     async with (

@@ -34,6 +34,7 @@ from gateway.consentlog.trust import TrustPolicy
 from gateway.consentlog.watch import Alarm, Kind, LogSource, Wanted, Watcher
 from gateway.consentlog.watch_state import WatchStore
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+from gateway.files import shown
 from gateway.process import stop_event
 
 MAX_MINE_LINE = 1024
@@ -210,7 +211,7 @@ def _tell(alarm: Alarm, *, as_json: bool) -> None:
         return
     where = "" if alarm.index is None else f" entry {alarm.index}:"
     kept = f" (kept: {', '.join(alarm.evidence)})" if alarm.evidence else ""
-    print(f"{told} {alarm.kind.value}{where} {alarm.detail}{kept}", flush=True)
+    print(f"{told} {alarm.kind.value}{where} {shown(alarm.detail)}{kept}", flush=True)
 
 
 def _tell_end(watcher: Watcher, *, as_json: bool) -> None:

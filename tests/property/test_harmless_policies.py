@@ -111,7 +111,7 @@ def accepted(document: Mapping[str, Any]) -> Bundle | None:
 def unchecked(document: Mapping[str, Any]) -> Bundle:
     """The bundle as it would be read without the rules."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bundles, "check", lambda _documents: Findings((), ()))
+        patch.setattr(bundles, "check", lambda _documents, _breathe: Findings((), ()))
         return bundles.read_bundle(rfc8785.dumps(document))
 
 

@@ -128,6 +128,16 @@ def test_silence(watched: Watched) -> None:
     assert (code, [line["kind"] for line in lines]) == (1, ["SILENCE", "MINE_SILENT", "SEEN"])
 
 
+def test_the_name_of_a_file_of_gossip_forges_no_line(watched: Watched) -> None:
+    folder = watched.folder / "gossip"
+    folder.mkdir()
+    (folder / "x\nSEEN\x1b[2J").write_bytes(b"noise")
+    done = watched.once(long_log(9), "--gossip", folder)
+    assert "\x1b" not in done.out
+    assert not [line for line in done.out.splitlines() if line.startswith("SEEN")]
+    assert "x\\nSEEN" in done.out
+
+
 def test_gossip(watched: Watched) -> None:
     folder = watched.folder / "gossip"
     folder.mkdir()

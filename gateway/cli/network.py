@@ -70,35 +70,45 @@ def provision_network(
         Literal["loopback", "containers"],
         Parameter(help="Addresses in the directory: free loopback ports, or the service names of docker-compose.yml."),
     ] = "loopback",
-    policies: Annotated[Path, Parameter(help="Folder of the policies.")] = Path(sys.prefix) / "policies",
+    policies: Annotated[
+        Path | None,
+        Parameter(name="--policies", help="Folder of the policies. Default: those that came with tiergate."),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Make keys, certificates, signed files and settings of a development network, once: a filled folder is left alone.
 
     Nothing of it is fit for operation: one machine makes everybody's keys.
     """
+    if policies is not None and not policies.is_dir():
+        raise UsageError(f"--policies {policies}: is not a folder", "name the folder that holds tier-scale.toml")
     filled = (dir / "gateway" / "gateway.toml").exists()
     if not filled:
-        _provision(dir, names, policies)
+        _provision(dir, names, policies or _own_policies())
     told = f"{dir}: {'was filled before, and is left as it is' if filled else 'a network for development'}"
     show({"dir": str(dir), "names": names, "made": not filled}, lambda: [told], as_json=json)
     return 0
+
+
+def _own_policies() -> Path:
+    """Those that were installed, or those of the checkout that this runs from."""
+    installed = Path(sys.prefix) / "policies"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "policies"
 
 
 def _provision(folder: Path, names: str, policies: Path) -> None:
     from gateway.cli.localnet.plan import ContainerLayout, Layout, Options
     from gateway.cli.localnet.provision import provision
 
-    checkout = Path(__file__).parents[2] / "policies"
-    source = policies if policies.is_dir() else checkout
     if names == "loopback":
-        provision(Layout(folder), Options(policies=source))
+        for port in provision(Layout(folder), Options(policies=policies)).ports.values():
+            port.release()
         return
     with tempfile.TemporaryDirectory() as scratch:
         provision(
             ContainerLayout(folder, Path(scratch) / "authority"),
             Options(
-                policies=source,
+                policies=policies,
                 listen={"gateway": "0.0.0.0:8443", "fuzhou": "0.0.0.0:8443", "xiamen": "0.0.0.0:8443"},
                 announced={
                     "gateway": "gateway:8443",

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from adapters.config import load_settings
 from adapters.journal import export_journal
 from gateway.cli.messages import time_of_s
-from gateway.cli.options import ConfigFile, Json
+from gateway.cli.options import LOG_INDEX, ConfigFile, Json
 from gateway.cli.output import UsageError, show
 from gateway.files import move_in
 
@@ -21,8 +21,11 @@ def journal(
     *,
     config: ConfigFile,
     out: Annotated[Path, Parameter(name="--out", help="File to write (JSON lines); one that is there is replaced.")],
-    first: Annotated[int, Parameter(name="--from", help="First log index.")] = 0,
-    end: Annotated[int | None, Parameter(name="--to", help="Log index after the last. Default: everything.")] = None,
+    first: Annotated[int, Parameter(name="--from", validator=LOG_INDEX, help="First log index.")] = 0,
+    end: Annotated[
+        int | None,
+        Parameter(name="--to", validator=LOG_INDEX, help="Log index after the last. Default: everything."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Write what the gateway reported to this city, and what the city attested and no report names, for an auditor.
@@ -30,8 +33,8 @@ def journal(
     It names no person and no consent. It is signed with the city's event key; `audit reconcile` holds it against the
     log. The adapter may run meanwhile.
     """
-    if first < 0 or (end is not None and end < first):
-        raise UsageError("--from and --to must not be negative, nor fall")
+    if end is not None and end < first:
+        raise UsageError("--to must not be less than --from")
     settings = load_settings(config, os.environ)
     partial = out.with_name(f".{out.name}.{os.getpid()}")
     try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
-from gateway.cli.options import AuthoritiesRoot, Json, ProfileFile, SignedBundles, TrustFile
+from gateway.cli.options import LOG_INDEX, AuthoritiesRoot, Json, ProfileFile, SignedBundles, TrustFile
 from gateway.cli.output import EXIT_OK, EXIT_UNVERIFIED, UsageError, facts, show
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 
@@ -35,6 +36,9 @@ app.command("gateway.cli.audit_watch:watch", name="watch", help="Watch the log, 
 
 app.command("gateway.cli.audit_open:open_entry", name="open", help="The gateway: show one private field of an entry.")
 app.command("gateway.cli.audit_open:verify_opening", name="verify-opening", help="Verify a private field shown.")
+
+PARTS = ("checkpoint", "trust", "tile", "bundles", "shards", "scope")
+"""What lies in the folder of an export (``gateway.consentlog.export``, ``scoped``)."""
 
 
 def entry_document(index: int, entry: Entry) -> dict[str, Any]:
@@ -64,9 +68,15 @@ def scope_document(scope: AuditScope) -> list[str] | str:
 
 
 def require_export(directory: Path) -> None:
-    """Return if an export can be there. Raises :class:`UsageError`."""
+    """Return if an export can be there: if anything of one is, its verification says what is missing.
+
+    Raises :class:`UsageError`.
+    """
+    remedy = "name the folder that `audit export` wrote"
     if not directory.is_dir():
-        raise UsageError(f"{directory} is not a folder", "name the folder that `audit export` wrote")
+        raise UsageError(f"{directory} is not a folder", remedy)
+    if not any(os.path.lexists(directory / name) for name in PARTS):
+        raise UsageError(f"{directory}: there is no export here", remedy)
 
 
 def verified_export(
@@ -92,14 +102,12 @@ def hashes_alone(verified: VerifiedExport) -> int:
 
 @app.command(name="show")
 async def show_entry(
-    index: Annotated[int, Parameter(help="Position in the log.")],
+    index: Annotated[int, Parameter(validator=LOG_INDEX, help="Position in the log.")],
     *,
     profile: ProfileFile = None,
     json: Json = False,
 ) -> None:
     """Show one entry, with its proof checked against the newest signed checkpoint."""
-    if index < 0:
-        raise UsageError("INDEX must not be negative")
     from gateway.api.audit.v1 import audit_pb2 as pb
     from gateway.api.audit.v1.audit_pb2_grpc import AuditServiceStub
     from gateway.cli.audit_marks import NOTE, Marks, marked_rung

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from gateway.cli.audit import read_trust, require_export
-from gateway.cli.options import ConfigFile, Json, TrustFile
+from gateway.cli.options import LOG_INDEX, ConfigFile, Json, TrustFile
 from gateway.cli.output import UsageError, facts, require_known, show
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def open_entry(
-    index: Annotated[int, Parameter(help="Position of the decision in the log.")],
+    index: Annotated[int, Parameter(validator=LOG_INDEX, help="Position of the decision in the log.")],
     *,
     config: ConfigFile,
     field: Annotated[str, Parameter(name="--field", help="attestation, decided_at, request, token or valid_until.")],
@@ -47,7 +47,9 @@ def verify_opening(
     entry: Annotated[Path | None, Parameter(name="--entry", help="Of a receipt: the entry.")] = None,
     proof: Annotated[Path | None, Parameter(name="--proof", help="Of a receipt: its proof.")] = None,
     export: Annotated[Path | None, Parameter(name="--export", help="Or the folder that `audit export` wrote.")] = None,
-    index: Annotated[int | None, Parameter(name="--index", help="With --export: the decision's position.")] = None,
+    index: Annotated[
+        int | None, Parameter(name="--index", validator=LOG_INDEX, help="With --export: the decision's log index.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Verify one private field offline: that a logged decision commits to exactly this value. Exit code 4 if not."""

@@ -22,7 +22,7 @@ from gateway.cli.audit import (
 from gateway.cli.audit_signed import Publications, read_authorities
 from gateway.cli.client import read_file
 from gateway.cli.messages import ILLUSTRATIVE, terms_document, terms_lines
-from gateway.cli.options import AuthoritiesRoot, Json, SignedBundles, TrustFile
+from gateway.cli.options import LOG_INDEX, AuthoritiesRoot, Json, SignedBundles, TrustFile
 from gateway.cli.output import EXIT_OK, EXIT_REFUSED, EXIT_UNVERIFIED, UsageError, facts, show, table
 from gateway.consentlog.export import SHARDS, policy_path
 from gateway.consentlog.replay import MEANINGS, Code, Difference, Replay, Replayed
@@ -55,7 +55,12 @@ def replay(
     *,
     trust: TrustFile,
     decision: Annotated[
-        int | None, Parameter(name="--decision", help="Also say in words why this decision (log index) gave its terms.")
+        int | None,
+        Parameter(
+            name="--decision",
+            validator=LOG_INDEX,
+            help="Also say in words why this decision (log index) gave its terms.",
+        ),
     ] = None,
     root: AuthoritiesRoot = None,
     signed: SignedBundles = None,

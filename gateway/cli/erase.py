@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from gateway.cli.backup import DATABASE, directory_of, require_file, settings_of
-from gateway.cli.options import ConfigFile, Json
+from gateway.cli.options import LOG_INDEX, ConfigFile, Json
 from gateway.cli.output import UsageError, facts, progress, show
 
 if TYPE_CHECKING:
@@ -25,7 +25,11 @@ def erase(
     due: Annotated[bool, Parameter(name="--due", negative="", help="All whose retention has ended.")] = False,
     consent: Annotated[
         int | None,
-        Parameter(name="--consent", help="One consent, now: log index of its registration, or of an event about it."),
+        Parameter(
+            name="--consent",
+            validator=LOG_INDEX,
+            help="One consent, now: log index of its registration, or of an event about it.",
+        ),
     ] = None,
     authority: Annotated[str, Parameter(name="--authority", help="Who orders it, a slug; it is logged.")] = "",
     order: Annotated[str, Parameter(name="--order", help="SHA-256 of the order, 64 hex digits; it is logged.")] = "",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,28 @@ def exported(tmp_path: Path) -> Path:
     """A small export."""
     write_export(MemoryLog(small_log()), tmp_path / "export", {DIGEST: BUNDLE}, TRUST)
     return tmp_path / "export"
+
+
+@pytest.mark.parametrize("command", ["verify", "replay", "sample --count 1"])
+def test_a_folder_without_anything_of_an_export_is_wrong_usage(
+    run: Run, trust: Path, tmp_path: Path, command: str
+) -> None:
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / "letter").write_text("of something else")
+    name, *more = command.split()
+    done = run("audit", name, folder, "--trust", trust, *more, "--json")
+    assert done.code == 2
+    assert "no export here" in done.document["error"]["message"]
+
+
+@pytest.mark.parametrize("left", ["trust", "tile", "bundles", "checkpoint"])
+def test_an_export_of_which_anything_is_left_does_not_verify(run: Run, trust: Path, exported: Path, left: str) -> None:
+    for path in exported.iterdir():
+        if path.name != left:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert [path.name for path in exported.iterdir()] == [left]
+    assert run("audit", "verify", exported, "--trust", trust).code == 4
 
 
 def receipt_of(index: int, tmp_path: Path) -> tuple[Path, Path]:

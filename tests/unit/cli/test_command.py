@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from cyclopts import App
 
 from gateway import __version__
 from gateway.cli import TRACEBACK, build_app
+from gateway.cli.options import LOG_INDEX
 from gateway.cli.output import (
     EXIT_REFUSED,
     EXIT_UNAVAILABLE,
@@ -34,6 +37,7 @@ def commands(app: App, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
 
 ALL = sorted(set(commands(build_app())))
 WITHOUT_RESULT = {("serve",), ("adapter", "serve"), ("witness", "serve")}
+PLACE = re.compile("log index|position in the log|position of the decision", re.IGNORECASE)
 LEAVES = [words for words in ALL if not any(other[:-1] == words for other in ALL)]
 
 
@@ -105,6 +109,40 @@ def test_every_option_is_explained(words: tuple[str, ...]) -> None:
         app = app[word]
     for argument in app.assemble_argument_collection():
         assert argument.parameter.help, argument.name
+
+
+def test_every_number_that_is_a_place_in_the_log_is_held_to_what_a_log_can_have() -> None:
+    found = set()
+    for words in LEAVES:
+        app = build_app()
+        for word in words:
+            app = app[word]
+        for argument in app.assemble_argument_collection():
+            told, validators = argument.parameter.help or "", cast("Any", argument.parameter.validator)
+            if argument.hint in {int, int | None} and PLACE.search(told):
+                found.add((*words, argument.name))
+                assert LOG_INDEX in validators, (words, argument.name)
+    assert len(found) >= 9
+
+
+@pytest.mark.parametrize("place", [-1, 2**63, 10**23])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "audit show {}",
+        "audit open {} --config x --field token --out x",
+        "audit verify-opening x --trust x --export x --index {}",
+        "audit replay x --trust x --decision {}",
+        "adapter journal --config x --out x --from {}",
+        "adapter journal --config x --out x --to {}",
+        "erase --config x --consent {}",
+        "resident uses --resident x --before {}",
+    ],
+)
+def test_a_place_that_no_log_has_is_wrong_usage(run: Run, line: str, place: int) -> None:
+    done = run(*line.format(place).split())
+    assert done.code == EXIT_USAGE
+    assert str(place) in done.err or "must be" in done.err.lower()
 
 
 @pytest.mark.parametrize("words", LEAVES, ids=" ".join)

@@ -22,6 +22,7 @@ from gateway.policy.bundle import check_in_force, digest_of, read_bundle
 from gateway.policy.directory import ISSUED_AHEAD, ISSUED_AHEAD_S, check_fresh, read_directory
 from gateway.policy.notices import Notice, newest_removals, read_notice, without
 from gateway.policy.pace import at_once, without_haste
+from gateway.policy.regular import read_regular
 
 MAX_FILES = 64
 MAX_NOTICES = 1024
@@ -218,8 +219,7 @@ def _files(folder: Path, pattern: str, most: int = MAX_FILES) -> list[Path]:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_ENVELOPE_BYTES + 1)
+        return read_regular(path, MAX_ENVELOPE_BYTES + 1)
     except OSError as error:
         problem = Problem(str(path), "", f"cannot be read ({error.strerror})")
         raise ProblemsError(Reason.CONFIG_INVALID, [problem]) from error

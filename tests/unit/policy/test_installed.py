@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -53,6 +54,13 @@ def test_one_authority_after_the_other_signs(place: Place) -> None:
 def test_a_bundle_of_too_few_signatures_is_refused_by_name(place: Place) -> None:
     place.put(bundle(2), PROVINCE)
     assert "1.json" in refused(place.load, Reason.SIGNATURE_INVALID)
+
+
+@pytest.mark.parametrize("name", ["directory.json", "bundles/0.json", "bundles/pipe.json", "notices/pipe.json"])
+def test_a_pipe_in_place_of_a_signed_file_keeps_nobody_waiting(place: Place, name: str) -> None:
+    (place.folder / name).unlink(missing_ok=True)
+    os.mkfifo(place.folder / name)
+    assert f"{name}: cannot be read (it is not a regular file)" in refused(place.load, Reason.CONFIG_INVALID)
 
 
 def test_a_bundle_takes_effect_at_its_time(place: Place) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -244,6 +245,15 @@ def test_a_directory_in_place_of_a_file(tmp_path: Path) -> None:
     (root / OPERATOR).unlink()
     (root / OPERATOR).mkdir()
     assert places(problems_of(root)) == [(OPERATOR, "")]
+
+
+@pytest.mark.parametrize("name", [CITY, OPERATOR, "tier-scale.toml", "notice.toml"])
+def test_a_pipe_in_place_of_a_file_keeps_nobody_waiting(tmp_path: Path, name: str) -> None:
+    root = write(tmp_path, valid())
+    (root / name).unlink()
+    os.mkfifo(root / name)
+    problem = next(problem for problem in problems_of(root) if problem.file == name)
+    assert "is not a regular file" in problem.message
 
 
 def test_the_error_is_typed_and_shows_file_path_and_remedy(tmp_path: Path) -> None:

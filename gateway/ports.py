@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from gateway.domain.consent import Contested, EventKind
 from gateway.domain.decision import Decision
-from gateway.domain.ids import Bound, BundleDigest, CityId, OperatorId, RequestId, ScenarioId
+from gateway.domain.ids import Bound, BundleDigest, CityId, OperatorId, ScenarioId
 from gateway.errors import TiergateError
 
 
@@ -253,48 +253,4 @@ class ReportCursor(Protocol):
 
     async def acknowledge(self, city: CityId, index: int) -> None:
         """The city holds all of its reports up to and including ``index``. Never moves back."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class AttestQuestion:
-    """One question to a home city, with the exact token and proof that were presented, or the handle."""
-
-    request_id: RequestId
-    operator: OperatorId
-    scenario: ScenarioId
-    bundle: BundleDigest
-    token: str
-    proof: str
-    handle: str = ""
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Redeemed:
-    """A city's answer about a handle: the token that it stands for, and the attestation. Neither is verified yet."""
-
-    token: str
-    attestation: str
-
-
-class HomeCity(Protocol):
-    """A home city's attestation service."""
-
-    async def attest(self, question: AttestQuestion) -> str:
-        """The city's signed attestation (JWS compact), not yet verified.
-
-        Raises HOME_CITY_UNAVAILABLE (with a retry time) for every platform-wide fault, a missed deadline included; the
-        city's caller errors (USES_EXHAUSTED, REQUEST_CONFLICT, PROOF_*, TOKEN_*, BUNDLE_MISMATCH) as they are.
-        """
-        ...
-
-    async def redeem(self, question: AttestQuestion) -> Redeemed:
-        """Have the city redeem a handle for this operator, scenario and request.
-
-        Raises what ``attest`` raises; HANDLE_INVALID for whatever cannot be redeemed; RATE_LIMITED with a retry time.
-        """
-        ...
-
-    async def attest_many(self, questions: Sequence[AttestQuestion]) -> list[str | TiergateError]:
-        """Several questions in one call; answers in order, each a JWS or the error that ``attest`` would raise."""
         ...

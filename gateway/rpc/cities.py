@@ -12,9 +12,10 @@ import grpc
 
 from gateway.api.peer.v1 import peer_pb2 as pb
 from gateway.api.peer.v1.peer_pb2_grpc import AttestationServiceStub
+from gateway.domain.ids import OperatorId
 from gateway.errors import Reason, TiergateError
-from gateway.ports import AttestQuestion, Redeemed
 from gateway.rpc.gather import Gather
+from gateway.services.ask_cities import AttestQuestion, Redeemed
 from gateway.services.report_uses import ProvedUse
 from gateway.transport.breaker import Breaker
 from gateway.transport.errors import error_from_rpc
@@ -56,8 +57,10 @@ class CityPeerClient:
     """One city; ``deadline_s`` bounds every call.
 
     There are no automatic retries: the caller's request id makes its own retry safe, and a second try here would only
-    hide a slow city. A city that hangs must not take the others' checks with it: at most ``in_flight`` questions wait
+    hide a slow city. A city that hangs must not take the others' checks with it: at most ``in_flight`` callers wait
     for it at once, and after ``BREAK_AFTER`` silent calls in a row the rest are answered at once for ``BREAK_S``.
+    Nor may an operator take the others' checks: it gets no more places than it leaves free, so that one alone has at
+    most half of them, two a third each, and there is always one for who asks little. A batch takes one.
     Questions that come at the same time leave in one call; each is still answered or refused alone.
     """
 
@@ -79,30 +82,46 @@ class CityPeerClient:
         )
         self._deadline_s = deadline_s
         self._free = in_flight
+        self._held: dict[OperatorId, int] = {}
         self._gather: Gather[AttestQuestion, pb.AttestTierResponse] = Gather(self._ask_group, max_group=GROUP)
         self._breaker = Breaker(BREAK_AFTER, BREAK_S, monotonic)
 
     async def attest(self, question: AttestQuestion) -> str:
         """See ``HomeCity``."""
-        with self._room():
+        with self._room(question.operator):
             return (await self._gather.ask(question)).attestation
 
     async def redeem(self, question: AttestQuestion) -> Redeemed:
         """See ``HomeCity``."""
-        with self._room():
-            answer = await self._gather.ask(question)
-        if not answer.redeemed_token:
-            raise _told(TiergateError(Reason.ATTESTATION_INVALID, "a handle was redeemed for no token"))
-        return Redeemed(answer.redeemed_token, answer.attestation)
+        with self._room(question.operator):
+            found = _redeemed(await self._gather.ask(question))
+        if isinstance(found, TiergateError):
+            raise found
+        return found
 
     async def attest_many(self, questions: Sequence[AttestQuestion]) -> list[str | TiergateError]:
         """See ``HomeCity``."""
-        with self._room():
+        with self._room(questions[0].operator):
             try:
                 answers = await self._ask_many(questions)
             except TiergateError as error:
                 raise _told(error) from error
         return [item if isinstance(item, TiergateError) else item.attestation for item in answers]
+
+    async def redeem_many(self, questions: Sequence[AttestQuestion]) -> list[Redeemed | TiergateError]:
+        """See ``HomeCity``."""
+        with self._room(questions[0].operator):
+            # in parts: with its token an answer is twice as long, and a message is no longer than 2 MiB
+            parts = (questions[place : place + GROUP] for place in range(0, len(questions), GROUP))
+            answers = await asyncio.gather(*map(self._ask_part, parts))
+        return [item if isinstance(item, TiergateError) else _redeemed(item) for part in answers for item in part]
+
+    async def _ask_part(self, questions: Sequence[AttestQuestion]) -> Sequence[pb.AttestTierResponse | TiergateError]:
+        """Questions of one caller; what fails the call fails each of them."""
+        try:
+            return await self._ask_many(questions)
+        except TiergateError as error:
+            return [_told(error)] * len(questions)
 
     async def _ask_group(self, questions: Sequence[AttestQuestion]) -> Sequence[pb.AttestTierResponse | TiergateError]:
         """Questions of several callers."""
@@ -163,19 +182,30 @@ class CityPeerClient:
         return answer.acknowledged_index
 
     @contextmanager
-    def _room(self) -> Iterator[None]:
-        """One of the places in which callers wait for this city. Raises HOME_CITY_UNAVAILABLE when there is none."""
+    def _room(self, operator: OperatorId) -> Iterator[None]:
+        """One of the places in which callers wait for this city.
+
+        Raises HOME_CITY_UNAVAILABLE when there is none; BUSY when the operator itself has its share of them.
+        """
         away_s = self._away_s()
         if away_s > 0:
             raise TiergateError(Reason.HOME_CITY_UNAVAILABLE, "announced maintenance", retry_after_s=away_s)
         if self._free <= 0:
             detail = "as many as may already wait for the city"
             raise TiergateError(Reason.HOME_CITY_UNAVAILABLE, detail, retry_after_s=RETRY_AFTER_S)
+        held = self._held.get(operator, 0)
+        if held >= self._free:
+            detail = "as many of one operator as may already wait for the city"
+            raise TiergateError(Reason.BUSY, detail, retry_after_s=RETRY_AFTER_S)
         self._free -= 1
+        self._held[operator] = held + 1
         try:
             yield
         finally:
             self._free += 1
+            self._held[operator] -= 1
+            if not self._held[operator]:
+                del self._held[operator]
 
     async def _ask(self, method: Callable[..., Awaitable[AnswerT]], request: object) -> AnswerT:
         """One call under the city's deadline and breaker. Raises what the city said, or why it said nothing."""
@@ -196,6 +226,12 @@ class CityPeerClient:
             raise
         self._breaker.succeeded()
         return answer
+
+
+def _redeemed(answer: pb.AttestTierResponse) -> Redeemed | TiergateError:
+    if not answer.redeemed_token:
+        return _told(TiergateError(Reason.ATTESTATION_INVALID, "a handle was redeemed for no token"))
+    return Redeemed(answer.redeemed_token, answer.attestation)
 
 
 def _registration(proved: ProvedUse) -> pb.ConsentRegistration | None:

@@ -28,14 +28,8 @@ from gateway.domain.evaluate import OUT_OF_FORCE_RETRY_S, evaluate, scenario_in_
 from gateway.domain.handle import parse_handle
 from gateway.domain.ids import CityId, request_body, request_key
 from gateway.errors import Reason, TiergateError
-from gateway.ports import (
-    AttestQuestion,
-    Clock,
-    DecisionDraft,
-    DecisionStore,
-    HomeCity,
-)
-from gateway.services.accept_answer import accept
+from gateway.ports import Clock, DecisionDraft, DecisionStore
+from gateway.services.ask_cities import AskCities, AttestQuestion, HomeCity, Redeemed
 from gateway.services.attestation_cache import AttestationCache
 from gateway.services.check import Asked, Check, CheckAnswer, CheckQuestion, city_at_fault, is_void, public
 from gateway.services.limit_checks import LimitChecks
@@ -61,7 +55,7 @@ class CheckEligibility:
         self._clock = clock
         self._bundle = bundle
         self._keys = keys
-        self._cities = cities
+        self._cities = AskCities(clock=clock, keys=keys, cities=cities, end=store.end, cache=cache)
         self._store = store
         self._cache = cache
         self._may_cache = may_cache
@@ -79,12 +73,12 @@ class CheckEligibility:
 
     async def _decide(self, check: Check) -> CheckAnswer:
         if check.live is None and check.known is None:
-            await self._attest(check)
+            await self._cities.attest(check)
         if check.known is not None:
             return self._answer(check, check.known)
         result = await self._record(check)
         if is_void(result):
-            await self._attest(check)
+            await self._cities.attest(check)
             result = await self._record(check)
         if isinstance(result, TiergateError):
             raise public(result)
@@ -105,30 +99,21 @@ class CheckEligibility:
         scenario_in_force(check.bundle, check.scenario.id, check.question.operator, check.token.issuer, day)
         return check.draft(now_ms, self._clock.monotonic())
 
-    async def _attest(self, check: Check) -> None:
-        asked = self._before_asking(check.token.issuer)
-        self._accept(check, await self._city(check).attest(self._ask(check)), asked)
-
     async def check_many(self, questions: Sequence[CheckQuestion]) -> list[CheckAnswer | TiergateError]:
         """Several checks; each succeeds or fails alone, results in order, one commit for all."""
         now_ms = self._clock.now_ms()
         results: list[CheckAnswer | TiergateError | None] = [None] * len(questions)
         checks: dict[int, Check] = {}
-        handles: list[int] = []
+        handles: dict[int, CheckQuestion] = {}
         for position, question in enumerate(questions):
             if question.handle:
-                handles.append(position)
+                handles[position] = question
                 continue
             try:
                 checks[position] = self._examine(question, now_ms)
             except TiergateError as error:
                 results[position] = error
-        redeemed = await asyncio.gather(*(self._redeem_or_error(questions[position]) for position in handles))
-        for position, check in zip(handles, redeemed, strict=True):
-            if isinstance(check, Check):
-                checks[position] = check
-            else:
-                results[position] = check
+        await self._redeem_many(handles, checks, results)
         void = await self._settle(checks, results)
         if void:
             for position in void:
@@ -141,7 +126,7 @@ class CheckEligibility:
         self, checks: Mapping[int, Check], results: list[CheckAnswer | TiergateError | None]
     ) -> list[int]:
         """Attest, log and answer; the positions whose attestation a correction has made void meanwhile."""
-        await self._attest_missing(checks, results)
+        await self._cities.attest_missing(checks, results)
         drafts: list[DecisionDraft] = []
         positions: list[int] = []
         for position, check in checks.items():
@@ -162,40 +147,6 @@ class CheckEligibility:
                 decision if isinstance(decision, TiergateError) else self._answer(checks[position], decision)
             )
         return [position for position in checks if is_void(results[position])]
-
-    async def _attest_missing(
-        self, checks: Mapping[int, Check], results: list[CheckAnswer | TiergateError | None]
-    ) -> None:
-        by_city: dict[CityId, list[int]] = {}
-        for position, check in checks.items():
-            if check.live is None and check.known is None:
-                by_city.setdefault(check.token.issuer, []).append(position)
-        asking = (self._attest_city(city, positions, checks, results) for city, positions in by_city.items())
-        await asyncio.gather(*asking)
-
-    async def _attest_city(
-        self,
-        city: CityId,
-        positions: Sequence[int],
-        checks: Mapping[int, Check],
-        results: list[CheckAnswer | TiergateError | None],
-    ) -> None:
-        asked = self._before_asking(city)
-        try:
-            peer = self._city(checks[positions[0]])
-            answers = await peer.attest_many([self._ask(checks[position]) for position in positions])
-        except TiergateError as error:
-            for position in positions:
-                results[position] = error
-            return
-        for position, answer in zip(positions, answers, strict=True):
-            if isinstance(answer, TiergateError):
-                results[position] = answer
-                continue
-            try:
-                self._accept(checks[position], answer, asked)
-            except TiergateError as error:
-                results[position] = error
 
     def _examine(self, question: CheckQuestion, now_ms: int) -> Check:
         """Steps 3 to 7 as far as they need nobody else."""
@@ -231,31 +182,60 @@ class CheckEligibility:
 
         Raises HANDLE_INVALID, RATE_LIMITED, or what ``_examine`` raises of rules and scenario.
         """
+        city, asking = self._redeeming(question)
+        asked = self._cities.before(city)
+        return self._redeemed(question, city, await self._cities.redeem(city, asking), asked)
+
+    async def _redeem_many(
+        self,
+        questions: Mapping[int, CheckQuestion],
+        checks: dict[int, Check],
+        results: list[CheckAnswer | TiergateError | None],
+    ) -> None:
+        """``_redeem`` for those of a batch that present handles; all by position."""
+        by_city: dict[CityId, dict[int, AttestQuestion]] = {}
+        for position, question in questions.items():
+            try:
+                city, asking = self._redeeming(question)
+            except TiergateError as error:
+                results[position] = error
+                continue
+            by_city.setdefault(city, {})[position] = asking
+
+        async def redeem(city: CityId, asking: Mapping[int, AttestQuestion]) -> None:
+            asked = self._cities.before(city)
+            answers = await self._cities.redeem_many(city, list(asking.values()))
+            for position, answer in zip(asking, answers, strict=True):
+                try:
+                    checks[position] = self._redeemed(questions[position], city, answer, asked)
+                except TiergateError as error:
+                    results[position] = error
+
+        await asyncio.gather(*(redeem(city, asking) for city, asking in by_city.items()))
+
+    def _redeeming(self, question: CheckQuestion) -> tuple[CityId, AttestQuestion]:
+        """Whom to ask about a handle, and what. Raises HANDLE_INVALID, or what there is against the scenario."""
         bundle, _, day = self._in_force(self._clock.now_ms())
         city = parse_handle(question.handle).city
-        peer = self._cities.get(city)
-        if peer is None:  # which cities there are is public: nothing is told by not asking one
+        if not self._cities.reaches(city):  # which cities there are is public: nothing is told by not asking one
             raise TiergateError(Reason.HANDLE_INVALID, "no such city")
         scenario = bundle.scenario_for(question.scenario, question.operator, city, day)
-        asked = self._before_asking(city)
         who = question.request_id, question.operator
-        redeemed = await peer.redeem(AttestQuestion(*who, scenario.id, bundle.digest, "", "", handle=question.handle))
+        return city, AttestQuestion(*who, scenario.id, bundle.digest, "", "", handle=question.handle)
+
+    def _redeemed(self, question: CheckQuestion, city: CityId, answer: Redeemed | TiergateError, asked: Asked) -> Check:
+        if isinstance(answer, TiergateError):
+            raise answer
         try:
-            check = self._examine(replace(question, token=redeemed.token, handle=""), self._clock.now_ms())
+            check = self._examine(replace(question, token=answer.token, handle=""), self._clock.now_ms())
         except TiergateError as error:
             if error.reason.name.startswith(("TOKEN_", "PROOF_")):
                 raise city_at_fault(f"{error.reason}: {error.detail}") from error
             raise
         if check.token.issuer != city:  # it is counted: one without a count is bound, and has no proof here
             raise city_at_fault("a handle's token is another city's")
-        self._accept(check, redeemed.attestation, asked)
+        self._cities.accept(check, answer.attestation, asked)
         return check
-
-    async def _redeem_or_error(self, question: CheckQuestion) -> Check | TiergateError:
-        try:
-            return await self._redeem(question)
-        except TiergateError as error:
-            return error
 
     def _in_force(self, now_ms: int) -> tuple[Bundle, TrustedKeys, date]:
         """Bundle, keys and today's date. Raises RULES_OUT_OF_FORCE: a rule may have been dropped, a key removed."""
@@ -269,26 +249,6 @@ class CheckEligibility:
         if day != self._day[0]:
             self._day = (day, utc_day(now_ms))
         return self._day[1]
-
-    def _city(self, check: Check) -> HomeCity:
-        found = self._cities.get(check.token.issuer)
-        if found is None:
-            raise city_at_fault("no channel to the city")
-        return found
-
-    def _ask(self, check: Check) -> AttestQuestion:
-        question = check.question
-        return AttestQuestion(
-            question.request_id, question.operator, check.scenario.id, check.bundle.digest, question.token,
-            question.proof,
-        )  # fmt: skip
-
-    def _before_asking(self, city: CityId) -> Asked:
-        return Asked(self._clock.monotonic(), self._cache.epoch(city), self._store.end())
-
-    def _accept(self, check: Check, answer: str, asked: Asked) -> None:
-        """Step 8."""
-        accept(check, answer, asked, keys=self._keys(), cache=self._cache, now_s=self._clock.now_ms() / 1000)
 
     def _answer(self, check: Check, decision: Decision) -> CheckAnswer:
         """Step 9: the terms follow from scenario and rung alone."""

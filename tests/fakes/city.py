@@ -30,8 +30,8 @@ from gateway.crypto.consent import new_id
 from gateway.domain.handle import HandleForm
 from gateway.domain.ids import CityId, RequestId, ResidentRef
 from gateway.errors import TiergateError
-from gateway.ports import AttestQuestion, Redeemed
 from gateway.rates import KeyRates
+from gateway.services.ask_cities import AttestQuestion, Redeemed
 from tests.fakes.city_peers import DECOY, FakeGateway, ScriptedSource
 from tests.fakes.clock import FakeClock
 from tests.fakes.network import FUZHOU, LIBRARY_LOAN, XIAMEN_LIBRARY, Network
@@ -225,6 +225,14 @@ class FakeCity:
     async def attest_many(self, questions: Sequence[AttestQuestion]) -> list[str | TiergateError]:
         """Several answers, in order."""
         return await self.attester.answer_many([_question(item) for item in questions])
+
+    async def redeem_many(self, questions: Sequence[AttestQuestion]) -> list[Redeemed | TiergateError]:
+        """Several answers about handles, in order."""
+        results = await self.presentations.answer_many([_question(item) for item in questions])
+        return [
+            item if isinstance(item, TiergateError) else Redeemed(item.redeemed_token, item.attestation)
+            for item in results
+        ]
 
 
 def _question(asked: AttestQuestion) -> Question:

@@ -26,8 +26,8 @@ from gateway.domain import ids
 from gateway.errors import Reason, TiergateError
 from gateway.policy.bundle import read_bundle
 from gateway.policy.directory import read_directory
-from gateway.ports import AttestQuestion
 from gateway.rpc.cities import CityPeerClient
+from gateway.services.ask_cities import AttestQuestion
 from gateway.transport.chain import Decoder
 from gateway.transport.errors import DETAILS_KEY, error_from_rpc, request_id_of, status_of
 from gateway.transport.identity import Callers

@@ -11,7 +11,7 @@ import pytest
 from gateway.crypto.consent import ConsentToken
 from gateway.domain.decision import Decision
 from gateway.errors import TiergateError
-from gateway.ports import AttestQuestion
+from gateway.services.ask_cities import AttestQuestion
 from gateway.services.check import CheckAnswer
 from gateway.services.take_event import TakenEvent
 from tests.fakes.world import FUZHOU

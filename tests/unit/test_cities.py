@@ -12,8 +12,8 @@ import pytest
 from gateway.api.peer.v1 import peer_pb2 as pb
 from gateway.domain.ids import BundleDigest, OperatorId, RequestId, ScenarioId
 from gateway.errors import Reason, TiergateError
-from gateway.ports import AttestQuestion, Redeemed
-from gateway.rpc.cities import BREAK_AFTER, BREAK_S, CityPeerClient
+from gateway.rpc.cities import BREAK_AFTER, BREAK_S, GROUP, CityPeerClient
+from gateway.services.ask_cities import AttestQuestion, Redeemed
 from gateway.transport.errors import DETAILS_KEY, status_of
 
 QUESTION = AttestQuestion(
@@ -25,14 +25,14 @@ class Channel:
     """A channel whose calls wait until they are told how to end."""
 
     def __init__(self) -> None:
-        self.calls: list[asyncio.Future[pb.AttestTierResponse]] = []
-        self.requests: list[pb.AttestTierRequest] = []
+        self.calls: list[asyncio.Future[Any]] = []
+        self.requests: list[Any] = []
         self.called = asyncio.Event()
 
     def unary_unary(self, *_args: Any, **_options: Any) -> Any:
         """As gRPC's."""
 
-        async def call(request: Any, *, timeout: float) -> pb.AttestTierResponse:  # noqa: ASYNC109 - gRPC's name
+        async def call(request: Any, *, timeout: float) -> Any:  # noqa: ASYNC109 - gRPC's name
             assert timeout > 0
             self.requests.append(request)
             self.calls.append(asyncio.get_running_loop().create_future())
@@ -103,9 +103,9 @@ async def ended(task: asyncio.Task[str]) -> TiergateError:
     return caught.value
 
 
-async def asked(city: CityPeerClient, channel: Channel) -> asyncio.Task[str]:
-    """A question that has reached the channel."""
-    task = asyncio.create_task(city.attest(QUESTION))
+async def asked(city: CityPeerClient, channel: Channel, operator: str = "o") -> asyncio.Task[str]:
+    """A question that has reached the channel, or has been refused."""
+    task = asyncio.create_task(city.attest(replace(QUESTION, operator=OperatorId(operator))))
     _, pending = await asyncio.wait([task, asyncio.create_task(channel.called.wait())], return_when="FIRST_COMPLETED")
     channel.called.clear()
     for other in pending - {task}:
@@ -115,8 +115,8 @@ async def asked(city: CityPeerClient, channel: Channel) -> asyncio.Task[str]:
 
 async def test_only_so_many_wait_for_one_city(channel: Channel) -> None:
     city = client(channel, Watch(), in_flight=2)
-    waiting = [await asked(city, channel) for _ in range(2)]
-    error = await ended(await asked(city, channel))
+    waiting = [await asked(city, channel, operator) for operator in ("one", "two")]
+    error = await ended(await asked(city, channel, "three"))
     assert error.reason is Reason.HOME_CITY_UNAVAILABLE
     assert error.retry_after_s
     for call in channel.calls:
@@ -125,6 +125,66 @@ async def test_only_so_many_wait_for_one_city(channel: Channel) -> None:
     again = await asked(city, channel)
     channel.calls[-1].set_result(pb.AttestTierResponse(attestation="b"))
     assert await again == "b"
+
+
+async def fill(city: CityPeerClient, channel: Channel, operator: str) -> list[asyncio.Task[str]]:
+    """Questions of one operator that hang, until it is told that there are as many as may."""
+    waiting = []
+    while not (task := await asked(city, channel, operator)).done():
+        waiting.append(task)
+    error = await ended(task)
+    assert error.reason is Reason.BUSY
+    assert error.retry_after_s
+    return waiting
+
+
+async def test_an_operator_that_fills_its_share_of_a_city_that_hangs_leaves_the_others_theirs(channel: Channel) -> None:
+    city = client(channel, Watch(), in_flight=8)
+    waiting = await fill(city, channel, "flooding")
+    assert len(waiting) == 4
+    waiting += await fill(city, channel, "flooding-too")
+    assert len(waiting) == 6
+    honest = await asked(city, channel, "honest")
+    for call in channel.calls:
+        call.set_result(pb.AttestTierResponse(attestation="a"))
+    assert await honest == "a"
+    assert await asyncio.gather(*waiting) == ["a"] * 6
+    assert len(await fill(city, channel, "flooding")) == 4  # what was answered, and what was refused, holds no place
+
+
+async def test_all_handles_of_a_batch_hold_one_place(channel: Channel) -> None:
+    city = client(channel, Watch(), in_flight=2)
+    handles = [replace(QUESTION, token="", handle=f"fuzhou-{number}") for number in range(GROUP + 1)]
+    batch = asyncio.create_task(city.redeem_many(handles))
+    await channel.called.wait()
+    channel.called.clear()
+    other = await asked(city, channel, "other")
+    assert not other.done()
+    first, rest, _ = channel.requests
+    assert [item.handle for part in (first, rest) for item in part.items] == [asked.handle for asked in handles]
+    for call, count in zip(channel.calls, (GROUP, 1), strict=False):
+        call.set_result(redeemed(count))
+    channel.calls[-1].set_result(pb.AttestTierResponse(attestation="a"))
+    assert await other == "a"
+    assert await batch == [Redeemed("t", "a")] * (GROUP + 1)
+
+
+def redeemed(count: int) -> pb.BatchAttestTierResponse:
+    answer = pb.AttestTierResponse(attestation="a", redeemed_token="t")
+    return pb.BatchAttestTierResponse(results=[pb.AttestResult(attested=answer)] * count)
+
+
+async def test_handles_of_a_batch_are_refused_one_by_one_and_a_part_that_fails_fails_alone(channel: Channel) -> None:
+    city = client(channel, Watch())
+    batch = asyncio.create_task(city.redeem_many([replace(QUESTION, token="", handle="fuzhou-code")] * (GROUP + 2)))
+    await channel.called.wait()
+    channel.calls[0].set_exception(silence())
+    answer = redeemed(2)
+    answer.results[1].error.reason = "HANDLE_INVALID"
+    channel.calls[1].set_result(answer)
+    results = await batch
+    told = [item.reason if isinstance(item, TiergateError) else item.token for item in results]
+    assert told == [Reason.HOME_CITY_UNAVAILABLE] * GROUP + ["t", Reason.HANDLE_INVALID]
 
 
 async def test_a_silent_city_is_left_alone_for_a_moment_then_tried_by_one(channel: Channel) -> None:

@@ -13,8 +13,8 @@ from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.ids import CityId, OperatorId, RequestId, ScenarioId
 from gateway.domain.scenario import Terms
 from gateway.errors import Reason, TiergateError
-from gateway.ports import AttestQuestion, Redeemed
 from gateway.rates import KeyRates
+from gateway.services.ask_cities import AttestQuestion, Redeemed
 from gateway.services.attestation_cache import AttestationCache
 from gateway.services.check import CheckAnswer, CheckQuestion
 from gateway.services.check_eligibility import CheckEligibility
@@ -76,6 +76,16 @@ class ScriptedCity:
         for question in questions:
             try:
                 results.append(await self.attest(question))
+            except TiergateError as error:
+                results.append(error)
+        return results
+
+    async def redeem_many(self, questions: Sequence[AttestQuestion]) -> list[Redeemed | TiergateError]:
+        """See ``HomeCity``."""
+        results: list[Redeemed | TiergateError] = []
+        for question in questions:
+            try:
+                results.append(await self.redeem(question))
             except TiergateError as error:
                 results.append(error)
         return results

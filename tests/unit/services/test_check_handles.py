@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 from gateway.domain.decision import Outcome
 from gateway.domain.ids import OperatorId, RequestId
 from gateway.errors import Reason, TiergateError
-from gateway.ports import AttestQuestion, Redeemed
+from gateway.services.ask_cities import AttestQuestion, Redeemed
 from gateway.services.check import CheckAnswer, CheckQuestion
 from tests.fakes.device import Device
 from tests.fakes.world import FUZHOU, FUZHOU_TRANSIT, LIBRARY, METRO, XIAMEN, XIAMEN_LIBRARY
@@ -176,3 +176,31 @@ async def test_a_batch_may_hold_both(bench: Bench) -> None:
     told = [item.reason if isinstance(item, TiergateError) else item.decision.rung for item in results]
     assert told == [1, 1, Reason.HANDLE_INVALID, Reason.HANDLE_INVALID, Reason.PROOF_NOT_EXPECTED]
     assert isinstance(results[0], CheckAnswer)
+
+
+async def test_the_handles_of_a_batch_leave_together(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.city.handles[CODE] = bench.world.consent(uses=1)
+    redeem_many, calls = bench.city.redeem_many, list[int]()
+
+    async def counted(questions: Sequence[AttestQuestion]) -> list[Redeemed | TiergateError]:
+        calls.append(len(questions))
+        return await redeem_many(questions)
+
+    monkeypatch.setattr(bench.city, "redeem_many", counted)
+    results = await bench.checks.check_many([_question(1), *(_question(n, handle="fuzhou-no") for n in range(2, 257))])
+    assert calls == [256]
+    assert isinstance(results[0], CheckAnswer)
+    assert {item.reason for item in results[1:] if isinstance(item, TiergateError)} == {Reason.HANDLE_INVALID}
+
+
+async def test_what_fails_the_call_for_a_batchs_handles_fails_its_tokens_not(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy(_questions: Sequence[AttestQuestion]) -> list[Redeemed | TiergateError]:
+        raise TiergateError(Reason.BUSY, retry_after_s=5)
+
+    monkeypatch.setattr(bench.city, "redeem_many", busy)
+    one, two = await bench.checks.check_many([_question(1), bench.question(bench.world.consent(uses=1), 2)])
+    assert isinstance(one, TiergateError)
+    assert one.reason is Reason.BUSY
+    assert isinstance(two, CheckAnswer)

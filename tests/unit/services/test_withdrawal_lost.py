@@ -9,7 +9,7 @@ import pytest
 
 from gateway.crypto.attestation import MAX_LIFETIME_S
 from gateway.errors import TiergateError
-from gateway.ports import AttestQuestion
+from gateway.services.ask_cities import AttestQuestion
 from gateway.services.check import CheckAnswer
 from tests.fakes.world import FUZHOU
 from tests.unit.services.bench_of_checks import Bench, bench

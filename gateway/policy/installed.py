@@ -18,11 +18,11 @@ from gateway.domain.bundle import Bundle, Timeline
 from gateway.domain.directory import Directory, Maintenance
 from gateway.domain.ids import BundleDigest
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+from gateway.files import bytes_of
 from gateway.policy.bundle import check_in_force, digest_of, read_bundle
 from gateway.policy.directory import ISSUED_AHEAD, ISSUED_AHEAD_S, check_fresh, read_directory
 from gateway.policy.notices import Notice, newest_removals, read_notice, without
 from gateway.policy.pace import at_once, without_haste
-from gateway.policy.regular import read_regular
 
 MAX_FILES = 64
 MAX_NOTICES = 1024
@@ -219,7 +219,7 @@ def _files(folder: Path, pattern: str, most: int = MAX_FILES) -> list[Path]:
 
 def _read(path: Path) -> bytes:
     try:
-        return read_regular(path, MAX_ENVELOPE_BYTES + 1)
+        return bytes_of(path, MAX_ENVELOPE_BYTES + 1)
     except OSError as error:
         problem = Problem(str(path), "", f"cannot be read ({error.strerror})")
         raise ProblemsError(Reason.CONFIG_INVALID, [problem]) from error

@@ -14,12 +14,12 @@ from pydantic import ValidationError
 
 from gateway.domain.ids import SLUG, ScenarioId
 from gateway.errors import Problem, ProblemsError, Reason
+from gateway.files import bytes_of
 from gateway.policy import schema
 from gateway.policy.check import check
 from gateway.policy.documents import Documents, Kind, Located, Policies, to_policies
 from gateway.policy.problems import problems_of
 from gateway.policy.published import published_facts
-from gateway.policy.regular import read_regular
 from gateway.policy.rows import CityName, Row, rows_of
 
 MAX_FILE_BYTES = 256 * 1024
@@ -113,7 +113,7 @@ def read_toml(root: Path, name: str, model: type[Model], problems: list[Problem]
 def _document(root: Path, name: str, problems: list[Problem]) -> dict[str, Any] | None:
     """One file as TOML; None, with a problem, if it is none."""
     try:
-        data = read_regular(root / name, MAX_FILE_BYTES + 1)
+        data = bytes_of(root / name, MAX_FILE_BYTES + 1)
     except OSError as error:
         problems.append(Problem(name, "", f"cannot be read ({error.strerror})", "create the file"))
         return None

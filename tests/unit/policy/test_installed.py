@@ -60,7 +60,7 @@ def test_a_bundle_of_too_few_signatures_is_refused_by_name(place: Place) -> None
 def test_a_pipe_in_place_of_a_signed_file_keeps_nobody_waiting(place: Place, name: str) -> None:
     (place.folder / name).unlink(missing_ok=True)
     os.mkfifo(place.folder / name)
-    assert f"{name}: cannot be read (it is not a regular file)" in refused(place.load, Reason.CONFIG_INVALID)
+    assert f"{name}: cannot be read (is not a regular file)" in refused(place.load, Reason.CONFIG_INVALID)
 
 
 def test_a_bundle_takes_effect_at_its_time(place: Place) -> None:

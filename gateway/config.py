@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -99,7 +101,7 @@ class GatewayConfig(Settings):
 
     @model_validator(mode="after")
     def _mark_apart(self) -> Self:
-        if self.data_dir.absolute() in self.log_mark.absolute().parents:
+        if Path(os.path.realpath(self.data_dir)) in Path(os.path.realpath(self.log_mark)).parents:
             raise ValueError("log_mark lies in data_dir: whoever puts back an older copy would put back its mark, too")
         return self
 

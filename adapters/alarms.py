@@ -13,6 +13,8 @@ AlarmKind = Literal[
     "stale_record",
     "record_from_the_future",
     "bad_record",
+    "export_refused",
+    "export_rows_bad",
     "decoy_unusable",
     "event_refused",
     "event_receipt_invalid",

@@ -153,7 +153,7 @@ class Adapter:
             self._keys, lambda: load_keys(self._reread().keys), self._store, self._alarms, self._clock
         )
         await self._follower.remember(reference.city)
-        source = open_source(settings.source)
+        source = open_source(settings.source, self._alarms.alarm)
         stack.push_async_callback(source.close)
         self._platform = Platform(
             source,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from adapters.alarms import AlarmKind
 from adapters.sources.csv import CsvSettings, CsvSource
 from adapters.sources.http import HttpSource
 from adapters.sources.http_settings import HttpSettings
@@ -36,8 +37,12 @@ def parse_source(table: Mapping[str, object], file: Path) -> HttpSettings | SqlS
     raise ProblemsError(Reason.CONFIG_INVALID, problems)
 
 
-def open_source(settings: HttpSettings | SqlSettings | CsvSettings) -> ScoreSource:
+def open_source(
+    settings: HttpSettings | SqlSettings | CsvSettings, on_alarm: Callable[[AlarmKind], None] | None = None
+) -> ScoreSource:
     """Open the source. Nothing is asked of the platform yet; ``ping`` does that.
+
+    ``on_alarm`` is told what no read shows: an export that is refused, bad rows in one that is taken.
 
     Raises ProblemsError (CONFIG_INVALID, CERTIFICATE_INVALID) if a secret or TLS file cannot be used.
     """
@@ -47,4 +52,4 @@ def open_source(settings: HttpSettings | SqlSettings | CsvSettings) -> ScoreSour
         case SqlSettings():
             return SqlSource(settings)
         case CsvSettings():
-            return CsvSource(settings)
+            return CsvSource(settings, on_alarm=on_alarm)

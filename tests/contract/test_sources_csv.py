@@ -3,70 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import re
 import subprocess
 import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from adapters.sandbox import quanzhou
 from adapters.score import ScoreRecord
-from adapters.sources.csv import CsvSettings, CsvSource
 from adapters.sources.csv_export import write_export
-from adapters.sources.settings import parse_source
 from gateway.domain.ids import ResidentRef
-from gateway.errors import Reason, TiergateError
-from tests.fakes.city_platforms import PATIENT, PEOPLE, TOP
+from gateway.errors import Reason
+from tests.fakes.city_platforms import PEOPLE, TOP
+from tests.fakes.exports import GOOD, HEADER, SOMEBODY, Export, export_in, sealed
 
 README = Path(__file__).parents[2] / "adapters/sources/README.md"
-SOMEBODY = ResidentRef("r1")
-HEADER = "id,score,at\n"
-GOOD = HEADER + "r1,812,2026-11-20\nr2,,2026-11-20\n"
-
-
-def sealed(text: str | bytes, rows: int | None = None) -> bytes:
-    content = text.encode() if isinstance(text, str) else text
-    count = content.count(b"\n") - 1 if rows is None else rows
-    return content + b"# rows=%d sha256=%s\n" % (count, hashlib.sha256(content).hexdigest().encode())
-
-
-class Export:
-    """An export file, a source on it, and the alarms that it raised."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "scores.csv"
-        self.alarms: list[str] = []
-        self.source = self.open()
-
-    def open(self, **options: Any) -> CsvSource:
-        fields = {"resident": "id", "score": "score", "as_of": "at", "as_of_format": "%Y-%m-%d"}
-        table = {"kind": "csv", "path": str(self.file), "check_interval_s": 0, "fields": fields, **PATIENT, **options}
-        settings = parse_source(table, self.file)
-        assert isinstance(settings, CsvSettings)
-        self.source = CsvSource(settings, on_alarm=self.alarms.append)
-        return self.source
-
-    def replace(self, content: bytes) -> None:
-        new = self.file.with_name("new")
-        new.write_bytes(content)
-        new.replace(self.file)
-
-    async def refusal(self) -> TiergateError:
-        with pytest.raises(TiergateError) as caught:
-            await self.source.read(SOMEBODY)
-        return caught.value
 
 
 @pytest.fixture
 async def export(tmp_path: Path) -> AsyncIterator[Export]:
-    made = Export(tmp_path)
-    yield made
-    await made.source.close()
+    async with export_in(tmp_path) as made:
+        yield made
 
 
 CHINESE = "编号,姓名,分,日期\r\n居民甲,合成,812,2026-11-20\r\n"
@@ -122,7 +82,7 @@ async def test_a_file_that_is_not_whole_is_refused_and_the_next_good_one_taken(e
     assert error.reason is Reason.PLATFORM_UNAVAILABLE
     assert "812" not in error.detail
     await export.refusal()
-    assert len(export.alarms) == 1  # once per file, not per read
+    assert export.alarms == ["export_refused"]  # once per file, not per read
     export.replace(sealed(GOOD))
     assert isinstance(await export.source.read(SOMEBODY), ScoreRecord)
 
@@ -133,17 +93,20 @@ async def test_a_broken_new_file_leaves_the_old_one_in_use(export: Export, name:
     await export.source.ping()
     export.replace(REFUSED[name])
     await export.source.ping()
-    await export.source.ping()
     assert isinstance(await export.source.read(SOMEBODY), ScoreRecord)
-    assert len(export.alarms) == 1
-    assert "812" not in export.alarms[0]
+    assert export.alarms == ["export_refused"]
+    await export.source.ping()
+    assert export.alarms == ["export_refused"] * 2  # each health check says that it lasts
+    assert len(export.logged) == 1
+    assert "812" not in str(export.logged)
 
 
 async def test_a_new_file_is_swapped_in_whole(export: Export) -> None:
+    export.open(max_loss=1)
     export.replace(sealed(GOOD))
     assert isinstance(await export.source.read(SOMEBODY), ScoreRecord)
     assert await export.source.read(ResidentRef("r3")) is None
-    export.replace(sealed(HEADER + "r3,900,2026-11-20\n"))
+    export.replace(sealed(HEADER + "r2,700,2026-11-20\nr3,900,2026-11-20\n"))
     await export.source.ping()
     assert await export.source.read(SOMEBODY) is None
     assert isinstance(await export.source.read(ResidentRef("r3")), ScoreRecord)
@@ -156,10 +119,10 @@ async def test_a_file_that_vanishes_leaves_the_last_one_in_use(export: Export) -
     export.file.unlink()
     await export.source.ping()
     assert isinstance(await export.source.read(SOMEBODY), ScoreRecord)
-    assert len(export.alarms) == 1
-    export.replace(sealed(HEADER))
+    assert export.alarms == ["export_refused"]
+    export.replace(sealed(GOOD + "r3,900,2026-11-20\n"))
     await export.source.ping()
-    assert await export.source.read(SOMEBODY) is None
+    assert isinstance(await export.source.read(ResidentRef("r3")), ScoreRecord)
 
 
 @pytest.mark.parametrize("options", [{"max_bytes": 50}, {"max_rows": 1}])
@@ -194,8 +157,8 @@ async def test_a_bad_row_is_that_residents_fault_alone(export: Export, name: str
     export.replace(sealed(HEADER + BAD_ROWS[name] + "r9,700,2026-11-20\n"))
     assert (await export.refusal()).reason is Reason.SOURCE_INVALID
     assert isinstance(await export.source.read(ResidentRef("r9")), ScoreRecord)
-    assert len(export.alarms) == 1
-    assert "r1" not in export.alarms[0]
+    assert export.alarms == ["export_rows_bad"]
+    assert "r1" not in str(export.logged)
 
 
 @pytest.mark.parametrize("row", ["r1,812\n", "r1,812,2026-11-20,more\n", ",812,2026-11-20\n", "\n"])
@@ -203,7 +166,7 @@ async def test_a_row_that_names_nobody_is_counted_and_left_out(export: Export, r
     export.replace(sealed(HEADER + row + "r9,700,2026-11-20\n"))
     assert await export.source.read(SOMEBODY) is None
     assert isinstance(await export.source.read(ResidentRef("r9")), ScoreRecord)
-    assert len(export.alarms) == 1
+    assert export.alarms == ["export_rows_bad"]
 
 
 async def test_quoted_fields_and_other_columns(export: Export) -> None:

@@ -59,7 +59,7 @@ def _export(data: bytes) -> bool:
     found = _csv_settings(**CSV_OPTIONS[kind // 2])
     content = sealed(rest) if kind % 2 else rest
     file_of("export.csv", content)
-    _, table, problem = csv._load_if_changed(found, None)
+    _, table, problem = csv._load_if_changed(found, None, None)
     assert (table is None) != (problem is None)
     if table is None:
         return False

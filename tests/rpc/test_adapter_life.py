@@ -21,7 +21,7 @@ from gateway.api.consent.v1.consent_pb2_grpc import ConsentServiceStub
 from gateway.api.peer.v1 import peer_pb2 as peer
 from gateway.cli.localnet.plan import ReservedPort
 from gateway.crypto import jws
-from gateway.domain.ids import PeerIdentity
+from gateway.domain.ids import PeerIdentity, ResidentRef
 from gateway.errors import ProblemsError, Reason
 from gateway.transport.access import HEALTH_ACCESS
 from gateway.transport.identity import Caller, Callers
@@ -230,6 +230,26 @@ async def test_a_reload_of_bad_files_changes_nothing_and_is_alarmed(
     assert adapter._standing.in_force() is before
     assert adapter._alarms.raised["reference_refused"] == 1
     await _consent(files, adapter)
+
+
+async def test_a_refused_export_and_bad_rows_are_in_the_metrics(files: AdapterFiles) -> None:
+    registry = CollectorRegistry()
+
+    def counted(kind: str) -> float:
+        return registry.get_sample_value("tiergate_adapter_alarms_total", {"kind": kind}) or 0
+
+    running = Adapter(files.settings(), registry=registry)
+    await running.start()
+    try:
+        await running._platform.ping()
+        assert counted("export_rows_bad") == 1  # the sandbox has a resident whose row is corrupt
+        assert counted("export_refused") == 0
+        quanzhou.export([], files.folder / "scores.csv")
+        await running._platform.ping()
+        assert counted("export_refused") >= 1
+        assert await running._platform._source.read(ResidentRef(TOP)) is not None
+    finally:
+        await running.stop()
 
 
 async def test_an_older_bundle_is_refused_after_a_restart_too(files: AdapterFiles) -> None:

@@ -11,7 +11,7 @@ import uvloop
 
 from adapters.config import load_settings
 from adapters.serve import serve
-from gateway.descriptors import open_standard_descriptors
+from gateway.descriptors import hold_standard_descriptors
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
 
 
@@ -26,7 +26,7 @@ def run_adapter(city: str, config: Path, *, ready_file: Path | None = None, life
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; problems go to stderr in full."""
-    open_standard_descriptors()
+    hold_standard_descriptors()
     parser = argparse.ArgumentParser(prog="python -m adapters", description="Run the adapter of one city.")
     parser.add_argument("city", help="the city's id, as in the settings")
     parser.add_argument("--config", type=Path, required=True, help="settings file (TOML)")

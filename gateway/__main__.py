@@ -5,9 +5,9 @@ from __future__ import annotations
 
 def main() -> None:
     """Entry point of the console script."""
-    from gateway.descriptors import open_standard_descriptors
+    from gateway.descriptors import hold_standard_descriptors
 
-    open_standard_descriptors()
+    hold_standard_descriptors()
     from gateway.cli import run
 
     run()

@@ -6,7 +6,7 @@ import os
 import sys
 
 
-def open_standard_descriptors() -> None:
+def hold_standard_descriptors() -> None:
     """Open the null device where standard input, output or error is closed. To be called before anything is opened.
 
     Else the next file or socket would get such a number: what is printed would go into it, and libuv ends a process

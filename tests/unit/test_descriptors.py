@@ -11,8 +11,8 @@ import pytest
 
 CODE = """
 import os, sys
-from gateway.descriptors import open_standard_descriptors
-open_standard_descriptors()
+from gateway.descriptors import hold_standard_descriptors
+hold_standard_descriptors()
 opened = os.open(os.devnull, os.O_RDONLY)
 assert opened > 2, opened
 assert all(os.get_inheritable(number) for number in range(3))

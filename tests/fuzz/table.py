@@ -58,6 +58,7 @@ EXEMPT: Mapping[str, str] = {
     "gateway.cli.consent_trail.ConsentTrail.read": _PARTS,
     "gateway.cli.audit_open.open_entry": _PARTS,
     "gateway.cli.audit_open.verify_opening": _PARTS,
+    "gateway.cli.audit_signed.read_authorities": _PARTS,
     "gateway.cli.certs.parse_identity": _PARTS,
     "gateway.cli.client.read_file": "returns the bytes of a file as they are",
     "gateway.cli.consent.read_terms": "takes options that the command line has read",

@@ -96,6 +96,7 @@ def _envelope(data: bytes) -> bool:
     kind, rest = framed(data, 2)
     payload = envelope.verify(world.ROOT, TYPES[kind], rest)
     assert payload == _document(kind)  # nothing else was ever signed
+    assert envelope.verify_under(world.ROOT, TYPES[kind], rest) == (payload, world.ROOT)
     return True
 
 
@@ -186,7 +187,7 @@ def notice_bytes() -> bytes:
 
 
 HARNESSES = (
-    Harness("envelope", (envelope.verify,), _envelope, _envelope_seeds, LONG),
+    Harness("envelope", (envelope.verify, envelope.verify_under), _envelope, _envelope_seeds, LONG),
     Harness("bundle", (bundle.read_bundle,), _bundle, lambda: (bundle_bytes(),), LONG),
     Harness("directory", (directory.read_directory,), _directory, lambda: (directory_bytes(), admitted_bytes()), LONG),
     Harness("entry", (entries.read_entry,), _entry, _entry_seeds),

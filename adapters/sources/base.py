@@ -41,7 +41,7 @@ class GuardedSource(ABC):
         self._options = options
         self._slots = asyncio.Semaphore(options.max_in_flight)
         self._breaker = Breaker(options.breaker_failures, options.breaker_open_s, clock)
-        self._failed_last: ResidentRef | None = None
+        self._failed: set[ResidentRef] = set()  # since the last answer; no more than it takes to open the breaker
         self._closed = False
 
     @abstractmethod
@@ -86,7 +86,7 @@ class GuardedSource(ABC):
             if record is not None and not isinstance(record, ScoreRecord):
                 raise platform_fault("the source returned something else than a record")
             settled = True
-            self._breaker.succeeded()
+            self._answered()
             return record
         except Exception as error:  # noqa: BLE001  # the promise of this class: nothing else escapes
             settled = True
@@ -121,21 +121,28 @@ class GuardedSource(ABC):
     def _classified(self, error: Exception, resident: ResidentRef) -> TiergateError:
         """The fault for what ``_read`` threw, with our own texts and type names only, and the breaker told.
 
-        One resident who fails again and again is one failure: whoever asks for her must not close the city.
+        Every resident who fails is one failure, however often, until the platform answers somebody: a few for whom it
+        always fails must not close the city.
         """
         if isinstance(error, TiergateError) and error.reason is Reason.SOURCE_INVALID:
-            self._breaker.succeeded()
+            self._answered()
             return TiergateError(Reason.SOURCE_INVALID, f"{self.kind}: {error.detail}")
-        if resident != self._failed_last or self._breaker.tripped:
+        if self._breaker.tripped:
             self._breaker.failed()
-        else:
+        elif resident in self._failed:
             self._breaker.abandoned()
-        self._failed_last = resident
+        else:
+            self._failed.add(resident)
+            self._breaker.failed()
         if isinstance(error, TimeoutError):
             return self._unavailable("no answer within the deadline")
         if isinstance(error, TiergateError) and error.reason is Reason.PLATFORM_UNAVAILABLE:
             return self._unavailable(error.detail)
         return self._unavailable(f"failed with {type(error).__name__}")
+
+    def _answered(self) -> None:
+        self._failed.clear()
+        self._breaker.succeeded()
 
     def _unavailable(self, detail: str, retry_after_s: float | None = None) -> TiergateError:
         retry = self._options.breaker_open_s if retry_after_s is None else retry_after_s

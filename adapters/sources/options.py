@@ -169,8 +169,8 @@ class SourceOptions(Strict):
     """Bounds that every source keeps. Times in seconds.
 
     ``deadline_s``: for one read, waiting included. ``max_in_flight``: reads at once; more wait. ``breaker_failures``
-    platform faults in a row stop the asking for ``breaker_open_s``. ``probe_ref``: a reference that the platform
-    accepts and does not know, for health checks.
+    residents for whom the platform failed in a row stop the asking for ``breaker_open_s``. ``probe_ref``: a reference
+    that the platform accepts and does not know, for health checks.
     """
 
     deadline_s: float = Field(default=2.0, gt=0, le=30)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -160,6 +161,31 @@ async def test_one_resident_who_fails_again_and_again_does_not_close_the_city() 
         assert (await failure_of(source)).reason is Reason.PLATFORM_UNAVAILABLE
     assert len(source.asked) == 5
     await failure_of(source, ResidentRef("synthetic-other"))  # the second who fails: it is the platform
+    assert "not asked" in (await failure_of(source)).detail
+
+
+async def test_two_residents_who_fail_in_turns_do_not_close_the_city() -> None:
+    source = Scripted(raising(OSError("their records alone")), breaker_failures=3, breaker_open_s=10)
+    two = (ResidentRef("synthetic-one"), ResidentRef("synthetic-two"))
+    for _ in range(5):
+        for resident in two:
+            assert (await failure_of(source, resident)).reason is Reason.PLATFORM_UNAVAILABLE
+    assert len(source.asked) == 10
+    await failure_of(source, ResidentRef("synthetic-three"))  # the third who fails: it is the platform
+    assert "not asked" in (await failure_of(source, two[0])).detail
+
+
+@pytest.mark.parametrize("answer", [answering, raising(bad_record("garbage"))])
+async def test_whoever_is_answered_ends_the_count_of_those_who_fail(answer: Behaviour) -> None:
+    source = Scripted(raising(OSError("down")), breaker_failures=2, breaker_open_s=10)
+    for _ in range(3):
+        await failure_of(source, ResidentRef("synthetic-one"))
+        source.behaviour = answer
+        with contextlib.suppress(TiergateError):
+            await source.read(RESIDENT)
+        source.behaviour = raising(OSError("down"))
+    await failure_of(source, ResidentRef("synthetic-one"))
+    await failure_of(source, ResidentRef("synthetic-two"))
     assert "not asked" in (await failure_of(source)).detail
 
 

@@ -32,6 +32,7 @@ from gateway.settings import FilePath
 
 _DRIVERS: Final = {"postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql", "mariadb": "mysql+pymysql"}
 _RECYCLE_S: Final = 1800
+_SQLITE_VALUES: Final = frozenset({"integer overflow", "malformed JSON"})  # it has no SQLSTATE, and one code for all
 
 
 class SqlSettings(SourceOptions):
@@ -104,9 +105,11 @@ class SqlSource(GuardedSource):
             with connection:
                 result = connection.execute(self._query, {"resident": resident})
                 names, rows = list(result.keys()), result.fetchmany(2)
-        except sa.exc.DataError as error:
-            raise bad_record("the database cannot read a value of the record") from error
+        except (ValueError, RecursionError) as error:  # a driver's, of a value such as JSON that Python cannot hold
+            raise bad_record("the driver cannot read a value of the record") from error
         except sa.exc.DBAPIError as error:
+            if isinstance(error, sa.exc.DataError) or _is_of_a_value(error.orig):
+                raise bad_record("the database cannot read a value of the record") from error
             # A driver's text may quote parameters and rows: it is told only when no person was asked about.
             text = f": {error.orig}" if probing else f" (SQLSTATE {getattr(error.orig, 'sqlstate', None)})"
             raise platform_fault(f"the query failed with {type(error.orig).__name__}{text}") from error
@@ -126,6 +129,11 @@ class SqlSource(GuardedSource):
         if fields.resident is not None and str(row[fields.resident]) != resident:
             raise bad_record("the record is another resident's")
         return fields.record(row[fields.score], row[fields.as_of])
+
+
+def _is_of_a_value(error: BaseException | None) -> bool:
+    """Whether what a driver calls a failed operation is a value that the query cannot compute with."""
+    return str(getattr(error, "sqlstate", "")).startswith("22") or str(error) in _SQLITE_VALUES
 
 
 def _engine(settings: SqlSettings) -> sa.Engine:

@@ -145,6 +145,41 @@ async def test_a_value_that_the_database_cannot_cast_is_that_records_fault(platf
 
 
 @pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("postgres", f"'{'9' * 5000}'::jsonb"),
+        ("postgres", f"'{'[' * 3000}{']' * 3000}'::json"),
+        ("postgres", "'infinity'::timestamp"),
+        ("postgres", "'12000-01-01'::date"),
+        ("mariadb", "1e308 * length(resident_no) * length(resident_no)"),
+        ("mariadb", "~0 + length(resident_no)"),
+        ("mariadb", "CAST('0000-00-00' AS DATETIME)"),
+        ("sqlite", "abs(-9223372036854775807 - (length(resident_no) > 0))"),
+        ("sqlite", "json_extract(resident_no, '$.points')"),
+        ("sqlite", "zeroblob(2000000000)"),
+        ("sqlite", "9e999"),
+    ],
+    ids=lambda value: value[:40],
+)
+@pytest.mark.parametrize("column", ["egret_points", "computed_on"])
+async def test_a_value_that_nobody_can_compute_or_hold_is_that_records_fault(
+    make: Callable[[str], CityPlatform], kind: str, value: str, column: str
+) -> None:
+    platform = make(kind)
+    await platform.start()
+    hers = f"CASE WHEN resident_no = '{TOP.ref}' THEN {value} END"
+    columns = COLUMNS.replace(column, f"{hers} AS {column}".replace(":", "\\:"))
+    query = f"SELECT {columns} FROM egret_score WHERE resident_no = :resident"  # noqa: S608  # constants
+    async with opened(platform, query=query, pool_size=1, breaker_failures=1) as source:
+        with pytest.raises(TiergateError) as caught:
+            await source.read(SOMEBODY)
+        assert caught.value.reason is Reason.SOURCE_INVALID
+        assert caught.value.__context__ is None
+        if column == "egret_points":
+            assert await source.read(ResidentRef(PEOPLE[1].ref)) is None  # asked, and without a score in this query
+
+
+@pytest.mark.parametrize(
     ("kind", "score", "as_of", "time"),
     [
         ("postgres", "812::numeric(6,2)", "'2026-11-20T20:00:00'::timestamp", "2026-11-20T12:00:00+00:00"),

@@ -63,6 +63,8 @@ class Check:
     known: Decision | None = None
     counted_at_ms: int | None = None
     """When it was counted for its consent's rate; None for a retry."""
+    decided: bool = False
+    """Whether the log has its decision, or may have: it has been submitted and nothing was heard of it."""
 
     def draft(self, now_ms: int, monotonic: float) -> DecisionDraft:
         """What is to be logged at ``now_ms`` (Unix milliseconds; ``monotonic`` is the same moment in seconds).

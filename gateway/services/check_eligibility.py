@@ -65,11 +65,8 @@ class CheckEligibility:
     async def check(self, question: CheckQuestion) -> CheckAnswer:
         """One check. Raises the reasons of steps 3 to 5, HOME_CITY_UNAVAILABLE, LOG_UNAVAILABLE or BUSY."""
         check = self._examine(question, self._clock.now_ms()) if not question.handle else await self._redeem(question)
-        try:
+        with self._limits.deciding([check]):
             return await self._decide(check)
-        except TiergateError:
-            self._limits.give_back(check)
-            raise
 
     async def _decide(self, check: Check) -> CheckAnswer:
         if check.live is None and check.known is None:
@@ -89,7 +86,20 @@ class CheckEligibility:
             draft = self._draft(check)
         except TiergateError as error:
             return error
-        return (await self._store.record_many([draft]))[0]
+        return (await self._log([check], [draft]))[0]
+
+    async def _log(self, checks: Sequence[Check], drafts: Sequence[DecisionDraft]) -> list[Decision | TiergateError]:
+        """Step 10, of each check's draft; what fails the log fails each of them."""
+        results: Sequence[Decision | TiergateError]
+        for check in checks:
+            check.decided = True  # as far as anybody knows who hears no more
+        try:
+            results = await self._store.record_many(drafts)
+        except TiergateError as error:
+            results = [error] * len(drafts)
+        for check, result in zip(checks, results, strict=True):
+            check.decided = isinstance(result, Decision)
+        return list(results)
 
     def _draft(self, check: Check) -> DecisionDraft:
         now_ms = self._clock.now_ms()
@@ -100,10 +110,28 @@ class CheckEligibility:
         return check.draft(now_ms, self._clock.monotonic())
 
     async def check_many(self, questions: Sequence[CheckQuestion]) -> list[CheckAnswer | TiergateError]:
-        """Several checks; each succeeds or fails alone, results in order, one commit for all."""
-        now_ms = self._clock.now_ms()
+        """Several checks; each succeeds or fails alone, results in order, one commit for all.
+
+        So a log that cannot be written fails those that needed it, and no answer that others have already.
+        """
         results: list[CheckAnswer | TiergateError | None] = [None] * len(questions)
         checks: dict[int, Check] = {}
+        with self._limits.deciding(checks.values()):
+            await self._examine_many(questions, checks, results)
+            void = await self._settle(checks, results)
+            if void:
+                for position in void:
+                    checks[position].live = results[position] = None
+                await self._settle({position: checks[position] for position in void}, results)
+        return [public(item) if isinstance(item, TiergateError) else item for item in results if item is not None]
+
+    async def _examine_many(
+        self,
+        questions: Sequence[CheckQuestion],
+        checks: dict[int, Check],
+        results: list[CheckAnswer | TiergateError | None],
+    ) -> None:
+        now_ms = self._clock.now_ms()
         handles: dict[int, CheckQuestion] = {}
         for position, question in enumerate(questions):
             if question.handle:
@@ -114,13 +142,6 @@ class CheckEligibility:
             except TiergateError as error:
                 results[position] = error
         await self._redeem_many(handles, checks, results)
-        void = await self._settle(checks, results)
-        if void:
-            for position in void:
-                checks[position].live = results[position] = None
-            await self._settle({position: checks[position] for position in void}, results)
-        self._limits.give_back_unanswered(checks, results)
-        return [public(item) if isinstance(item, TiergateError) else item for item in results if item is not None]
 
     async def _settle(
         self, checks: Mapping[int, Check], results: list[CheckAnswer | TiergateError | None]
@@ -141,7 +162,7 @@ class CheckEligibility:
                 positions.append(position)
             except TiergateError as error:
                 results[position] = error
-        decisions = await self._store.record_many(drafts) if drafts else []
+        decisions = await self._log([checks[position] for position in positions], drafts) if drafts else []
         for position, decision in zip(positions, decisions, strict=True):
             results[position] = (
                 decision if isinstance(decision, TiergateError) else self._answer(checks[position], decision)
@@ -232,9 +253,13 @@ class CheckEligibility:
             if error.reason.name.startswith(("TOKEN_", "PROOF_")):
                 raise city_at_fault(f"{error.reason}: {error.detail}") from error
             raise
-        if check.token.issuer != city:  # it is counted: one without a count is bound, and has no proof here
-            raise city_at_fault("a handle's token is another city's")
-        self._cities.accept(check, answer.attestation, asked)
+        try:
+            if check.token.issuer != city:  # it is counted: one without a count is bound, and has no proof here
+                raise city_at_fault("a handle's token is another city's")
+            self._cities.accept(check, answer.attestation, asked)
+        except TiergateError:
+            self._limits.give_back(check)
+            raise
         return check
 
     def _in_force(self, now_ms: int) -> tuple[Bundle, TrustedKeys, date]:
@@ -252,6 +277,7 @@ class CheckEligibility:
 
     def _answer(self, check: Check, decision: Decision) -> CheckAnswer:
         """Step 9: the terms follow from scenario and rung alone."""
+        check.decided = True
         self._limits.settle(check, decision)
         found = evaluate(check.bundle, check.scenario, check.token.issuer, decision.rung)
         return CheckAnswer(decision, found.terms, found.illustrative)

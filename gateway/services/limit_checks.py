@@ -11,13 +11,14 @@ nothing and is given back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 from gateway.domain.decision import Decision
 from gateway.errors import Reason, TiergateError
 from gateway.ports import Clock, DecisionStore, consent_key
 from gateway.rates import KeyRates
-from gateway.services.check import Check, CheckAnswer
+from gateway.services.check import Check
 from gateway.services.trust import standing_decision
 
 
@@ -60,15 +61,21 @@ class LimitChecks:
             self.give_back(check)
 
     def give_back(self, check: Check) -> None:
-        """A check that got no decision has shown nothing: who asks again while a city is away keeps her rate."""
+        """Uncount a check."""
         if check.counted_at_ms is not None:
             self._rates.give_back(check.token.hash)
             check.counted_at_ms = None
 
-    def give_back_unanswered(
-        self, checks: Mapping[int, Check], results: Sequence[CheckAnswer | TiergateError | None]
-    ) -> None:
-        """``give_back`` for those of a batch that got none; both by position."""
-        for position, check in checks.items():
-            if isinstance(results[position], TiergateError):
-                self.give_back(check)
+    @contextmanager
+    def deciding(self, checks: Collection[Check]) -> Iterator[None]:
+        """Give back what this block, however it ends, leaves undecided: who asks again in trouble keeps her rate.
+
+        ``checks`` is looked at when it ends. A cancelled call's decision may be in the log: then it stays counted, and
+        a retry that is told it costs nothing.
+        """
+        try:
+            yield
+        finally:
+            for check in checks:
+                if not check.decided:
+                    self.give_back(check)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
-from gateway.domain.decision import Outcome
+from gateway.domain.decision import Decision, Outcome
 from gateway.domain.ids import OperatorId
 from gateway.errors import Reason, TiergateError
+from gateway.ports import DecisionDraft
 from gateway.services.check import CheckAnswer
 from tests.fakes.world import FUZHOU
 from tests.unit.services.bench_of_checks import BURST, PER_H, Bench, bench, refused
@@ -103,6 +109,109 @@ async def test_what_gets_no_answer_is_not_counted(bench: Bench, uses: int | None
     for number in range(BURST):
         await bench.check(token, number)
     await refused(bench, Reason.RATE_LIMITED, token, number=BURST)
+
+
+async def _unwritable(_drafts: Sequence[DecisionDraft]) -> list[Decision | TiergateError]:
+    raise TiergateError(Reason.LOG_UNAVAILABLE, retry_after_s=5)
+
+
+@either_way
+async def test_nor_is_what_the_log_did_not_take(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, uses: int | None
+) -> None:
+    token = bench.world.consent(uses=uses)
+    with monkeypatch.context() as full:
+        full.setattr(bench.store, "record_many", _unwritable)
+        for number in range(BURST):
+            await refused(bench, Reason.LOG_UNAVAILABLE, token, number=number)
+            (item,) = await bench.checks.check_many([bench.question(token, number)])
+            assert isinstance(item, TiergateError)
+            assert (item.reason, item.retry_after_s) == (Reason.LOG_UNAVAILABLE, 5)
+    for number in range(BURST):
+        await bench.check(token, number)
+    await refused(bench, Reason.RATE_LIMITED, token, number=BURST)
+
+
+async def test_a_log_that_cannot_be_written_takes_no_answer_from_the_rest_of_a_batch(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = bench.world.consent()
+    first = await bench.check(token, 1)
+    bench.clock.advance(0.001)
+    monkeypatch.setattr(bench.store, "record_many", _unwritable)
+    bench.caching[FUZHOU] = False  # so that the request is looked up
+    known, new = await bench.checks.check_many([bench.question(token, 1), bench.question(token, 2)])
+    assert known == first
+    assert isinstance(new, TiergateError)
+    assert new.reason is Reason.LOG_UNAVAILABLE
+
+
+async def _cancelled_at(reached: asyncio.Event, check: Any) -> None:
+    task, there = asyncio.create_task(check), asyncio.create_task(reached.wait())
+    await asyncio.wait([task, there], return_when=asyncio.FIRST_COMPLETED)
+    reached.clear()
+    there.cancel()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_call_that_is_cancelled_before_anything_is_logged_is_not_counted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, reached = bench.world.consent(uses=COUNTED), asyncio.Event()
+
+    async def hang(_questions: object) -> Any:
+        reached.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as silent:
+        silent.setattr(bench.city, "attest", hang)
+        silent.setattr(bench.city, "attest_many", hang)
+        for number in range(BURST):
+            await _cancelled_at(reached, bench.check(token, number))
+            await _cancelled_at(reached, bench.checks.check_many([bench.question(token, number)]))
+    for number in range(BURST):
+        await bench.check(token, number)
+    await refused(bench, Reason.RATE_LIMITED, token, number=BURST)
+
+
+@pytest.mark.parametrize("batch", [False, True], ids=["single", "batch"])
+async def test_one_whose_decision_is_logged_is_counted_and_its_retry_is_free(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, batch: bool
+) -> None:
+    token, reached, record_many = bench.world.consent(uses=COUNTED), asyncio.Event(), bench.store.record_many
+
+    async def late(drafts: Sequence[DecisionDraft]) -> list[Decision | TiergateError]:
+        await record_many(drafts)
+        reached.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    with monkeypatch.context() as slow:
+        slow.setattr(bench.store, "record_many", late)
+        for number in range(BURST):
+            asked = bench.question(token, number)
+            await _cancelled_at(reached, bench.checks.check_many([asked]) if batch else bench.checks.check(asked))
+    await refused(bench, Reason.RATE_LIMITED, token, number=BURST)
+    await bench.check(token, 0)
+
+
+async def test_a_code_whose_attestation_cannot_be_believed_is_not_counted(bench: Bench) -> None:
+    token = bench.world.consent(uses=1)
+    bench.city.handles["fuzhou-code"] = token
+    bench.city.forge = lambda _text: "an.attestation.of-something"
+    codes = [
+        replace(bench.question(token, number, proof=""), token="", handle="fuzhou-code") for number in range(BURST)
+    ]
+    for code in codes:
+        with pytest.raises(TiergateError) as caught:
+            await bench.checks.check(code)
+        assert caught.value.reason is Reason.HOME_CITY_UNAVAILABLE
+        await bench.checks.check_many([code])
+    bench.city.forge = str
+    for code in codes:
+        await bench.checks.check(code)
 
 
 @either_way

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import structlog
+
 from gateway.api.operator.v1 import operator_pb2 as pb
 from gateway.domain.bundle import Bundle
 from gateway.domain.ids import OperatorId, RequestId
@@ -19,6 +21,7 @@ from gateway.services.read_log import ReadLog
 from gateway.transport.identity import Caller
 
 MAX_BATCH = 256
+_log = structlog.get_logger("gateway")
 
 
 class EligibilityServicer:
@@ -117,7 +120,13 @@ class EligibilityServicer:
             raise TiergateError(Reason.GATEWAY_MAINTENANCE, retry_after_s=away_s)
 
     async def _attach_receipt(self, decision: pb.Decision, operator: OperatorId) -> None:
-        entry, proof = await asyncio.to_thread(self._log.receipt, decision.log_index, operator)
+        """Add the receipt, if it can be had now: the decision is made and logged, and is told in any case."""
+        try:
+            entry, proof = await asyncio.to_thread(self._log.receipt, decision.log_index, operator)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not take the answer along
+            reason = error.reason if isinstance(error, TiergateError) else Reason.INTERNAL
+            _log.warning("receipt_left_out", reason=reason.value, fault=type(error).__name__)
+            return
         decision.receipt.entry = entry
         decision.receipt.proof = proof
 

@@ -121,7 +121,7 @@ class CheckEligibilityRequest(_message.Message):
     scenario: _builtins.str
     """Registered scenario, a slug. An operator names a scenario, never a threshold."""
     want_receipt: _builtins.bool
-    """Whether to return the receipt with the decision."""
+    """Whether to return the receipt with the decision, if it can be had at once."""
     @_builtins.property
     def presentation(self) -> Global___Presentation:
         """Token or handle."""
@@ -319,7 +319,7 @@ class Decision(_message.Message):
 
     @_builtins.property
     def receipt(self) -> Global___Receipt:
-        """Set when asked for."""
+        """Set when asked for, unless it cannot be had at the moment; then GetReceipt has it later. The decision stands."""
 
     def __init__(
         self,

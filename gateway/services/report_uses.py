@@ -51,6 +51,7 @@ class _Run:
     """What is next to be reported, and since when; ``message`` is empty when there is nothing."""
 
     since_ms: int | None
+    first: int
     last: int
     full: bool
     message: bytes
@@ -109,6 +110,8 @@ class ReportUses:
         """Deliver one run of a city's reports; seconds to pause before the next. Keeps ``may_cache`` up to date.
 
         While the oldest is younger than ``CALM_LAG_S`` the runs keep a distance: checks come first.
+        Raises HOME_CITY_UNAVAILABLE, also for a city that takes a run and acknowledges nothing of it: to send it again
+        at once would go on for ever.
         """
         receiver = self._cities[city]
         run = await asyncio.to_thread(self._next, city, receiver)
@@ -118,6 +121,8 @@ class ReportUses:
         if not run.message:
             return PAUSE_S
         held = await receiver.deliver(run.message)
+        if held < run.first:
+            raise TiergateError(Reason.HOME_CITY_UNAVAILABLE, "none of the reports of a run was acknowledged")
         await self._cursor.acknowledge(city, min(held, run.last))
         if not run.full:
             return PAUSE_S
@@ -127,7 +132,7 @@ class ReportUses:
         """Read, prove and encode the next run: everything that takes time, in one go and off the event loop."""
         uses = self._cursor.unreported(city, RUN)
         if not uses:
-            return _Run(None, -1, full=False, message=b"")
+            return _Run(None, -1, -1, full=False, message=b"")
         indices = {use.index for use in uses} | {use.index - 1 for use in uses if use.opening is not None}
         receipts = {parts.index: parts for parts in self._log.receipts(sorted(indices))}
         proved = [
@@ -135,4 +140,4 @@ class ReportUses:
             for use in uses
         ]
         message = receiver.encode(proved)
-        return _Run(uses[0].decided_at_ms, uses[-1].index, full=len(uses) == RUN, message=message)
+        return _Run(uses[0].decided_at_ms, uses[0].index, uses[-1].index, full=len(uses) == RUN, message=message)

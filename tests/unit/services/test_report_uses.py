@@ -195,6 +195,18 @@ async def test_failures_are_alarmed_and_tried_again_at_growing_distance(desk: De
     assert desk.pauses[-1] == MAX_PAUSE_S
 
 
+async def test_a_city_that_acknowledges_nothing_is_alarmed_and_not_flooded(desk: Desk) -> None:
+    decisions = await record(desk.store, *(draft(desk.clock, number) for number in range(RUN + 1)))
+    desk.clock.advance(CALM_LAG_S)
+    desk.receiver.holds = decisions[0].log_index - 1
+    with pytest.raises(ExceptionGroup) as caught:
+        await desk.reporter.run()
+    assert caught.group_contains(StopError)
+    assert desk.alarms == [Reason.HOME_CITY_UNAVAILABLE] * 6
+    assert desk.pauses == sorted(desk.pauses)
+    assert (desk.pauses[0], desk.pauses[-1]) == (2 * PAUSE_S, MAX_PAUSE_S)
+
+
 async def test_a_fault_of_our_own_is_alarmed_and_does_not_end_reporting(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,6 +232,7 @@ async def test_a_city_that_falls_behind_slowly_is_seen_to_lag(desk: Desk) -> Non
     assert desk.reporter.may_cache(FUZHOU)
     desk.receiver.holds = -1
     for _ in range(120):
-        await desk.reporter.report_once(FUZHOU)
+        with pytest.raises(TiergateError):
+            await desk.reporter.report_once(FUZHOU)
         desk.clock.advance(1)
     assert not desk.reporter.may_cache(FUZHOU)

@@ -34,7 +34,7 @@ def shard_age_s(log: LogReader, clock: Clock) -> float:
 
 
 class Housekeeping:
-    """One background task. Erasing goes in small steps between the groups of decisions.
+    """One background task. Forgetting and erasing go in small steps between the groups of decisions.
 
     What is erased is gone for good, and a clock that runs ahead would say so of everything: so it is done only before
     the end of the directory in force, a time that the authorities have set.
@@ -66,7 +66,8 @@ class Housekeeping:
 
     async def once(self) -> None:
         """All that is due now. Raises what the store raises: what is left is done the next time."""
-        await self._store.forget_requests()
+        while await self._store.forget_requests():
+            pass  # each step is a group of its own, and decisions come between
         if self._clock.now_ms() >= self._directory().expires * 1000:
             _log.warning("nothing erased by age: the directory has expired, or the clock is ahead")
             return

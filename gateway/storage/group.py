@@ -54,6 +54,7 @@ from gateway.storage.statements import (
     REQUESTS,
     SELECT_CONSENTS,
     SELECT_REQUESTS,
+    forget,
     keep_bundle,
     remember,
     require_decision,
@@ -159,9 +160,8 @@ class GroupTransaction:
                 return index
             case Aside(run):
                 return run(connection)
-            case ForgetRequests(now_ms, kept_ms):
-                connection.execute("DELETE FROM proof WHERE until < ?", (now_ms,))
-                return connection.execute("DELETE FROM request WHERE at < ?", (now_ms - kept_ms,)).rowcount
+            case ForgetRequests(now_ms, kept_ms, limit):
+                return forget(connection, now_ms, now_ms - kept_ms, limit)
 
     def _decide(self, draft: DecisionDraft) -> Decision | TiergateError:
         request, body = short(draft.request), draft.body[:16].hex()

@@ -74,10 +74,14 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class ForgetRequests:
-    """Drop what has served by ``now_ms``: requests of more than ``kept_ms`` ago, marks of proofs that ended."""
+    """Drop what has served by ``now_ms``: requests of more than ``kept_ms`` ago, marks of proofs that ended.
+
+    ``limit`` of each, so that no group waits for long. Result: how many rows were dropped.
+    """
 
     now_ms: int
     kept_ms: int
+    limit: int = 500
 
 
 @dataclass(frozen=True, slots=True)

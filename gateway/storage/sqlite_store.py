@@ -210,7 +210,7 @@ class SqliteStore(Facts, Reading):
         await self.aside(partial(remember, numbers))
 
     async def forget_requests(self) -> int:
-        """Drop requests first decided over 24 hours ago, and marks of proofs that ended; returns how many requests."""
+        """Drop some requests first decided over 24 hours ago, some marks of ended proofs; how many, 0 when all are."""
         return await self.perform(ForgetRequests(self._clock.now_ms(), REQUEST_KEPT_S * 1000))
 
     async def aside(self, run: Callable[[sqlite3.Connection], int]) -> int:

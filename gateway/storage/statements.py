@@ -58,6 +58,19 @@ def keep_bundle(connection: sqlite3.Connection, digest: str, index: int, data: b
     )
 
 
+def forget(connection: sqlite3.Connection, ended_ms: int, first_ms: int, limit: int) -> int:
+    """Delete ``limit`` marks of proofs that ended and ``limit`` requests from before ``first_ms``; how many rows."""
+    proofs = connection.execute(
+        "DELETE FROM proof WHERE key IN (SELECT key FROM proof WHERE until < ? ORDER BY until LIMIT ?)",
+        (ended_ms, limit),
+    )
+    requests = connection.execute(
+        "DELETE FROM request WHERE key IN (SELECT key FROM request WHERE at < ? ORDER BY at LIMIT ?)",
+        (first_ms, limit),
+    )
+    return proofs.rowcount + requests.rowcount
+
+
 def corrections(numbers: Mapping[str, int]) -> dict[CityId, int]:
     """The place of each city's newest correction, of numbers by name."""
     found = {name.removeprefix(CORRECTED): at for name, at in numbers.items() if name.startswith(CORRECTED)}

@@ -73,3 +73,9 @@ async def test_a_proof_is_remembered_across_a_restart_and_forgotten_in_time(open
     clock.advance(1)
     await after.forget_requests()
     assert not after.proof_used(MARK)
+
+
+async def test_what_has_served_is_forgotten_in_bounded_steps(store: SqliteStore, clock: FakeClock) -> None:
+    await record(store, *(proved(clock, number, number.to_bytes(2) * 16) for number in range(501)))
+    clock.advance(24 * 3600 + 1)
+    assert [await store.forget_requests() for _ in range(3)] == [1000, 2, 0]

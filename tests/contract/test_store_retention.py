@@ -55,3 +55,12 @@ async def test_an_entry_that_was_dated_in_the_time_to_come_keeps_nothing_behind_
     size = store.size()
     assert (await eraser(store, database, Later(clock, KEPT - 1)).due()).entries == 0
     assert (await eraser(store, database, Later(clock, KEPT + 2)).due()).entries == size
+
+
+async def test_housekeeping_forgets_all_requests_that_have_served(
+    store: SqliteStore, clock: FakeClock, database: Path, directory: Directory
+) -> None:
+    await record(store, *(draft(clock, number) for number in range(1001)))
+    clock.advance(DAY_S + 1)
+    await housekeeping(store, database, 0, directory, clock).once()
+    assert await store.forget_requests() == 0

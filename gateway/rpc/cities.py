@@ -18,7 +18,7 @@ from gateway.rpc.gather import Gather
 from gateway.services.ask_cities import AttestQuestion, Redeemed
 from gateway.services.report_uses import ProvedUse
 from gateway.transport.breaker import Breaker
-from gateway.transport.errors import error_from_rpc
+from gateway.transport.errors import believed_wait, error_from_rpc
 
 RETRY_AFTER_S = 5.0
 _REPORT_USES = "/gateway.api.peer.v1.UseReportService/ReportUses"
@@ -151,7 +151,7 @@ class CityPeerClient:
                 results.append(item.attested)
             else:
                 reason = _REASONS.get(item.error.reason, Reason.HOME_CITY_UNAVAILABLE)
-                retry_after_s = item.error.retry_after_ms / 1000 or None
+                retry_after_s = believed_wait(item.error.retry_after_ms / 1000) or None
                 results.append(_told(TiergateError(reason, "batch item", retry_after_s=retry_after_s)))
         return results
 

@@ -117,8 +117,12 @@ def _reason_in(error: grpc.aio.AioRpcError, code: grpc.StatusCode) -> tuple[Reas
     reason = _REASONS.get(reasons[0]) if len(reasons) == 1 else None
     if reason is None or status.code != code.value[0] or CATALOGUE[reason].status != code.name or len(waits) > 1:
         return None
-    wait = waits[0] if waits and 0 <= waits[0] <= MAX_RETRY_AFTER_S else None
-    return reason, wait
+    return reason, believed_wait(waits[0]) if waits else None
+
+
+def believed_wait(retry_after_s: float) -> float | None:
+    """A peer's retry time (seconds), if it is one that may be passed on: at most an hour."""
+    return retry_after_s if 0 <= retry_after_s <= MAX_RETRY_AFTER_S else None
 
 
 def request_id_of(metadata: Iterable[tuple[str, str | bytes]] | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from gateway.domain.ids import BundleDigest, OperatorId, RequestId, ScenarioId
 from gateway.errors import Reason, TiergateError
 from gateway.rpc.cities import BREAK_AFTER, BREAK_S, GROUP, CityPeerClient
 from gateway.services.ask_cities import AttestQuestion, Redeemed
-from gateway.transport.errors import DETAILS_KEY, status_of
+from gateway.transport.errors import DETAILS_KEY, MAX_RETRY_AFTER_S, status_of
 
 QUESTION = AttestQuestion(
     RequestId("request-0000000001"), OperatorId("o"), ScenarioId("s"), BundleDigest("ab" * 32), "token", ""
@@ -74,8 +75,8 @@ class Batches:
         return call
 
 
-def refusal(reason: Reason) -> grpc.aio.AioRpcError:
-    code, text, details = status_of(TiergateError(reason))
+def refusal(reason: Reason, retry_after_s: float | None = None) -> grpc.aio.AioRpcError:
+    code, text, details = status_of(TiergateError(reason, retry_after_s=retry_after_s))
     return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata((DETAILS_KEY, details)), text)
 
 
@@ -220,6 +221,26 @@ async def test_questions_asked_at_once_are_one_call_and_each_has_its_own_answer(
     city = CityPeerClient(channel, deadline_s=2.0)  # type: ignore[arg-type]  # all that is used
     assert await ask_together(city, "a", "spent", "c") == ["a", Reason.USES_EXHAUSTED, "c"]
     assert channel.calls == ["BatchAttestTier"]
+
+
+@pytest.mark.parametrize("batch", [False, True], ids=["single", "batch"])
+@pytest.mark.parametrize(("said", "told"), [(MAX_RETRY_AFTER_S, MAX_RETRY_AFTER_S), (MAX_RETRY_AFTER_S + 1, None)])
+async def test_a_city_sends_nobody_away_for_longer_than_an_hour(
+    channel: Channel, batch: bool, said: float, told: float | None
+) -> None:
+    city = client(channel, Watch())
+    asking: Coroutine[Any, Any, object] = city.attest_many([QUESTION]) if batch else city.attest(QUESTION)
+    answer = asyncio.create_task(asking)
+    await channel.called.wait()
+    if batch:
+        item = pb.AttestResult(error=pb.PeerError(reason="RATE_LIMITED", retry_after_ms=int(said * 1000)))
+        channel.calls[0].set_result(pb.BatchAttestTierResponse(results=[item]))
+    else:
+        channel.calls[0].set_exception(refusal(Reason.RATE_LIMITED, said))
+    (found,) = await asyncio.gather(answer, return_exceptions=True)
+    error = found[0] if isinstance(found, list) else found
+    assert isinstance(error, TiergateError)
+    assert (error.reason, error.retry_after_s) == (Reason.RATE_LIMITED, told)
 
 
 async def test_a_question_that_spoils_a_call_does_not_take_the_others_along() -> None:

@@ -1,4 +1,6 @@
-"""What the services need from outside, as narrow contracts. Implementations: ``storage``, ``rpc``; fakes in tests.
+"""What the services need from outside, as narrow contracts. Implementations: ``storage``; fakes in tests.
+
+What they need of a city is declared where it is asked: ``services.ask_cities`` and ``services.report_uses``.
 
 MUST sentences here are held by the contract suite ``tests/contract/test_store.py``, which every store runs.
 """

@@ -12,6 +12,7 @@ from gateway.rates import KeyRates
 from gateway.settings import Address, FilePath, Settings, is_loopback
 
 PREFIX = "TIERGATE_GATEWAY_"
+_MOST, _KEPT = 1_000_000_000, 10_000_000
 
 
 class TlsFiles(Settings):
@@ -23,20 +24,25 @@ class TlsFiles(Settings):
 
 
 class Limits(Settings):
-    """Bounds of the process."""
+    """Bounds of the process.
+
+    What is kept in memory has a highest bound of its own, beyond which no machine could keep it: 100 million rates of
+    consents (15 GB), 10 million attestations (25 GB), tokens (30 GB) and proofs (30 GB). So have rates (10⁹: as good as
+    none) and the grace at a stop (10 minutes: nobody waits longer for a process to end).
+    """
 
     in_flight: int = Field(default=512, ge=1, le=100_000)  # calls; more are refused with BUSY
-    per_operator_per_s: float = Field(default=2000.0, gt=0)  # calls per second and caller, sustained
-    burst: int = Field(default=4000, ge=1)  # calls at once and caller
-    per_consent_per_h: float = Field(default=6.0, ge=1)  # checks per hour and consent, sustained; retries are free
-    consent_burst: int = Field(default=30, ge=1)  # checks at once and consent
-    consents_rated: int = Field(default=200_000, ge=2)  # consents whose rate is kept; about 150 bytes each
+    per_operator_per_s: float = Field(default=2000.0, gt=0, le=_MOST)  # calls per second and caller, sustained
+    burst: int = Field(default=4000, ge=1, le=_MOST)  # calls at once and caller
+    per_consent_per_h: float = Field(default=6.0, ge=1, le=_MOST)  # checks per hour and consent; retries are free
+    consent_burst: int = Field(default=30, ge=1, le=_MOST)  # checks at once and consent
+    consents_rated: int = Field(default=200_000, ge=2, le=100_000_000)  # whose rate is kept; about 150 bytes each
     city_deadline_s: float = Field(default=3.0, gt=0, le=30)  # seconds a home city has; more than it gives its platform
-    attestations: int = Field(default=100_000, ge=0)  # live attestations kept; about 2.5 KiB each
-    remember_tokens: int = Field(default=10_000, ge=0)  # verified tokens kept as read; 3 KiB each, 10 at most
+    attestations: int = Field(default=100_000, ge=0, le=_KEPT)  # live attestations kept; about 2.5 KiB each
+    remember_tokens: int = Field(default=10_000, ge=0, le=_KEPT)  # verified tokens kept as read; 3 KiB each, 10 at most
     trust_remembered: bool = False  # True: the signature of a remembered token is not verified again
-    remember_proofs: int = Field(default=10_000, ge=0)  # operators' proofs (1 KiB each) and devices' keys (3 KiB) kept
-    stop_grace_s: float = Field(default=10.0, ge=0)  # seconds that calls in flight have to finish at a stop
+    remember_proofs: int = Field(default=10_000, ge=0, le=_KEPT)  # operators' proofs (1 KiB), devices' keys (3 KiB)
+    stop_grace_s: float = Field(default=10.0, ge=0, le=600)  # seconds that calls in flight have to finish at a stop
 
     def consent_rates(self) -> KeyRates:
         """The rates of consents, all full."""

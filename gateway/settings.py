@@ -7,9 +7,9 @@ import tomllib
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from gateway.errors import Problem, ProblemsError, Reason
 
@@ -45,10 +45,28 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-class Settings(BaseModel):
-    """Base of all settings: unknown keys are refused, values are frozen."""
+def _kinds(annotation: Any) -> set[Any]:
+    """What a key may hold, beside nothing."""
+    return set(get_args(annotation) or (annotation,)) - {type(None)}
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys are refused, numbers are finite and no truth values, values are frozen.
+
+    A variable of the environment is text whatever it means, so that text is read as what a key holds.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _of_its_kind(cls, value: Any, info: ValidationInfo) -> Any:
+        kinds = _kinds(cls.model_fields[str(info.field_name)].annotation)
+        if isinstance(value, bool) and kinds <= {int, float}:
+            raise ValueError("must be a number, not true or false")
+        if isinstance(value, int | float) and not isinstance(value, bool) and kinds == {bool}:
+            raise ValueError("must be true or false")
+        return value
 
 
 def read_settings(

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from annotated_types import Le
 
-from gateway.config import PREFIX, GatewayConfig
+from gateway.config import PREFIX, GatewayConfig, Limits
 from gateway.errors import ProblemsError, Reason
 from gateway.settings import read_settings
 
@@ -62,3 +63,46 @@ def test_a_mark_beside_the_data_folder_is_taken(tmp_path: Path, mark: str) -> No
     (tmp_path / "data").mkdir()
     (tmp_path / "round").symlink_to("round")
     assert settings(tmp_path, log_mark=mark).log_mark == tmp_path / mark
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("in_flight", "true"),
+        ("in_flight", "1.5"),
+        ("in_flight", "100_001"),
+        ("per_operator_per_s", "inf"),
+        ("per_operator_per_s", "nan"),
+        ("per_operator_per_s", "1e10"),
+        ("per_consent_per_h", "true"),
+        ("burst", "10_000_000_000"),
+        ("consent_burst", "10_000_000_000"),
+        ("consents_rated", "1_000_000_000"),
+        ("attestations", "100_000_000_000_000_000_000_000"),
+        ("remember_tokens", "100_000_000_000_000_000_000_000"),
+        ("remember_proofs", "100_000_000"),
+        ("stop_grace_s", "inf"),
+        ("stop_grace_s", "601"),
+        ("trust_remembered", "1"),
+        ("trust_remembered", "0.0"),
+    ],
+)
+def test_a_bound_that_is_of_another_kind_or_beyond_what_can_be_is_refused(tmp_path: Path, key: str, value: str) -> None:
+    assert set(refused(tmp_path, f"[limits]\n{key} = {value}")) == {f"limits.{key}"}
+
+
+def test_every_bound_has_a_highest() -> None:
+    for name, field in Limits.model_fields.items():
+        if field.annotation is not bool:
+            assert any(isinstance(item, Le) for item in field.metadata), name
+
+
+def test_the_environment_says_numbers_and_truth_values_as_text(tmp_path: Path) -> None:
+    said = {
+        f"{PREFIX}LIMITS__IN_FLIGHT": "7",
+        f"{PREFIX}LIMITS__STOP_GRACE_S": "0.5",
+        f"{PREFIX}LIMITS__TRUST_REMEMBERED": "true",
+    }
+    limits = settings(tmp_path, environment=said).limits
+    assert (limits.in_flight, limits.stop_grace_s, limits.trust_remembered) == (7, 0.5, True)
+    assert set(refused(tmp_path, "", {f"{PREFIX}LIMITS__STOP_GRACE_S": "inf"})) == {"limits.stop_grace_s"}

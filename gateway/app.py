@@ -15,7 +15,7 @@ from gateway.api.audit.v1 import audit_pb2
 from gateway.api.operator.v1 import operator_pb2
 from gateway.api.peer.v1 import peer_pb2, status_pb2
 from gateway.clock import SystemClock
-from gateway.config import PREFIX, GatewayConfig
+from gateway.config import PREFIX, GatewayConfig, require_files
 from gateway.consentlog.note import VerifierKey
 from gateway.crypto.trusted import TrustedKeys
 from gateway.domain.bundle import Bundle, Timeline
@@ -262,6 +262,7 @@ class Gateway:
 async def serve(config: Path, *, lifeline_fd: int | None = None, ready_file: Path | None = None) -> None:
     """Run the gateway until SIGTERM, SIGINT or the end of the lifeline. Raises what keeps it from starting."""
     settings = read_settings(GatewayConfig, config, prefix=PREFIX)
+    require_files(settings, config)
     configure_logging("gateway")
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gateway = Gateway(settings)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from gateway.errors import Problem, ProblemsError, Reason
+from gateway.policy.regular import read_regular
 from gateway.rates import KeyRates
 from gateway.settings import Address, FilePath, Settings, is_loopback
 
 PREFIX = "TIERGATE_GATEWAY_"
+_MADE = frozenset({"data_dir", "log_mark"})
 _MOST, _KEPT = 1_000_000_000, 10_000_000
 
 
@@ -116,3 +120,50 @@ class GatewayConfig(Settings):
         if self.bench_plaintext and (not is_loopback(self.listen) or self.environment != "development"):
             raise ValueError("bench_plaintext works on a loopback address in development only")
         return self
+
+
+def require_files(settings: GatewayConfig, file: Path) -> None:
+    """Return if every file that the settings in ``file`` name can be read, and what is to be made can be made there.
+
+    Raises CONFIG_INVALID, as a :class:`ProblemsError` that names all that are missing at once, by their keys: whoever
+    installs a gateway must not learn of them one start after the other. What the files hold is for their readers.
+    """
+    problems = [
+        Problem(str(file), key, f"{path} {fault}", "put it there, or name another place")
+        for key, path in _paths(settings)
+        if (fault := _fault(key, path))
+    ]
+    if problems:
+        raise ProblemsError(Reason.CONFIG_INVALID, problems)
+
+
+def _paths(settings: Settings, before: str = "") -> Iterator[tuple[str, Path]]:
+    for name, value in settings:
+        if isinstance(value, Path):
+            yield before + name, value
+        elif isinstance(value, Settings):
+            yield from _paths(value, f"{before}{name}.")
+
+
+def _fault(key: str, path: Path) -> str:
+    """What is wrong with a path; nothing, if nothing is."""
+    try:
+        if key in _MADE:
+            return _fault_of_made(key, path)
+        if key == "bundle" and path.is_dir():
+            list(path.iterdir())
+        else:
+            read_regular(path, 0)
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return ""
+
+
+def _fault_of_made(key: str, path: Path) -> str:
+    """Of what the gateway makes where there is nothing yet, with the folders above."""
+    if key == "log_mark" and os.path.lexists(path):
+        return "" if path.is_file() else "is not a file"
+    there = next(place for place in (path, *path.parents) if os.path.lexists(place))
+    if there.is_dir():
+        return ""
+    return "is not a folder" if there == path else f"cannot be made ({there} is not a folder)"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from annotated_types import Le
 
-from gateway.config import PREFIX, GatewayConfig, Limits
+from gateway.app import serve
+from gateway.config import PREFIX, GatewayConfig, Limits, require_files
 from gateway.errors import ProblemsError, Reason
 from gateway.settings import read_settings
 
@@ -106,3 +109,78 @@ def test_the_environment_says_numbers_and_truth_values_as_text(tmp_path: Path) -
     limits = settings(tmp_path, environment=said).limits
     assert (limits.in_flight, limits.stop_grace_s, limits.trust_remembered) == (7, 0.5, True)
     assert set(refused(tmp_path, "", {f"{PREFIX}LIMITS__STOP_GRACE_S": "inf"})) == {"limits.stop_grace_s"}
+
+
+WITNESSING = """
+[witnessing]
+trust = "trust"
+ca = "witness-ca.pem"
+witnesses = [{ name = "w", url = "https://w.example" }]
+"""
+READ = {"root", "directory", "bundle", "log_key", "tls.cert", "tls.key", "tls.ca"}
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A folder with all files that the settings name; nothing is in them."""
+    for name in ("root.json", "directory.json", "log.key", *TLS.values(), "trust", "witness-ca.pem"):
+        (tmp_path / name).touch(0o600)
+    (tmp_path / "bundles").mkdir()
+    return tmp_path
+
+
+def missing(folder: Path, more: str = "", **paths: str) -> dict[str, str]:
+    """What is wrong with the files, by key."""
+    read = settings(folder, more, None, **paths)
+    with pytest.raises(ProblemsError) as caught:
+        require_files(read, folder / "gateway.toml")
+    assert caught.value.reason is Reason.CONFIG_INVALID
+    assert {problem.file for problem in caught.value.problems} == {str(folder / "gateway.toml")}
+    assert all(problem.remedy for problem in caught.value.problems)
+    return {problem.path: problem.message for problem in caught.value.problems}
+
+
+def test_all_files_that_are_missing_are_named_at_once(tmp_path: Path) -> None:
+    found = missing(tmp_path, WITNESSING)
+    assert set(found) == READ | {"witnessing.trust", "witnessing.ca"}
+    assert found["tls.ca"] == f"{tmp_path / 'ca.pem'} cannot be read (No such file or directory)"
+
+
+def test_a_gateway_without_files_does_not_start_and_makes_none(tmp_path: Path) -> None:
+    settings(tmp_path)
+    with pytest.raises(ProblemsError) as caught:
+        asyncio.run(serve(tmp_path / "gateway.toml"))
+    assert {problem.path for problem in caught.value.problems} == READ
+    assert [path.name for path in tmp_path.iterdir()] == ["gateway.toml"]
+
+
+def test_files_that_are_there_will_do(installed: Path) -> None:
+    require_files(settings(installed, WITNESSING), installed / "gateway.toml")
+    (installed / "data").mkdir()
+    (installed / "log.mark").touch()
+    require_files(settings(installed), installed / "gateway.toml")
+
+
+def test_a_pipe_or_a_folder_is_no_file_and_keeps_nobody_waiting(installed: Path) -> None:
+    for name in ("root.json", "cert.pem", "log.key"):
+        (installed / name).unlink()
+    os.mkfifo(installed / "root.json")
+    os.mkfifo(installed / "pipe")
+    (installed / "cert.pem").mkdir()
+    (installed / "log.key").symlink_to("log.key")
+    found = missing(installed, bundle="pipe")
+    assert set(found) == {"root", "tls.cert", "log_key", "bundle"}
+    assert "not a regular file" in found["bundle"]
+
+
+@pytest.mark.parametrize("place", ["root.json", "root.json/data", "root.json/far/below", "dangling"])
+def test_a_data_folder_that_cannot_be_is_named(installed: Path, place: str) -> None:
+    (installed / "dangling").symlink_to("nowhere")
+    found = missing(installed, data_dir=place)
+    assert set(found) == {"data_dir"}
+    assert "is not a folder" in found["data_dir"]
+
+
+def test_a_mark_that_is_no_file_or_has_no_place_is_named(installed: Path) -> None:
+    assert set(missing(installed, log_mark="bundles")) == {"log_mark"}
+    assert set(missing(installed, log_mark="root.json/log.mark")) == {"log_mark"}

@@ -10,7 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from gateway.errors import Problem, ProblemsError, Reason
-from gateway.policy.regular import read_regular
+from gateway.files import bytes_of
 from gateway.rates import KeyRates
 from gateway.settings import Address, FilePath, Settings, is_loopback
 
@@ -153,7 +153,7 @@ def _fault(key: str, path: Path) -> str:
         if key == "bundle" and path.is_dir():
             list(path.iterdir())
         else:
-            read_regular(path, 0)
+            bytes_of(path, 0)
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     return ""

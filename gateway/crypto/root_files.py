@@ -25,6 +25,7 @@ from gateway.crypto.jws import strict_object
 from gateway.crypto.keys import parse_jwk, thumbprint
 from gateway.crypto.signed_schema import AuthorityDoc, RootDoc
 from gateway.errors import Problem, ProblemsError, Reason, TiergateError
+from gateway.files import bytes_of
 
 MAX_ROOT_BYTES = 64 * 1024
 _REMEDY = "install the root file that the authorities handed over"
@@ -87,8 +88,7 @@ def check_root(root: Root, now_s: int, newest_seen: int = 0) -> Root:
 def _contents(path: Path, limit: int) -> bytes | None:
     """A file's bytes, one more than ``limit`` at most; None when it does not exist. Raises CONFIG_INVALID."""
     try:
-        with path.open("rb") as file:
-            return file.read(limit + 1)
+        return bytes_of(path, limit + 1)
     except FileNotFoundError:
         return None
     except OSError as error:

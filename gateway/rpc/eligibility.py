@@ -124,8 +124,9 @@ class EligibilityServicer:
         try:
             entry, proof = await asyncio.to_thread(self._log.receipt, decision.log_index, operator)
         except Exception as error:  # noqa: BLE001 - whatever it is, it must not take the answer along
-            reason = error.reason if isinstance(error, TiergateError) else Reason.INTERNAL
-            _log.warning("receipt_left_out", reason=reason.value, fault=type(error).__name__)
+            failure = TiergateError(Reason.INTERNAL, f"reading a receipt: {type(error).__name__}")
+            failure = error if isinstance(error, TiergateError) else failure
+            _log.warning("receipt_left_out", reason=failure.reason.value, detail=failure.detail)
             return
         decision.receipt.entry = entry
         decision.receipt.proof = proof

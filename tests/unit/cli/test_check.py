@@ -6,7 +6,7 @@ import asyncio
 import io
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,15 @@ def test_a_check_without_an_answer_tells_its_request_id(
     assert as_json.document["error"]["exit_code"] == code
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A process that was started in the background ignores the interrupt."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_check_tells_its_request_id(check: Callable[..., Ran], asked: list[str]) -> None:
     async def interrupted() -> None:
         signal.raise_signal(signal.SIGINT)

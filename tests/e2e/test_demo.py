@@ -166,7 +166,7 @@ async def test_a_process_that_cannot_start_is_named_with_cause_and_remedy(checko
         assert await run.end() == 1
         assert json.loads(run.out)["error"]["exit_code"] == 1
         assert "gateway ended with" in run.err
-        assert "log key" in run.err
+        assert "log_key: /nowhere/log.key cannot be read" in run.err
         assert "look at the logs in" in run.err
         assert "Traceback" not in run.err
         await until(run.all_gone, "every process is gone")

@@ -68,10 +68,10 @@ class Housekeeping:
         """All that is due now. Raises what the store raises: what is left is done the next time."""
         while await self._store.forget_requests():
             pass  # each step is a group of its own, and decisions come between
-        if self._clock.now_ms() >= self._directory().expires * 1000:
+        if self._clock.now_ms() < self._directory().expires * 1000:
+            done = await self._eraser.due()
+            if done.entries or done.consents:
+                _log.info("erased", log_size=self._store.size())
+        else:
             _log.warning("nothing erased by age: the directory has expired, or the clock is ahead")
-            return
-        done = await self._eraser.due()
-        if done.entries or done.consents:
-            _log.info("erased", log_size=self._store.size())
         await self._eraser.empty(rewrite=self._clock.now_ms() // 3_600_000 % 24 == self._hour)

@@ -13,7 +13,7 @@ from gateway.domain.directory import Directory
 from gateway.housekeeping import Housekeeping
 from gateway.storage.sqlite_store import SqliteStore
 from tests.contract.store_samples import clock, draft, open_store, record, store
-from tests.contract.test_store_erasure import KEPT, Later, database, eraser
+from tests.contract.test_store_erasure import KEPT, ORDER, Later, database, eraser, filled
 from tests.fakes.clock import FakeClock
 from tests.fakes.world import World
 
@@ -26,6 +26,18 @@ def directory(clock: FakeClock) -> Directory:
     """One that ends in a year."""
     now_s = clock.now_ms() // 1000
     return replace(World(now_s).directory, expires=now_s + 365 * DAY_S)
+
+
+async def test_what_an_order_erased_leaves_the_files_also_after_the_directorys_end(
+    store: SqliteStore, clock: FakeClock, database: Path, directory: Directory
+) -> None:
+    registered = await filled(store, clock)
+    await eraser(store, database, clock).order(registered, "fuzhou-court", ORDER)
+    hour = clock.now_ms() // 3_600_000 % 24
+    ended = replace(directory, expires=clock.now_ms() // 1000)
+    retention = Retention(days=KEPT, rewrite_hour=hour)
+    await Housekeeping(store, database, clock, retention, CollectorRegistry(), lambda: ended).once()
+    assert not await eraser(store, database, clock).empty(rewrite=False)
 
 
 def housekeeping(store: SqliteStore, database: Path, days: int, directory: Directory, clock: FakeClock) -> Housekeeping:

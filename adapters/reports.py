@@ -129,11 +129,8 @@ def _attested_within(entry: Entry, reference: Reference) -> tuple[int, int]:
     bundle = reference.timeline.held(BundleDigest(entry.text("bundle")))
     scenario = None if bundle is None else bundle.scenarios.get(ScenarioId(entry.text("scenario")))
     grain_ms = DAY_MS if scenario is None else GRAINS_MS[scenario.time_grain]
-    earliest, latest = (
-        entry.time - grain_ms,
-        entry.time + grain_ms,
-    )  # two clocks may stand on two sides of a grain's end
-    return earliest // 1000 - MAX_LIFETIME_S, latest // 1000 + MAX_CLOCK_AHEAD_S
+    # a grain on either side: two clocks may stand on the two sides of its end
+    return (entry.time - grain_ms) // 1000 - MAX_LIFETIME_S, (entry.time + grain_ms) // 1000 + MAX_CLOCK_AHEAD_S
 
 
 def _registered(found: Registration | None, decision: Entry, head: Checkpoint) -> Registration | None:

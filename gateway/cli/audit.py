@@ -37,9 +37,6 @@ app.command("gateway.cli.audit_watch:watch", name="watch", help="Watch the log, 
 app.command("gateway.cli.audit_open:open_entry", name="open", help="The gateway: show one private field of an entry.")
 app.command("gateway.cli.audit_open:verify_opening", name="verify-opening", help="Verify a private field shown.")
 
-PARTS = ("checkpoint", "trust", "tile", "bundles", "shards", "scope")
-"""What lies in the folder of an export (``gateway.consentlog.export``, ``scoped``)."""
-
 
 def entry_document(index: int, entry: Entry) -> dict[str, Any]:
     """A log entry as JSON: its index, type, time (UTC) and fields."""
@@ -72,6 +69,8 @@ def require_export(directory: Path) -> None:
 
     Raises :class:`UsageError`.
     """
+    from gateway.consentlog.export import PARTS
+
     remedy = "name the folder that `audit export` wrote"
     if not directory.is_dir():
         raise UsageError(f"{directory} is not a folder", remedy)

@@ -45,6 +45,9 @@ SHARDS = "shards"
 """Where the shards after the first one lie in its export, each an export of its own."""
 SCOPE_FOLDER = "scope"
 """Where a scoped export (``scoped``) has its entries."""
+_FOLDERS = ("bundles", SCOPE_FOLDER, "tile")
+PARTS = (CHECKPOINT, TRUST, SHARDS, *_FOLDERS)
+"""What lies in the folder of an export of either form."""
 _PARTIAL = re.compile(r".+\.p/[1-9][0-9]{0,2}\Z")
 _UNFINISHED = ".tmp"
 
@@ -240,7 +243,7 @@ def _remove_unfinished(directory: Path) -> None:
     """Remove what exports that were killed had not given its name yet."""
     for name in (CHECKPOINT, TRUST):
         (directory / f"{name}{_UNFINISHED}").unlink(missing_ok=True)
-    for folder in ("bundles", SCOPE_FOLDER, "tile"):
+    for folder in _FOLDERS:
         for path in (directory / folder).rglob(f"*{_UNFINISHED}"):
             path.unlink()
 

@@ -22,15 +22,7 @@ def writing(directory: Path) -> Iterator[None]:
 
     Raises STORE_BUSY while somebody else writes or verifies it; STORE_FAILED.
     """
-    with ExitStack() as stack:
-        try:
-            make_folders(directory)
-            stack.enter_context(folder_lock(directory))
-        except BlockingIOError as error:
-            detail = "the export is being written or verified by another process"
-            raise TiergateError(Reason.STORE_BUSY, detail, retry_after_s=_RETRY_S) from error
-        except OSError as error:
-            raise TiergateError(Reason.STORE_FAILED, f"export: {error.strerror}") from error
+    with _locked(directory, "written or verified by another process", Reason.STORE_FAILED, shared=False):
         yield
 
 
@@ -40,12 +32,20 @@ def reading(directory: Path) -> Iterator[None]:
 
     Raises STORE_BUSY while somebody writes it; LOG_CORRUPT for what is no folder.
     """
+    busy = "written by another process; verify it again when that is done"
+    with _locked(directory, busy, Reason.LOG_CORRUPT, shared=True):
+        yield
+
+
+@contextmanager
+def _locked(directory: Path, busy: str, fault: Reason, *, shared: bool) -> Iterator[None]:
     with ExitStack() as stack:
         try:
-            stack.enter_context(folder_lock(directory, shared=True))
+            if not shared:
+                make_folders(directory)
+            stack.enter_context(folder_lock(directory, shared=shared))
         except BlockingIOError as error:
-            detail = "the export is being written by another process; verify it again when that is done"
-            raise TiergateError(Reason.STORE_BUSY, detail, retry_after_s=_RETRY_S) from error
+            raise TiergateError(Reason.STORE_BUSY, f"the export is being {busy}", retry_after_s=_RETRY_S) from error
         except OSError as error:
-            raise TiergateError(Reason.LOG_CORRUPT, f"export: {error.strerror}") from error
+            raise TiergateError(fault, f"export: {error.strerror}") from error
         yield

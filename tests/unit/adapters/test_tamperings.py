@@ -136,7 +136,8 @@ async def _entitled_after_a_withdrawal(scene: Scene) -> None:
     scene.know(scene.audited.again(last - 1))
 
 
-async def _entitled_after_a_withdrawal_logged_without_its_link(scene: Scene) -> None:
+async def _registered(scene: Scene) -> tuple[Used, int]:
+    """A consent that was used and reported with its registration, and where that is in the log."""
     city = scene.audited.city
     city.gateway.log = scene.audited.log
     granted = await city.grant()
@@ -144,27 +145,26 @@ async def _entitled_after_a_withdrawal_logged_without_its_link(scene: Scene) -> 
     report = used.report()
     scene.know(report.log_index)
     await used.take(report)
-    await city.authority.change(RESIDENT, granted.id, "withdraw")
+    return used, decode(report.entry).number("consent")
+
+
+async def _entitled_after_a_withdrawal_logged_without_its_link(scene: Scene) -> None:
+    used, consent = await _registered(scene)
+    await used.city.authority.change(RESIDENT, used.consent, "withdraw")
     with refuses(Reason.PEER_UNREACHABLE):  # the gateway's word on it is not taken
-        await city.pusher.push_once()
-    again = scene.audited.again(decode(report.entry).number("consent"))
+        await used.city.pusher.push_once()
+    again = scene.audited.again(consent)
     scene.know(again)
     await scene.audited.report(again, used.attestation)
 
 
 async def _entitled_on_a_second_registration_of_a_withdrawn_consent(scene: Scene) -> None:
     """Under a new key nothing in the log says that it is the consent which the city withdrew."""
-    city = scene.audited.city
-    city.gateway.log = scene.audited.log
-    granted = await city.grant()
-    used = Used(city, granted.token, granted.id, (await city.answer(granted.token)).id)
-    report = used.report()
-    scene.know(report.log_index)
-    await used.take(report)
-    city.gateway.registered[granted.id] = decode(report.entry).number("consent")
-    await city.authority.change(RESIDENT, granted.id, "withdraw")
-    await city.pusher.push_once()
-    again = scene.audited.again(scene.audited.log.register(token_hash(granted.token), b"2" * 32))
+    used, consent = await _registered(scene)
+    used.city.gateway.registered[used.consent] = consent
+    await used.city.authority.change(RESIDENT, used.consent, "withdraw")
+    await used.city.pusher.push_once()
+    again = scene.audited.again(scene.audited.log.register(token_hash(used.token), b"2" * 32))
     scene.know(again)
     await scene.audited.report(again, used.attestation)
 

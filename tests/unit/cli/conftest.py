@@ -14,6 +14,15 @@ from gateway.cli import main
 from gateway.cli.localnet.plan import Layout, Options
 from gateway.cli.localnet.provision import Network, provision
 from gateway.cli.options import PROFILE_VARIABLE
+from tests.unit.consentlog.samples import TRUST
+
+
+@pytest.fixture
+def trust(tmp_path: Path) -> Path:
+    """The trust file of an auditor of the sample logs."""
+    path = tmp_path / "trust"
+    path.write_bytes(TRUST)
+    return path
 
 
 @dataclass(frozen=True)

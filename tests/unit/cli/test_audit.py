@@ -18,14 +18,6 @@ from tests.unit.consentlog.samples import BUNDLE, DIGEST, SIGNER, TRUST, MemoryL
 
 
 @pytest.fixture
-def trust(tmp_path: Path) -> Path:
-    """The auditor's trust file."""
-    path = tmp_path / "trust"
-    path.write_bytes(TRUST)
-    return path
-
-
-@pytest.fixture
 def exported(tmp_path: Path) -> Path:
     """A small export."""
     write_export(MemoryLog(small_log()), tmp_path / "export", {DIGEST: BUNDLE}, TRUST)

@@ -17,16 +17,8 @@ from tests.unit.consentlog.replayed import (
     write,
     write_shown,
 )
-from tests.unit.consentlog.samples import TRUST
 
 Log = tuple[Path, Path]
-
-
-@pytest.fixture
-def trust(tmp_path: Path) -> Path:
-    file = tmp_path / "trust"
-    file.write_bytes(TRUST)
-    return file
 
 
 @pytest.fixture

@@ -27,18 +27,11 @@ from tests.unit.consentlog.replayed import (
     write,
     write_shown,
 )
-from tests.unit.consentlog.samples import TRUST, genesis
+from tests.unit.consentlog.samples import genesis
 from tests.unit.policy.installation import CITY_A, CITY_B, PROVINCE, STRANGER, root
 
 COMMANDS = ["verify", "replay"]
 ENOUGH = (PROVINCE, CITY_A)
-
-
-@pytest.fixture
-def trust(tmp_path: Path) -> Path:
-    file = tmp_path / "trust"
-    file.write_bytes(TRUST)
-    return file
 
 
 @pytest.fixture

@@ -241,16 +241,12 @@ class Watcher:
                     detail = f"{item.name} is of {item.head.size} entries; this one is shown {head.size}"
                     alarms.append(Alarm(Kind.WITHHELD, detail, None, self._kept(item, raw)))
                 continue  # until the log shown here is as long
-            if item.head is not None and mine is None:
-                alarms.append(Alarm(Kind.GOSSIP_UNUSABLE, f"{item.name}: a checkpoint of another log"))
-            elif (
-                item.head is not None
-                and mine is not None
-                and item.head.size
-                and not await self._is_prefix(source, item.head, mine)
-            ):
-                detail = f"{item.name}, of {item.head.size} entries, is of another history than the one shown here"
-                alarms.append(Alarm(Kind.SPLIT_VIEW, detail, None, self._kept(item, raw)))
+            if item.head is not None:
+                if mine is None:
+                    alarms.append(Alarm(Kind.GOSSIP_UNUSABLE, f"{item.name}: a checkpoint of another log"))
+                elif item.head.size and not await self._is_prefix(source, item.head, mine):
+                    detail = f"{item.name}, of {item.head.size} entries, is of another history than the one shown here"
+                    alarms.append(Alarm(Kind.SPLIT_VIEW, detail, None, self._kept(item, raw)))
             self._heard.add(item.mark)
         return alarms
 

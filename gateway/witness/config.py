@@ -48,9 +48,7 @@ class Limits(Settings):
     connections: int = Field(default=64, ge=2, le=10_000)
     request_s: float = Field(default=10.0, gt=0, le=300)
     idle_s: int = Field(default=60, ge=1, le=3600)
-    unproven_kept: int = Field(
-        default=1000, ge=1
-    )  # evidence by log that proves nothing by itself, the newest; what proves a fork is all kept
+    unproven_kept: int = Field(default=1000, ge=1)  # newest evidence by log that proves nothing by itself; else all
 
 
 class WitnessConfig(Settings):
